@@ -1,0 +1,73 @@
+package profile
+
+import (
+	"math"
+	"time"
+
+	"sysprof/syscalltab"
+)
+
+// Call is one finished system call: the one value that travels from whatever saw it to the profile.
+//
+// The four times are readings of the source's clock in nanoseconds since an arbitrary start.
+type Call struct {
+	PID, TID int32          // thread group and thread
+	ABI      syscalltab.ABI // the numbering that Nr belongs to
+	Nr       uint64         // the call's number, known or not
+	Args     [6]uint64
+	Ret      int64 // the return register
+	Errno    int32 // 0: the call succeeded; else the positive errno
+
+	EntrySeenNs    int64 // the entry-stop was seen
+	EntryResumedNs int64 // the tracee was let into the call
+	ExitSeenNs     int64 // the exit-stop was seen
+	ExitResumedNs  int64 // the tracee was let go on
+
+	Queued bool   // the exit-stop stood in line behind another tracee's stop
+	CPUNs  int64  // the thread's own CPU time in the call, -1 where not measured
+	GapNs  int64  // from letting the thread go on from its previous call to seeing this one's entry-stop, -1 if there was none
+	Stack  uint32 // what the source calls the stack that the call was made from, 0 where it was not captured
+}
+
+// RawLatency is the time from letting the tracee into the call to seeing it come out: what the tracer's
+// clock saw, tracing included. It is never negative, whatever the clock did.
+func (c *Call) RawLatency() time.Duration {
+	return time.Duration(between(c.EntryResumedNs, c.ExitSeenNs))
+}
+
+// Hold is the time that the tracee stood stopped at entry and exit while the tracer worked on it. It is
+// never negative.
+func (c *Call) Hold() time.Duration {
+	return time.Duration(addClamped(
+		between(c.EntrySeenNs, c.EntryResumedNs),
+		between(c.ExitSeenNs, c.ExitResumedNs)))
+}
+
+// InFlight is a call that had not returned when its tracing ended. It is not counted as a call.
+type InFlight struct {
+	PID, TID int32          // thread group and thread
+	ABI      syscalltab.ABI // the numbering that Nr belongs to
+	Nr       uint64
+	SoFarNs  int64  // how long the thread had been in the call, since the attach if Resumed
+	Why      string // what ended its tracing: "detached", "exited", "killed", "exec", …
+	Resumed  bool   // the call was entered before the attach, so that SoFarNs is the least it can be
+}
+
+// between is to − from in nanoseconds; 0 if the clock stepped back, MaxInt64 if it does not fit.
+func between(from, to int64) int64 {
+	if to <= from {
+		return 0
+	}
+	if d := to - from; d > 0 {
+		return d
+	}
+	return math.MaxInt64
+}
+
+// addClamped is a + b for two non-negative numbers, MaxInt64 if it does not fit.
+func addClamped(a, b int64) int64 {
+	if s := a + b; s >= 0 {
+		return s
+	}
+	return math.MaxInt64
+}

@@ -1,0 +1,270 @@
+package profile
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// Snapshot is what a profile had counted at one moment: a value that nobody changes any more, and all
+// that the output formats need. It may be shared freely; its histograms must not be recorded into.
+type Snapshot struct {
+	Rows     []Row     // sorted by ABI, then number; no row is without calls
+	Total    Totals    // of all rows
+	InFlight []Flight  // sorted by ABI, number, reason, Resumed
+	Overhead *Overhead // what tracing cost; nil if that was not measured
+	Warnings []string  // what the reader must know to read the numbers right, one sentence each
+}
+
+// Totals are exact sums and extremes over calls. Times are latencies of all calls, failed ones too.
+// Sums beyond 292 years are given as 292 years.
+type Totals struct {
+	Calls, Errors uint64 // Errors of these Calls failed
+	SumNs         int64
+	MinNs, MaxNs  int64
+	Queued        uint64 // calls whose exit-stop stood in line behind another tracee's stop
+	HoldNs        int64  // how long tracees stood stopped in all
+	CPUCalls      uint64 // calls of which the thread's own CPU time was measured
+	CPUNs         int64  // the CPU time of those
+}
+
+// Row is all calls of one key.
+type Row struct {
+	Key
+	Totals
+	OK     *Histogram // latency of the calls that succeeded; never nil in a row of a Snapshot
+	Failed []Outcome  // of those that failed, sorted by errno
+	RawNs  int64      // the sum of the raw latencies
+	CPU    *Histogram // CPU time of the calls of which it was measured, whatever their outcome; nil if of none
+}
+
+// Outcome is the calls of one row that failed in the same way.
+type Outcome struct {
+	Errno   int32
+	Latency *Histogram
+}
+
+// Flight is all calls of one key that had not returned, for the same reason, when their tracing ended.
+type Flight struct {
+	Key
+	Why       string // see InFlight.Why
+	Resumed   bool   // see InFlight.Resumed
+	Count     uint64
+	LongestNs int64 // the longest time that one of them had been in the call
+	PID, TID  int32 // whose call that was
+}
+
+// Mean is the exact mean latency rounded to the nearest nanosecond, half up; 0 if there are no calls.
+func (t *Totals) Mean() time.Duration {
+	if t.Calls == 0 {
+		return 0
+	}
+	q, r := uint64(t.SumNs)/t.Calls, uint64(t.SumNs)%t.Calls
+	if r >= t.Calls-r {
+		q++
+	}
+	return time.Duration(q)
+}
+
+// OffCPU is how long the calls whose CPU time was measured did not run: their latency less their CPU
+// time, and never below 0. If only some calls were measured, these are taken to be as slow as the
+// others on average. It is not known if none was.
+func (t *Totals) OffCPU() (off time.Duration, known bool) {
+	if t.CPUCalls == 0 || t.Calls == 0 {
+		return 0, false
+	}
+	hi, lo := bits.Mul64(uint64(t.SumNs), min(t.CPUCalls, t.Calls))
+	latencyNs, _ := bits.Div64(hi, lo, t.Calls)
+	return time.Duration(max(int64(latencyNs)-t.CPUNs, 0)), true
+}
+
+// Latency returns the distribution of all calls of the row, whatever their outcome, in a new histogram.
+func (r *Row) Latency() *Histogram {
+	h := new(Histogram)
+	if r.OK != nil {
+		h.Merge(r.OK)
+	}
+	for _, f := range r.Failed {
+		h.Merge(f.Latency)
+	}
+	return h
+}
+
+// Merge adds snapshots up, as if one profile had seen all their calls. Equal warnings are kept once.
+func Merge(snapshots ...*Snapshot) *Snapshot {
+	b := newBuilder()
+	for _, s := range snapshots {
+		for i := range s.Rows {
+			b.addRow(&s.Rows[i])
+		}
+		for i := range s.InFlight {
+			b.addFlight(&s.InFlight[i])
+		}
+		for _, w := range s.Warnings {
+			if !slices.Contains(b.warnings, w) {
+				b.warnings = append(b.warnings, w)
+			}
+		}
+	}
+	return b.snapshot()
+}
+
+// builder adds rows up on the way to a Snapshot. It owns its histograms.
+type builder struct {
+	rows     map[Key]*Row
+	queued   map[queueKey]*Histogram // raw latencies that include standing in line
+	gaps     Histogram
+	left     uncounted
+	flights  map[flightKey]*Flight
+	warnings []string
+}
+
+// queueKey is an outcome of a row; errno is 0 for success.
+type queueKey struct {
+	Key
+	errno int32
+}
+
+func newBuilder() *builder {
+	return &builder{rows: make(map[Key]*Row), queued: make(map[queueKey]*Histogram), flights: make(map[flightKey]*Flight)}
+}
+
+func (b *builder) row(k Key) *Row {
+	r := b.rows[k]
+	if r == nil {
+		r = &Row{Key: k, OK: new(Histogram)}
+		b.rows[k] = r
+	}
+	return r
+}
+
+func (b *builder) addRow(from *Row) {
+	to := b.row(from.Key)
+	to.Queued = addSaturating(to.Queued, from.Queued)
+	to.HoldNs = addClamped(to.HoldNs, from.HoldNs)
+	to.RawNs = addClamped(to.RawNs, from.RawNs)
+	to.OK.Merge(from.OK)
+	for _, f := range from.Failed {
+		to.errno(f.Errno).Merge(f.Latency)
+	}
+	to.addCPU(from.CPU)
+}
+
+func (b *builder) addFlight(from *Flight) {
+	k := flightKey{from.Key, from.Why, from.Resumed}
+	to := b.flights[k]
+	if to == nil {
+		c := *from
+		b.flights[k] = &c
+		return
+	}
+	to.add(from)
+}
+
+// queue finds or makes the queued calls of an outcome.
+func (b *builder) queue(k Key, errno int32) *Histogram {
+	key := queueKey{k, errno}
+	h := b.queued[key]
+	if h == nil {
+		h = new(Histogram)
+		b.queued[key] = h
+	}
+	return h
+}
+
+// snapshot sorts and totals. The builder must not be used afterwards.
+func (b *builder) snapshot() *Snapshot {
+	s := &Snapshot{Warnings: b.warnings}
+	for _, r := range b.rows {
+		slices.SortFunc(r.Failed, func(a, b Outcome) int { return cmp.Compare(a.Errno, b.Errno) })
+		r.addOutcome(r.OK, false)
+		for _, f := range r.Failed {
+			r.addOutcome(f.Latency, true)
+		}
+		if r.CPU != nil {
+			r.CPUCalls, r.CPUNs = r.CPU.Count(), int64(r.CPU.Sum())
+		}
+		s.Total.add(&r.Totals)
+		s.Rows = append(s.Rows, *r)
+	}
+	slices.SortFunc(s.Rows, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
+	for _, f := range b.flights {
+		s.InFlight = append(s.InFlight, *f)
+	}
+	slices.SortFunc(s.InFlight, compareFlights)
+	return s
+}
+
+// errno finds or makes the histogram of the calls that failed with errno.
+func (r *Row) errno(errno int32) *Histogram {
+	for i := range r.Failed {
+		if r.Failed[i].Errno == errno {
+			return r.Failed[i].Latency
+		}
+	}
+	h := new(Histogram)
+	r.Failed = append(r.Failed, Outcome{errno, h})
+	return h
+}
+
+// addCPU adds a distribution of CPU times, nil if there is none.
+func (r *Row) addCPU(h *Histogram) {
+	if h == nil || h.Count() == 0 {
+		return
+	}
+	if r.CPU == nil {
+		r.CPU = new(Histogram)
+	}
+	r.CPU.Merge(h)
+}
+
+func (r *Row) addOutcome(h *Histogram, failed bool) {
+	if h.Count() == 0 {
+		return
+	}
+	t := Totals{Calls: h.Count(), SumNs: int64(h.Sum()), MinNs: int64(h.Min()), MaxNs: int64(h.Max())}
+	if failed {
+		t.Errors = t.Calls
+	}
+	r.add(&t)
+}
+
+func (t *Totals) add(u *Totals) {
+	if u.Calls > 0 {
+		if t.Calls == 0 {
+			t.MinNs = u.MinNs
+		}
+		t.MinNs = min(t.MinNs, u.MinNs)
+		t.MaxNs = max(t.MaxNs, u.MaxNs)
+	}
+	t.Calls = addSaturating(t.Calls, u.Calls)
+	t.Errors = addSaturating(t.Errors, u.Errors)
+	t.SumNs = addClamped(t.SumNs, u.SumNs)
+	t.Queued = addSaturating(t.Queued, u.Queued)
+	t.HoldNs = addClamped(t.HoldNs, u.HoldNs)
+	t.CPUCalls = addSaturating(t.CPUCalls, u.CPUCalls)
+	t.CPUNs = addClamped(t.CPUNs, u.CPUNs)
+}
+
+func (f *Flight) add(g *Flight) {
+	f.Count = addSaturating(f.Count, g.Count)
+	if g.LongestNs > f.LongestNs {
+		f.LongestNs, f.PID, f.TID = g.LongestNs, g.PID, g.TID
+	}
+}
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.ABI, b.ABI), cmp.Compare(a.Nr, b.Nr))
+}
+
+func compareFlights(a, b Flight) int {
+	started := 0
+	if a.Resumed != b.Resumed {
+		started = 1
+		if a.Resumed {
+			started = -1
+		}
+	}
+	return cmp.Or(compareKeys(a.Key, b.Key), cmp.Compare(a.Why, b.Why), started)
+}
