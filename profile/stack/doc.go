@@ -1,0 +1,37 @@
+// Package stack turns a stopped thread's registers and stack memory into return
+// addresses.
+//
+// It needs no ptrace and no privileges: the caller hands in registers, a way to
+// read memory, the text of /proc/PID/maps and a way to open the mapped files, so
+// everything runs as well on recorded memory. It gives addresses only; package
+// symbol has the names.
+//
+// How a frame's caller is found, by what the frame's code belongs to:
+//
+//  1. Go code: the frame's size from the program's function table (package
+//     pclntab). Frame pointers would lose the caller of the frameless stub that makes the
+//     system calls. The places where the Go runtime switches stacks are known by
+//     name (golang.go).
+//  2. Anything else with unwind information: .eh_frame, through the binary search
+//     table of .eh_frame_hdr, decoded for one address at a time (ehframe.go,
+//     cfi.go) and kept as a row (row.go).
+//  3. What has neither (code made at run time, hand-written assembly): the frame
+//     pointer, believed only if it leads up the same stack to an address in
+//     executable memory.
+//
+// The types, from the longest-lived down:
+//
+//   - Objects: the files' unwind tables. One for the whole program, shared.
+//   - Space: the executable mappings of one address space. Made anew when they
+//     change; shared by the threads in it.
+//   - Unwinder: decoded rows and scratch memory. One for each goroutine that unwinds,
+//     for all the address spaces that it looks at.
+//   - Window: the piece of stack that the caller has read. One for each Unwinder.
+//   - Cache and Stacks: whole stacks by (ip, sp), verified against the words they
+//     were made from, and numbered, so that equal stacks are one number.
+//
+// What it does not do: 32-bit programs, .debug_frame, ARM exception tables,
+// interpreters' frames. Whatever a file or a process's memory says, the result
+// is at worst a wrong stack: all offsets are checked, work per frame is capped, memory
+// is bounded.
+package stack

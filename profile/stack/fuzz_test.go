@@ -1,0 +1,166 @@
+package stack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+
+	"sysprof/profile/stack/image"
+)
+
+// memFile is a file in memory.
+type memFile struct {
+	*bytes.Reader
+	fs.FileInfo
+}
+
+func (f memFile) Close() error               { return nil }
+func (f memFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f memFile) Size() int64                { return f.Reader.Size() }
+func (f memFile) Mode() fs.FileMode          { return 0 }
+
+// vdso returns this process's: a small ELF file with unwind tables of all kinds.
+func vdso(t testing.TB) []byte {
+	t.Helper()
+	mem, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	f, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	maps, err := ParseMaps(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range maps {
+		if m.IsVDSO() {
+			data := make([]byte, m.End-m.Start)
+			if _, err := mem.ReadAt(data, int64(m.Start)); err != nil {
+				t.Fatal(err)
+			}
+			return data
+		}
+	}
+	t.Fatal("no vdso")
+	return nil
+}
+
+// Every function of the vdso has an entry that can be decoded.
+func TestVDSO(t *testing.T) {
+	data := vdso(t)
+	f, err := image.Open(bytes.NewReader(data), int64(len(data)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEhFrame(f)
+	if e == nil || e.count < 3 {
+		t.Fatalf("%+v", e)
+	}
+	u := NewUnwinder()
+	for i := range e.count {
+		rel, _ := f.Uint32(e.tableOff + uint64(i)*hdrEntrySize)
+		pc := e.hdrAddr + uint64(int64(int32(rel)))
+		addr, ok := e.find(pc)
+		if !ok {
+			t.Fatalf("%#x: no entry", pc)
+		}
+		if err := e.fdeAt(addr, &u.s, &u.d, &u.c); err != nil {
+			t.Fatalf("%#x: %v", pc, err)
+		}
+		if err := u.m.run(&u.c, &u.d, 17, pc); err != nil || u.m.cfa.kind != ruleCFA || u.m.cfa.off != 8 {
+			t.Errorf("%#x: %v, CFA %+v", pc, err, u.m.cfa)
+		}
+	}
+}
+
+func FuzzEhFrame(f *testing.F) {
+	f.Add(vdso(f), uint64(0x700), uint8(0))
+	f.Fuzz(func(t *testing.T, data []byte, pc uint64, a uint8) {
+		file, err := image.Open(bytes.NewReader(data), int64(len(data)), nil)
+		if err != nil {
+			return
+		}
+		e := newEhFrame(file)
+		if e == nil {
+			return
+		}
+		u := fuzzCache.Unwinder
+		obj := &object{eh: e, image: file, arch: Arch(a % uint8(numArchs))}
+		for i := range uint64(8) {
+			var r row
+			u.cfiRow(&r, obj, pc+i*i*16)
+		}
+	})
+}
+
+// Cleared memory of this size for each input would be most of the work.
+var fuzzCache = NewCache(NewUnwinder(), nil)
+
+// FuzzUnwind unwinds through a file and a stack that may hold anything.
+func FuzzUnwind(f *testing.F) {
+	stack := make([]byte, 512)
+	for i := 0; i < len(stack); i += 8 {
+		binary.LittleEndian.PutUint64(stack[i:], 0x10000+uint64(i)*13)
+	}
+	f.Add(vdso(f), stack, uint64(0x700), uint64(16), uint8(0))
+	f.Fuzz(func(t *testing.T, data, stack []byte, ip, bp uint64, a uint8) {
+		const base, sp = 0x10000, 0x7f0000
+		open := func(m *Mapping) (File, error) {
+			if m.Inode == 2 {
+				return nil, errors.New("gone")
+			}
+			return memFile{Reader: bytes.NewReader(data)}, nil
+		}
+		objects := NewObjects(open, 0, 0)
+		space := NewSpace(objects, []Mapping{
+			{Start: base, End: base + uint64(len(data)), Inode: 1, Exec: true, Path: "/file"},
+			{Start: 0x200000, End: 0x201000, Exec: true},
+			{Start: 0x300000, End: 0x301000, Inode: 2, Exec: true, Path: "/gone"},
+		})
+		regs := &Regs{Arch: Arch(a % uint8(numArchs)), IP: base + ip, AfterCall: a&2 != 0}
+		for i := range regs.R {
+			regs.R[i] = sp + bp*uint64(i)
+		}
+		regs.R[archs[regs.Arch].sp] = sp
+		regs.R[archs[regs.Arch].fp] = sp + bp
+		mem := &recording{sp: sp, stack: stack, vaddr: base, vdso: data}
+		var win Window
+		u := fuzzCache.Unwinder
+		var frames [40]uint64
+		start := time.Now()
+		for _, mode := range []Mode{Full, FramePointers} {
+			u.Mode = mode
+			win.Reset(mem, sp, stack[:len(stack)/2])
+			n, end := u.Unwind(space, regs, &win, frames[:])
+			if n < 1 || n > len(frames) || end == stepped || frames[0] != regs.IP {
+				t.Fatalf("%d frames, %v", n, end)
+			}
+			if end == Truncated && n != len(frames) {
+				t.Fatalf("truncated at %d", n)
+			}
+		}
+		// The same again must come from the cache, and be the same.
+		u.Mode = Full
+		c := fuzzCache
+		c.Stacks = NewStacks(0)
+		var ids [2]StackID
+		for i := range ids {
+			win.Reset(mem, sp, stack)
+			ids[i] = c.Stack(space, regs, &win)
+		}
+		if ids[0] != ids[1] {
+			t.Fatalf("stacks %v", ids)
+		}
+		if d := time.Since(start); d > 5*time.Second {
+			t.Fatalf("took %v", d)
+		}
+	})
+}

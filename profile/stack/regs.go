@@ -1,0 +1,70 @@
+package stack
+
+import "debug/elf"
+
+// An Arch is a processor architecture. Both are compiled in everywhere, so that
+// recorded stacks of one can be unwound on the other.
+type Arch uint8
+
+const (
+	AMD64 Arch = iota
+	ARM64
+	numArchs
+)
+
+// maxRegs is the number of registers tracked: all that CFI can restore on either
+// architecture without the floating-point ones.
+const maxRegs = 33
+
+// arch says where an architecture keeps what. Registers go by DWARF number (System V
+// psABI AMD64 figure 3.36; DWARF for the Arm 64-bit Architecture 4.1).
+type arch struct {
+	machine elf.Machine
+	nregs   uint8
+	sp, fp  uint8
+	g       uint8 // Go's current goroutine, in Go code
+	ra      uint8 // the column of the return address
+	link    bool  // calls leave the return address in register ra
+	// raMask removes what pointer authentication adds to a return address.
+	raMask uint64
+}
+
+var archs = [numArchs]arch{
+	AMD64: {machine: elf.EM_X86_64, nregs: 17, sp: 7, fp: 6, g: 14, ra: 16, raMask: ^uint64(0)},
+	ARM64: {machine: elf.EM_AARCH64, nregs: 33, sp: 31, fp: 29, g: 28, ra: 30, link: true, raMask: 1<<48 - 1},
+}
+
+// DWARF numbers of the AMD64 registers, for filling Regs.R.
+const (
+	AMD64Rax = iota
+	AMD64Rdx
+	AMD64Rcx
+	AMD64Rbx
+	AMD64Rsi
+	AMD64Rdi
+	AMD64Rbp
+	AMD64Rsp
+	AMD64R8
+	AMD64R9
+	AMD64R10
+	AMD64R11
+	AMD64R12
+	AMD64R13
+	AMD64R14
+	AMD64R15
+)
+
+// Regs is what a thread's registers held when it stopped.
+type Regs struct {
+	Arch Arch
+	// AfterCall says that IP is just behind the instruction that is being executed,
+	// as at a system call stop: the frame is looked up one byte before.
+	AfterCall bool
+	IP        uint64
+	// R goes by DWARF number: on AMD64 0 to 15 as in the constants; on ARM64 x0 to x30
+	// and SP in 31.
+	R [maxRegs]uint64
+}
+
+// SP is the stack pointer.
+func (r *Regs) SP() uint64 { return r.R[archs[r.Arch].sp] }

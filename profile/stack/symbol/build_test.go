@@ -1,0 +1,61 @@
+package symbol
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// packages says what to install for the programs that the tests run.
+var packages = map[string]string{
+	"gcc": "gcc", "g++": "g++", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "go": "Go",
+}
+
+// run runs a command and returns what it printed. A test can't go on without it.
+func run(tb testing.TB, stdin string, command ...string) string {
+	tb.Helper()
+	if _, err := exec.LookPath(command[0]); err != nil {
+		tb.Fatalf("%v: install %s", err, packages[filepath.Base(command[0])])
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "CGO_ENABLED=0")
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		tb.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, errs.String())
+	}
+	return string(out)
+}
+
+// source returns the path of a file in testdata/src.
+func source(tb testing.TB, name string) string {
+	tb.Helper()
+	p, err := filepath.Abs(filepath.Join("testdata", "src", name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// buildC builds testdata/src/prog.c or prog.cc into a directory of the test.
+func buildC(tb testing.TB, compiler string, flags ...string) string {
+	tb.Helper()
+	out := filepath.Join(tb.TempDir(), "prog")
+	args := append([]string{compiler, "-Wl,--build-id", "-Wno-trampolines", "-o", out}, flags...)
+	if compiler == "g++" {
+		args = append(args, source(tb, "prog.cc"))
+	} else {
+		args = append(args, source(tb, "prog.c"), source(tb, "second.c"))
+	}
+	run(tb, "", args...)
+	return out
+}
+
+// fileSource opens a file of this machine, and looks for debug files nowhere but in dir.
+func fileSource(name string) Source {
+	return Source{Path: name, Open: func() (File, error) { return OpenFile(name) }}
+}

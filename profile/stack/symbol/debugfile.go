@@ -1,0 +1,231 @@
+package symbol
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// osFile is a File of the file system.
+type osFile struct {
+	*os.File
+	size int64
+}
+
+func (f osFile) Size() int64 { return f.size }
+
+// OpenFile opens a regular file. Anything else, a pipe or a device that would block or never end, is
+// refused.
+func OpenFile(name string) (File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return NewFile(f)
+}
+
+// NewFile makes a File of an open regular file, which it closes if it is not one.
+func NewFile(f *os.File) (File, error) {
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", f.Name())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return osFile{f, st.Size()}, nil
+}
+
+// debugFile returns the separate debug file, or nil: by build-id, by the link in the file, or from a debuginfod
+// server if the caller wants that.
+func (r *reader) debugFile(ctx context.Context) *elfFile {
+	if r.tried {
+		return r.debug
+	}
+	r.tried = true
+	id := r.e.buildID
+	if id != "" {
+		for _, dir := range r.s.opt.DebugDirs {
+			if e := r.openDebug(buildIDPath(dir, id), true, r.sameBuild); e != nil {
+				return r.adopt(e)
+			}
+		}
+	}
+	if name, crc, ok := r.debugLink(); ok {
+		dir := path.Dir(r.o.src.Path)
+		places := []string{path.Join(dir, name), path.Join(dir, ".debug", name)}
+		for _, d := range r.s.opt.DebugDirs {
+			places = append(places, path.Join(d, dir, name))
+		}
+		for _, p := range places {
+			if p == r.o.src.Path {
+				continue
+			}
+			e := r.openDebug(p, r.o.src.OpenPath == nil, func(e *elfFile) bool {
+				return id != "" && e.buildID == id || (id == "" || e.buildID == "") && r.crc(e.f) == crc
+			})
+			if e != nil {
+				return r.adopt(e)
+			}
+		}
+	}
+	if id != "" && r.s.opt.Debuginfod != nil && !r.s.noMore {
+		p, err := r.s.opt.Debuginfod(ctx, id)
+		if errors.Is(err, context.DeadlineExceeded) {
+			r.s.noMore = true
+		}
+		if err == nil {
+			if f, err := OpenFile(p); err == nil {
+				return r.adopt(r.accept(f, r.sameBuild))
+			}
+		}
+	}
+	return nil
+}
+
+// adopt makes e the debug file. What is code is what the main file says: a debug file has no code, and its segments
+// may say anything.
+func (r *reader) adopt(e *elfFile) *elfFile {
+	if e != nil {
+		e.loads = r.e.loads
+		r.debug = e
+	}
+	return e
+}
+
+func (r *reader) sameBuild(e *elfFile) bool { return e.buildID == r.e.buildID }
+
+func buildIDPath(dir, id string) string {
+	if len(id) < 4 {
+		return ""
+	}
+	return path.Join(dir, ".build-id", id[:2], id[2:]+".debug")
+}
+
+// openDebug opens a debug file in the traced process's file system, or, where allowed, in this machine's: a
+// build-id is the same everywhere.
+func (r *reader) openDebug(name string, here bool, fits func(*elfFile) bool) *elfFile {
+	if name == "" {
+		return nil
+	}
+	if open := r.o.src.OpenPath; open != nil {
+		if f, err := open(name); err == nil {
+			if e := r.accept(f, fits); e != nil {
+				return e
+			}
+		}
+	}
+	if here {
+		if f, err := OpenFile(name); err == nil {
+			return r.accept(f, fits)
+		}
+	}
+	return nil
+}
+
+// accept parses a file and keeps it open if it fits.
+func (r *reader) accept(f File, fits func(*elfFile) bool) *elfFile {
+	e, err := parseELF(f, r.b)
+	if err != nil || !fits(e) {
+		f.Close()
+		return nil
+	}
+	r.extra = append(r.extra, f)
+	return e
+}
+
+// debugLink reads .gnu_debuglink: a file name, zeros up to a multiple of four, a checksum.
+func (r *reader) debugLink() (name string, crc uint32, ok bool) {
+	b := r.e.raw(r.e.section(".gnu_debuglink")).at(0, 4096)
+	i := bytes.IndexByte(b, 0)
+	if i <= 0 {
+		return "", 0, false
+	}
+	name = string(b[:i])
+	c := &buf{b: b, pos: (i + 4) &^ 3}
+	if c.pos > len(b) || strings.Contains(name, "/") || name == ".." {
+		return "", 0, false
+	}
+	crc = c.u32()
+	return name, crc, !c.bad
+}
+
+// maxChecksum bounds the files that are read only to be compared.
+const maxChecksum = 2 << 30
+
+// crc is the checksum of a file, or 0 if it is too large to be looked through.
+func (r *reader) crc(f File) uint32 {
+	if f.Size() > maxChecksum || !r.b.spend(int(f.Size()/8)) {
+		return 0
+	}
+	h := crc32.NewIEEE()
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, f.Size()), make([]byte, 64<<10)); err != nil {
+		return 0
+	}
+	return h.Sum32()
+}
+
+// altFile opens the file of entries shared between debug files, which dwz makes, or returns nil.
+func (r *reader) altFile(e *elfFile) *elfFile {
+	b := append([]byte(nil), e.raw(e.section(".gnu_debugaltlink")).at(0, 4096)...)
+	i := bytes.IndexByte(b, 0)
+	if i <= 0 || len(b)-i-1 < 2 || len(b)-i-1 > 64 {
+		return nil
+	}
+	name, id := string(b[:i]), hex.EncodeToString(b[i+1:])
+	fits := func(e *elfFile) bool { return e.buildID == id }
+	var places []string
+	for _, dir := range r.s.opt.DebugDirs {
+		places = append(places, buildIDPath(dir, id))
+		if !path.IsAbs(name) {
+			// Relative to the debug file's own place, which is one of these.
+			places = append(places, path.Join(dir, ".build-id", "xx", name),
+				path.Join(dir, path.Dir(r.o.src.Path), name))
+		}
+	}
+	if path.IsAbs(name) {
+		places = append(places, name)
+	} else {
+		places = append(places, path.Join(path.Dir(r.o.src.Path), name))
+	}
+	for _, p := range places {
+		if alt := r.openDebug(p, true, fits); alt != nil {
+			return alt
+		}
+	}
+	return nil
+}
+
+// DebuginfodFind returns a function for Options.Debuginfod that runs debuginfod-find, which asks the servers
+// of $DEBUGINFOD_URLS and keeps what it fetched in its cache. Each run gets at most the timeout.
+func DebuginfodFind(timeout time.Duration) func(ctx context.Context, buildID string) (string, error) {
+	return func(ctx context.Context, buildID string) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "debuginfod-find", "debuginfo", buildID)
+		cmd.WaitDelay = time.Second
+		out, err := cmd.Output()
+		if err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return "", fmt.Errorf("debuginfod-find debuginfo %s: %w", buildID, err)
+		}
+		p := strings.TrimSpace(string(out))
+		if !path.IsAbs(p) {
+			return "", fmt.Errorf("debuginfod-find debuginfo %s: no path in %q", buildID, p)
+		}
+		return p, nil
+	}
+}

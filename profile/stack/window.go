@@ -1,0 +1,76 @@
+package stack
+
+import "encoding/binary"
+
+// Memory reads a process's memory.
+type Memory interface {
+	// ReadMemory reads into p from addr and returns how many bytes it could read:
+	// fewer than len(p) where the memory ends.
+	ReadMemory(p []byte, addr uint64) int
+}
+
+const (
+	// moreSize is read at once when a frame lies outside the window.
+	moreSize = 8 << 10
+	// maxMore caps such reads for one stack: one each for the deepest stack with
+	// the widest frames, and a few for the Go runtime's own structures.
+	maxMore = 160
+)
+
+// A Window is a piece of a stopped thread's stack that was read in one go, and a
+// way to get at the rest.
+type Window struct {
+	base uint64
+	data []byte
+	mem  Memory
+
+	moreBase uint64
+	more     []byte // what was read last outside the window
+	fetches  int
+	buf      [moreSize]byte
+}
+
+// Reset makes w show data, which was read at address base, and what mem can read;
+// mem may be nil. It must be called for each stop: memory changes.
+func (w *Window) Reset(mem Memory, base uint64, data []byte) {
+	w.base, w.data, w.mem = base, data, mem
+	w.more, w.fetches = nil, 0
+}
+
+// word reads the 8 bytes at addr.
+func (w *Window) word(addr uint64) (uint64, bool) {
+	if off := addr - w.base; off < uint64(len(w.data)) && uint64(len(w.data))-off >= 8 {
+		return binary.LittleEndian.Uint64(w.data[off:]), true
+	}
+	return w.distantWord(addr)
+}
+
+func (w *Window) distantWord(addr uint64) (uint64, bool) {
+	if off := addr - w.moreBase; off < uint64(len(w.more)) && uint64(len(w.more))-off >= 8 {
+		return binary.LittleEndian.Uint64(w.more[off:]), true
+	}
+	if w.mem == nil || w.fetches >= maxMore {
+		return 0, false
+	}
+	w.fetches++
+	n := w.mem.ReadMemory(w.buf[:], addr)
+	w.moreBase, w.more = addr, w.buf[:max(0, min(n, len(w.buf)))]
+	if len(w.more) < 8 {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(w.more), true
+}
+
+// bytesAt reads n ≤ 8 bytes at addr as a little-endian number.
+func (w *Window) bytesAt(addr uint64, n uint8) (uint64, bool) {
+	v, ok := w.word(addr)
+	if !ok {
+		// The last bytes of a page may not be followed by a whole word.
+		v, ok = w.word(addr - uint64(8-n))
+		v >>= 8 * (8 - n)
+	}
+	if n < 8 {
+		v &= 1<<(8*n) - 1
+	}
+	return v, ok
+}
