@@ -1,0 +1,20 @@
+//go:build !amd64
+
+package ptrace
+
+// asleep is the call that a thread slept in before it was interrupted: what is needed to make the
+// call again where the kernel does not.
+type asleep struct {
+	inCall bool
+	nr     uint64
+	args   [6]uint64
+	pc     uint64
+}
+
+func beforeInterrupt(tid int32) asleep {
+	call, ok := sleepingCall(tid)
+	return asleep{inCall: ok, nr: call.nr, args: call.args, pc: call.pc}
+}
+
+// brokenCall finds out which call tid's restart_syscall(2) goes on with: nowhere but on amd64.
+func brokenCall(int32) (nr uint64, ok bool) { return 0, false }

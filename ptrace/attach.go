@@ -1,0 +1,156 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// AttachError is a process, or thread, that could not be attached to.
+type AttachError struct {
+	PID  int
+	Err  error // a unix.Errno
+	Hint string
+}
+
+func (e *AttachError) Error() string { return fmt.Sprintf("attach %d: %v%s", e.PID, e.Err, e.Hint) }
+func (e *AttachError) Unwrap() error { return e.Err }
+
+// attach seizes all threads of process pid, or, when children are not followed, the one thread
+// that pid names. The threads stop, and start to be traced, in the loop.
+//
+// Precondition: the caller is the tracer thread.
+func (t *Tracer) attach(pid int32) error {
+	if groupOf(pid) == int32(os.Getpid()) {
+		return &AttachError{PID: int(pid), Err: unix.EPERM, Hint: ": a process cannot trace itself"}
+	}
+	if t.tracees[pid] != nil {
+		return nil // named twice
+	}
+	group := groupOf(pid)
+	if !t.options.Follow {
+		return t.seizeThread(pid, group)
+	}
+	// A thread that is seized brings along all that it creates (PTRACE_O_TRACECLONE), but one that
+	// is not yet seized can create another behind the back of a listing. So list until nothing
+	// new turns up, nor anything that is gone already: it may have created another before. And not
+	// before those that are seized have stopped: a clone that began before the seize is not traced.
+	const atMost, nap = 5 * time.Second, 100 * time.Microsecond
+	begin := time.Now()
+	seized := 0
+	var first error
+	var tids []int32
+	for {
+		settled := t.haveStopped(tids)
+		var err error
+		tids, err = threadsOf(pid)
+		if errors.Is(err, os.ErrNotExist) {
+			err = unix.ESRCH
+		}
+		if err != nil {
+			if seized > 0 {
+				return nil // it ended meanwhile
+			}
+			return &AttachError{PID: int(pid), Err: err}
+		}
+		news, gone := 0, 0
+		for _, tid := range tids {
+			if t.tracees[tid] != nil {
+				continue
+			}
+			switch err := t.seizeThread(tid, group); {
+			case err == nil && t.tracees[tid] != nil:
+				news++
+			case err == nil: // its first stop puts it into the table
+			case errors.Is(err, unix.ESRCH), tid != group && isEnding(tid):
+				gone++
+			case first == nil:
+				first = err
+			}
+		}
+		seized += news
+		if time.Since(begin) > atMost {
+			t.warn("process %d creates threads faster than they can be attached to: some may be missing", pid)
+			break
+		}
+		if news > 0 || gone > 0 {
+			continue
+		}
+		// A listing ends early at a thread that ends meanwhile (fs/proc/base.c, next_tid).
+		count, _ := strconv.Atoi(statusField(pid, "Threads"))
+		if settled && len(tids) >= count {
+			break
+		}
+		time.Sleep(nap)
+	}
+	if seized > 0 {
+		return nil
+	}
+	if first == nil {
+		first = &AttachError{PID: int(pid), Err: unix.ESRCH}
+	}
+	return first
+}
+
+// haveStopped reports whether those of the threads that have been interrupted have stopped or died,
+// as far as they can: the parent of a vfork sleeps until its child lets it go.
+func (t *Tracer) haveStopped(tids []int32) bool {
+	for _, tid := range tids {
+		if tr := t.tracees[tid]; tr == nil || !tr.firstStop {
+			continue
+		}
+		var info unix.Siginfo
+		const look = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOHANG | unix.WNOWAIT
+		if err := unix.Waitid(unix.P_PID, int(tid), &info, look, nil); err != nil || info.Signo != 0 {
+			continue
+		}
+		if strings.HasPrefix(statusField(tid, "State"), "R") {
+			return false
+		}
+	}
+	return true
+}
+
+// isEnding reports whether tid, which could not be seized, is gone or about to go: the kernel refuses
+// a thread that is just ending with EPERM. (A process's first thread stays as a zombie.)
+func isEnding(tid int32) bool {
+	state := statusField(tid, "State")
+	return state == "" || strings.ContainsAny(state[:1], "XZ")
+}
+
+// seizeThread seizes one thread and asks it to stop once, so that it can be resumed to its next
+// system call.
+func (t *Tracer) seizeThread(tid, pid int32) error {
+	before := beforeInterrupt(tid)
+	err := seize(tid, t.seizeOptions())
+	if errors.Is(err, unix.EPERM) && tracerOf(tid) == t.tid.Load() {
+		return nil // born of a thread that is seized: it stops by itself
+	}
+	if err != nil {
+		return &AttachError{PID: int(tid), Err: err, Hint: whyNoSeize(tid, err)}
+	}
+	tr := t.add(tid, pid)
+	tr.before = before
+	tr.firstStop = true
+	tr.sinceNs = t.now()
+	interrupt(tid)
+	return nil
+}
+
+// seizeOptions are the PTRACE_O_ options of every tracee. Those that it creates inherit them.
+func (t *Tracer) seizeOptions() uintptr {
+	// TRACEEXEC also turns off the SIGTRAP that an execve under trace would raise.
+	options := unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEEXEC
+	if t.options.Follow {
+		options |= unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK
+	}
+	if t.options.KillOnExit {
+		options |= unix.PTRACE_O_EXITKILL
+	}
+	return uintptr(options)
+}

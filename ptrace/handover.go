@@ -1,0 +1,59 @@
+package ptrace
+
+import "golang.org/x/sys/unix"
+
+// A thread has at most one tracer, so a debugger that is traced itself could not trace anything
+// that is traced, too: strace says "PTRACE_TRACEME: Operation not permitted" there. sysprof gives
+// way instead: whoever is to be traced by a tracee is detached first.
+
+// makesTracer deals with the entry-stop of a ptrace call. It reports whether tr is not to be
+// resumed.
+func (t *Tracer) makesTracer(tr *tracee) bool {
+	switch c := &tr.call; c.Args[0] {
+	case unix.PTRACE_TRACEME:
+		t.giveUp(tr, 0)
+		return true
+	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
+		target := t.tracees[int32(c.Args[1])]
+		if target == nil || target == tr || target.waitingFor != 0 {
+			return false
+		}
+		if !target.handedOn {
+			target.handedOn = true
+			if !target.firstStop {
+				target.firstStop = true
+				target.before = beforeInterrupt(target.call.TID)
+				if interrupt(target.call.TID) != nil {
+					return false // it has died; its status is on the way
+				}
+			}
+		}
+		tr.waitingFor = target.call.TID
+		t.holders++
+		return true
+	}
+	return false
+}
+
+// giveUp detaches tr, at a stop of its own, for a tracer of its own.
+func (t *Tracer) giveUp(tr *tracee, sig int) {
+	t.warn("process %d was left to a tracer of its own: its calls from then on are not counted, nor are those of its children", tr.call.TID)
+	t.unfinished(tr, GivenUp)
+	detach(tr.call.TID, sig)
+	t.forget(tr)
+}
+
+// releaseHolders resumes the tracees whose ptrace call waited for target to be detached.
+func (t *Tracer) releaseHolders(target int32) {
+	if t.holders == 0 {
+		return
+	}
+	for _, tr := range t.tracees {
+		if tr.waitingFor == target {
+			tr.waitingFor = 0
+			t.holders--
+			tr.call.EntryResumedNs = t.now()
+			t.resume(tr, 0)
+		}
+	}
+}

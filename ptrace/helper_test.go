@@ -1,0 +1,459 @@
+package ptrace_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace"
+	"sysprof/syscalltab"
+)
+
+// The tests trace real processes: the test binary starts itself again as a target. A target keeps
+// a ledger of the calls that it made itself, and the test demands that what was counted equals it.
+// The Go runtime makes calls of its own, so a ledger holds only calls that the runtime never makes.
+
+const (
+	targetEnv = "SYSPROF_TEST_TARGET"
+	ledgerEnv = "SYSPROF_TEST_LEDGER"
+	patience  = time.Minute // how long any wait may last
+)
+
+// ledger is what a target did.
+type ledger struct {
+	Calls  map[uint64]int // by number
+	Errors map[uint64]int // those of them that failed
+	Faults []string       // what went otherwise than it must
+	Notes  map[string]int // whatever else a test wants to know
+}
+
+func newLedger() *ledger {
+	return &ledger{Calls: map[uint64]int{}, Errors: map[uint64]int{}, Notes: map[string]int{}}
+}
+
+// call makes a call and writes it down.
+func (l *ledger) call(nr uintptr, args ...uintptr) uintptr {
+	var a [6]uintptr
+	copy(a[:], args)
+	r, _, errno := syscall.RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5])
+	l.Calls[uint64(nr)]++
+	if errno != 0 {
+		l.Errors[uint64(nr)]++
+	}
+	return r
+}
+
+func (l *ledger) add(other *ledger) {
+	for nr, n := range other.Calls {
+		l.Calls[nr] += n
+	}
+	for nr, n := range other.Errors {
+		l.Errors[nr] += n
+	}
+	l.Faults = append(l.Faults, other.Faults...)
+	for key, n := range other.Notes {
+		l.Notes[key] += n
+	}
+}
+
+func (l *ledger) fault(format string, args ...any) {
+	l.Faults = append(l.Faults, fmt.Sprintf(format, args...))
+}
+
+// must ends a target that cannot do its work.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// targets are what the test binary does when it is started as a target.
+var targets = map[string]func(l *ledger, args []string){}
+
+func target(name string, f func(l *ledger, args []string)) struct{} {
+	targets[name] = f
+	return struct{}{}
+}
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(targetEnv)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	time.AfterFunc(2*patience, func() { os.Exit(99) }) // nothing is left behind
+	l := newLedger()
+	targets[name](l, os.Args[1:])
+	data, err := json.Marshal(l)
+	must(err)
+	if file := os.Getenv(ledgerEnv); file != "" {
+		must(os.WriteFile(file, data, 0o666))
+	}
+	os.Exit(0)
+}
+
+// self is the test binary.
+func self() string {
+	path, err := os.Executable()
+	must(err)
+	return path
+}
+
+// targetCommand is the command that starts a target, which writes its ledger to file.
+func targetCommand(file, name string, args ...string) *ptrace.Command {
+	return &ptrace.Command{
+		Path: self(),
+		Args: append([]string{name}, args...),
+		Env:  append(environ(), targetEnv+"="+name, ledgerEnv+"="+file),
+	}
+}
+
+// environ is the environment but for what makes a target of a process. (A race detector build
+// sleeps for a second before it exits, unless it is told not to.)
+func environ() []string {
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, targetEnv) || strings.HasPrefix(entry, ledgerEnv)
+	})
+	return append(env, "GORACE=atexit_sleep_ms=0")
+}
+
+// record is all that a tracer has handed on.
+type record struct {
+	calls   []ptrace.Call     // valid when tracing has ended
+	flights []ptrace.InFlight // valid when tracing has ended
+	counted atomic.Int64
+	onCall  func(*ptrace.Call) // may be nil
+}
+
+// trace starts a tracer and sees to its end.
+func trace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record) {
+	t.Helper()
+	tracer, r, err := tryTrace(t, o)
+	if err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	return tracer, r
+}
+
+func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
+	t.Helper()
+	r := &record{onCall: o.OnCall}
+	o.OnCall = func(c *ptrace.Call) {
+		if r.onCall != nil {
+			r.onCall(c)
+		}
+		r.calls = append(r.calls, *c)
+		r.counted.Add(1)
+	}
+	o.OnInFlight = func(f *ptrace.InFlight) { r.flights = append(r.flights, *f) }
+	tracer, err := ptrace.Start(o)
+	if err != nil {
+		return nil, r, err
+	}
+	t.Cleanup(func() {
+		if pid := tracer.Command(); pid != 0 {
+			select {
+			case <-tracer.CommandEnded():
+			default:
+				unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		tracer.Stop()
+		<-tracer.Done()
+		if pid := tracer.Command(); pid != 0 {
+			unix.Wait4(pid, nil, 0, nil)
+		}
+	})
+	return tracer, r, nil
+}
+
+// finish waits until tracing has ended.
+func finish(t *testing.T, tracer *ptrace.Tracer) ptrace.Result {
+	t.Helper()
+	select {
+	case <-tracer.Done():
+	case <-time.After(patience):
+		t.Fatalf("tracing does not end; %d tracees are left:\n%s", tracer.Tracees(), processes(tracer.Command()))
+	}
+	result, err := tracer.Wait()
+	if err != nil {
+		t.Fatalf("Wait: %v", err)
+	}
+	return result
+}
+
+// stop ends tracing.
+func stop(t *testing.T, tracer *ptrace.Tracer) ptrace.Result {
+	t.Helper()
+	tracer.Stop()
+	return finish(t, tracer)
+}
+
+// launch traces a target until its end, and returns its ledger.
+func launch(t *testing.T, name string, args ...string) (*ledger, *record, ptrace.Result) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ledger")
+	tracer, r := trace(t, ptrace.Options{Command: targetCommand(file, name, args...), Follow: true})
+	result := finish(t, tracer)
+	if !result.CommandEnded || !result.Command.Exited() || result.Command.ExitStatus() != 0 {
+		t.Fatalf("target %s: wait status %#x, ended: %v", name, result.Command, result.CommandEnded)
+	}
+	if n := tracer.Tracees(); n != 0 {
+		t.Errorf("%d tracees are left in the table at the end", n)
+	}
+	return readLedger(t, file), r, result
+}
+
+func readLedger(t *testing.T, file string) *ledger {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("the target wrote no ledger: %v", err)
+	}
+	l := newLedger()
+	if err := json.Unmarshal(data, l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// sum counts the calls of one ABI by number.
+func (r *record) sum(abi syscalltab.ABI) *ledger {
+	l := newLedger()
+	for i := range r.calls {
+		if c := &r.calls[i]; c.ABI == abi {
+			l.Calls[c.Nr]++
+			if c.Errno != 0 {
+				l.Errors[c.Nr]++
+			}
+		}
+	}
+	return l
+}
+
+// demand demands that the calls that l has were counted, no more and no less, in abi.
+func (r *record) demand(t *testing.T, abi syscalltab.ABI, l *ledger) {
+	t.Helper()
+	for _, fault := range l.Faults {
+		t.Errorf("the target says: %s", fault)
+	}
+	if len(l.Calls) == 0 {
+		t.Error("the target's ledger is empty")
+	}
+	got := r.sum(abi)
+	for nr, n := range l.Calls {
+		if got.Calls[nr] != n || got.Errors[nr] != l.Errors[nr] {
+			t.Errorf("%s: counted %d calls, %d of them failed; the target made %d, %d failed",
+				abi.Name(nr), got.Calls[nr], got.Errors[nr], n, l.Errors[nr])
+		}
+	}
+}
+
+func native() syscalltab.ABI { return syscalltab.Native()[0] }
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(200 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came true that %s", what)
+		}
+	}
+}
+
+// peer is a target that was started untraced, and that the test talks with, a line at a time.
+type peer struct {
+	t   *testing.T
+	pid int
+	in  *os.File
+	out *bufio.Reader
+	raw *os.File
+}
+
+// start starts a target untraced. Nobody waits for it before the end of the test: a wait in this
+// process would take the stops away from a tracer in this process.
+func start(t *testing.T, name string, args ...string) *peer {
+	t.Helper()
+	cmd := exec.Command(self(), args...)
+	cmd.Env = append(environ(), targetEnv+"="+name)
+	return startCommand(t, cmd)
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *peer {
+	t.Helper()
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = inR, outW, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	inR.Close()
+	outW.Close()
+	p := &peer{t: t, pid: cmd.Process.Pid, in: inW, out: bufio.NewReader(outR), raw: outR}
+	t.Cleanup(func() {
+		unix.Kill(-p.pid, unix.SIGKILL)
+		cmd.Wait() // no child, if a tracer has already seen it end
+		inW.Close()
+		outR.Close()
+	})
+	return p
+}
+
+// line reads what the target says next.
+func (p *peer) line() string {
+	p.t.Helper()
+	p.raw.SetReadDeadline(time.Now().Add(patience))
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("the target does not answer: %v\n%s", err, processes(p.pid))
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (p *peer) say(line string) {
+	p.t.Helper()
+	if _, err := p.in.WriteString(line + "\n"); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *peer) ask(line string) string {
+	p.t.Helper()
+	p.say(line)
+	return p.line()
+}
+
+// answer asks for a JSON value.
+func (p *peer) answer(question string, v any) {
+	p.t.Helper()
+	p.say(question)
+	p.answerLine(v)
+}
+
+// answerLine reads a JSON value that the target says by itself.
+func (p *peer) answerLine(v any) {
+	p.t.Helper()
+	if line := p.line(); json.Unmarshal([]byte(line), v) != nil {
+		p.t.Fatalf("no JSON: %q", line)
+	}
+}
+
+// alive demands that the target still works.
+func (p *peer) alive() {
+	p.t.Helper()
+	if got := p.ask("echo"); got != "echo" {
+		p.t.Fatalf("the target answers %q", got)
+	}
+}
+
+// serve is the other side of a peer: it answers each line that comes in, and "echo" by itself.
+func serve(answer func(line string) any) {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if line := lines.Text(); line == "echo" {
+			fmt.Println(line)
+		} else {
+			reply(answer(line))
+		}
+	}
+}
+
+func reply(v any) {
+	data, err := json.Marshal(v)
+	must(err)
+	fmt.Println(string(data))
+}
+
+// locked runs f on a thread that is its own and ends with it.
+func locked(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		f()
+	}()
+}
+
+// status returns a line of /proc/TID/status.
+func status(tid int, name string) string {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// state returns the letter of a thread's state, "" if it is gone.
+func state(tid int) string { s := status(tid, "State"); return s[:min(1, len(s))] }
+
+// tracedBy returns the process that traces a thread, 0 if none does. (TracerPid, in spite of its
+// name, is the tracer's thread.)
+func tracedBy(tid int) int {
+	tracer, _ := strconv.Atoi(status(tid, "TracerPid"))
+	pid, _ := strconv.Atoi(status(tracer, "Tgid"))
+	return pid
+}
+
+// threads lists the threads of a process.
+func threads(pid int) (tids []int) {
+	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	for _, e := range entries {
+		if tid, err := strconv.Atoi(e.Name()); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids
+}
+
+// sleepsIn returns the number of the call that a thread sleeps in, -1 if in none.
+func sleepsIn(tid int) int {
+	if state(tid) != "S" {
+		return -1
+	}
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
+	first, _, _ := strings.Cut(string(data), " ")
+	if nr, err := strconv.Atoi(first); err == nil {
+		return nr
+	}
+	return -1
+}
+
+// processes describes the threads of a process for an error message.
+func processes(pid int) string {
+	var b strings.Builder
+	for _, tid := range threads(pid) {
+		call, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
+		fmt.Fprintf(&b, "  %d: state %s, traced by %d, in %s", tid, status(tid, "State"), tracedBy(tid), call)
+	}
+	return b.String()
+}
+
+// build builds a program of testdata.
+func build(t *testing.T, goarch, name string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-o", file, "./testdata/"+name)
+	cmd.Env = append(os.Environ(), "GOARCH="+goarch, "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s for %s: %v\n%s", name, goarch, err, out)
+	}
+	return file
+}

@@ -1,0 +1,77 @@
+package ptrace
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// asleep is what has to be known about a thread before it is interrupted in order to hide the
+// interrupt. On amd64 that is nothing: the registers at the stop still tell all.
+type asleep struct{}
+
+func beforeInterrupt(int32) asleep { return asleep{} }
+
+// Offsets into struct user (arch/x86/include/asm/user_64.h): registers are 8 bytes each, in the
+// order of struct user_regs_struct.
+const (
+	userRAX     = 10 * 8
+	userOrigRAX = 15 * 8
+)
+
+// hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT. If that broke off a call,
+// it returns the call's number, and makes sure that the kernel restarts it.
+//
+// Most calls return one of the ERESTART codes then, and restart by themselves. Some return EINTR
+// (epoll_wait, recv with a timeout, sigtimedwait, semtimedop: signal(7), "Interruption of system
+// calls and library functions by stop signals"), which the program would see. The decision falls
+// after this stop (arch/x86/kernel/signal.c, arch_do_signal_or_restart), so turning EINTR into
+// ERESTARTNOHAND makes the kernel restart the call, unless a handler really runs: then the
+// program sees the EINTR that it would have seen anyway.
+func hideInterrupt(tid int32, _ asleep) (nr uint64, asleep bool) {
+	orig, err := peekUser(tid, userOrigRAX)
+	if err != nil || orig < 0 { // stopped in user mode
+		return 0, false
+	}
+	ret, err := peekUser(tid, userRAX)
+	if err != nil {
+		return 0, false
+	}
+	switch unix.Errno(-ret) {
+	case unix.EINTR:
+		if pokeUser(tid, userRAX, -errRestartNoHand) != nil {
+			return 0, false
+		}
+	case errRestartSys, errRestartNoIntr, errRestartNoHand, errRestartBlock:
+	default:
+		return 0, false
+	}
+	return uint64(orig), true
+}
+
+// brokenCall finds out which call tid's restart_syscall(2) goes on with. The kernel has put the
+// number of restart_syscall into the only register that had the call's own, and keeps that to
+// itself. But the number stands in the program: compilers and libraries load it right before the
+// syscall instruction.
+func brokenCall(tid int32) (nr uint64, ok bool) {
+	call, ok := sleepingCall(tid)
+	if !ok {
+		return 0, false
+	}
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", tid))
+	if err != nil {
+		return 0, false
+	}
+	defer mem.Close()
+	const size = 7 // mov $imm32, %eax; syscall
+	var code [size]byte
+	if _, err := mem.ReadAt(code[:], int64(call.pc-size)); err != nil {
+		return 0, false
+	}
+	if code[0] != 0xb8 || code[5] != 0x0f || code[6] != 0x05 {
+		return 0, false
+	}
+	return uint64(binary.LittleEndian.Uint32(code[1:])), true
+}

@@ -1,0 +1,188 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command is a program to launch under trace.
+type Command struct {
+	Path string   // the file to execute; no search
+	Args []string // with the program's own name first
+	Env  []string // "NAME=value"
+
+	// User, if not nil, is who the command runs as.
+	User *Credential
+
+	// Origin, if not nil, is what the command gets back of what the Go runtime has changed in
+	// this process since it was executed.
+	Origin *Origin
+}
+
+// Credential is a user with all of its groups.
+type Credential struct {
+	UID, GID uint32
+	Groups   []uint32
+}
+
+// Origin is the part of a process's state that survives execve(2) and that the Go runtime changes
+// when it starts. The sets have bit n−1 for signal n, as the kernel has them.
+type Origin struct {
+	Ignored uint64 // signals that were ignored
+	Blocked uint64 // the signal mask
+	Pending uint64 // signals that were pending (they are if they are blocked, too)
+	Closed  [3]bool
+	NoFile  unix.Rlimit
+}
+
+// ExecError is a command that could not be executed.
+type ExecError struct {
+	Path string
+	Err  error // a unix.Errno
+}
+
+func (e *ExecError) Error() string { return fmt.Sprintf("execute %s: %v", e.Path, e.Err) }
+func (e *ExecError) Unwrap() error { return e.Err }
+
+// lookAgain is how often a child that is expected to set itself up is looked after: it may have died.
+const lookAgain = 20 * time.Millisecond
+
+// launch starts c as a tracee that stands at the end of its execve, which is the first of its
+// calls to be handed on.
+//
+// Precondition: the caller is the tracer thread.
+func (t *Tracer) launch(c *Command) error {
+	plan, err := c.plan()
+	if err != nil {
+		return err
+	}
+	if plan.gate, err = newGate(); err != nil {
+		return err
+	}
+	defer plan.gate.close()
+	pid, err := plan.fork()
+	if err != nil {
+		return fmt.Errorf("fork: %w", err)
+	}
+	if err := seize(pid, t.seizeOptions()); err != nil {
+		unix.Kill(int(pid), unix.SIGKILL)
+		unix.Wait4(int(pid), nil, unix.WALL, nil)
+		return fmt.Errorf("trace %s: %w%s", c.Path, err, whyNoSeize(pid, err))
+	}
+	tr := t.add(pid, pid)
+	tr.launching = true
+	t.command = pid
+
+	plan.gate.open(phaseSeized)
+	for plan.gate.phase.Load() == phaseSeized {
+		plan.gate.await(phaseSeized, lookAgain)
+		if plan.gate.phase.Load() != phaseSeized {
+			break
+		}
+		var status unix.WaitStatus
+		got, err := unix.Wait4(int(pid), &status, unix.WALL|unix.WNOHANG, nil)
+		if err != nil || got == int(pid) && !status.Stopped() {
+			return t.launchFailed(plan, c, status)
+		}
+		if got == int(pid) { // a signal from outside, or a job-control stop
+			t.stopped(tr, status)
+		}
+	}
+
+	// The first stop has to be over before the child is let go, or it could be through its execve
+	// before it is traced.
+	tr.firstStop = true
+	if err := interrupt(pid); err != nil {
+		return t.launchFailed(plan, c, 0)
+	}
+	for plan.gate.phase.Load() != phaseGo || tr.launching {
+		var status unix.WaitStatus
+		_, err := unix.Wait4(int(pid), &status, unix.WALL, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil || !status.Stopped():
+			return t.launchFailed(plan, c, status)
+		}
+		if plan.gate.phase.Load() != phaseGo && uint32(status)>>16 == unix.PTRACE_EVENT_STOP {
+			plan.gate.open(phaseGo)
+			if len(t.options.Attach) == 0 {
+				t.beganNs.Store(t.now())
+			}
+		}
+		t.stopped(tr, status)
+		if t.failure != nil {
+			return t.failure
+		}
+	}
+	return nil
+}
+
+// launchFailed says why the child is gone, or kills it if it is not.
+func (t *Tracer) launchFailed(p *childPlan, c *Command, status unix.WaitStatus) error {
+	pid := t.command
+	if !status.Exited() && !status.Signaled() {
+		unix.Kill(int(pid), unix.SIGKILL)
+		unix.Wait4(int(pid), &status, unix.WALL, nil)
+	}
+	t.forget(t.tracees[pid])
+	t.command = 0
+	step, errno := childStep(p.gate.step), unix.Errno(p.gate.errno)
+	switch {
+	case step == stepExec:
+		return &ExecError{Path: c.Path, Err: errno}
+	case errno != 0:
+		return fmt.Errorf("launch %s: %v: %w", c.Path, step, errno)
+	case status.Signaled():
+		return &KilledError{Path: c.Path, Signal: status.Signal()}
+	}
+	return fmt.Errorf("launch %s: it ended before it was executed (status %#x)", c.Path, uint32(status))
+}
+
+// KilledError is a command that a signal ended before it was executed.
+type KilledError struct {
+	Path   string
+	Signal unix.Signal
+}
+
+func (e *KilledError) Error() string {
+	return fmt.Sprintf("launch %s: killed by %v before it was executed", e.Path, e.Signal)
+}
+
+// plan prepares what the forked child is going to do.
+func (c *Command) plan() (*childPlan, error) {
+	p := &childPlan{origin: c.Origin}
+	var err error
+	if p.path, err = unix.BytePtrFromString(c.Path); err != nil {
+		return nil, fmt.Errorf("execute %q: %w", c.Path, err)
+	}
+	if p.argv, err = cStrings(c.Args); err != nil {
+		return nil, fmt.Errorf("execute %s: argument: %w", c.Path, err)
+	}
+	if p.envp, err = cStrings(c.Env); err != nil {
+		return nil, fmt.Errorf("execute %s: environment: %w", c.Path, err)
+	}
+	if c.Origin != nil {
+		p.closing = c.Origin.Closed
+	}
+	if c.User != nil {
+		p.setUser = true
+		p.uid, p.gid, p.groups = uintptr(c.User.UID), uintptr(c.User.GID), c.User.Groups
+	}
+	return p, nil
+}
+
+// cStrings returns words as a NULL-terminated array of C strings.
+func cStrings(words []string) (**byte, error) {
+	array := make([]*byte, len(words)+1)
+	for i, word := range words {
+		var err error
+		if array[i], err = unix.BytePtrFromString(word); err != nil {
+			return nil, fmt.Errorf("%q: %w", word, err)
+		}
+	}
+	return &array[0], nil
+}

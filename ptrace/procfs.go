@@ -1,0 +1,118 @@
+package ptrace
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// statusField returns one line of /proc/TID/status (proc(5)), without its name, or "".
+func statusField(tid int32, name string) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	if err != nil {
+		return ""
+	}
+	for line := range bytes.Lines(data) {
+		if key, value, ok := bytes.Cut(line, []byte(":")); ok && string(key) == name {
+			return string(bytes.TrimSpace(value))
+		}
+	}
+	return ""
+}
+
+// groupOf returns the thread group that tid belongs to; tid itself if it is gone.
+func groupOf(tid int32) int32 {
+	if n, err := strconv.ParseInt(statusField(tid, "Tgid"), 10, 32); err == nil {
+		return int32(n)
+	}
+	return tid
+}
+
+// tracerOf returns the thread that traces tid, 0 if none does. (The kernel calls it TracerPid.)
+func tracerOf(tid int32) int32 {
+	n, _ := strconv.ParseInt(statusField(tid, "TracerPid"), 10, 32)
+	return int32(n)
+}
+
+// threadsOf lists the threads of process pid.
+func threadsOf(pid int32) ([]int32, error) {
+	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	tids := make([]int32, 0, len(names))
+	for _, name := range names {
+		if tid, err := strconv.ParseInt(name, 10, 32); err == nil {
+			tids = append(tids, int32(tid))
+		}
+	}
+	if len(tids) > 0 {
+		return tids, nil // the directory of a process that ends while it is read ends early
+	}
+	return nil, err
+}
+
+// blockedCall is what /proc/TID/syscall says of a thread that sleeps in a call.
+type blockedCall struct {
+	nr   uint64
+	args [6]uint64
+	pc   uint64
+}
+
+// sleepingCall reads the call that tid sleeps in. A thread that runs, or sleeps outside of a call,
+// is in none.
+func sleepingCall(tid int32) (call blockedCall, ok bool) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
+	if err != nil {
+		return call, false
+	}
+	// "nr arg0 … arg5 sp pc", or "running", or "-1 sp pc" (proc(5)).
+	fields := strings.Fields(string(data))
+	if len(fields) != 9 {
+		return call, false
+	}
+	var words [9]uint64
+	for i, field := range fields {
+		if words[i], err = strconv.ParseUint(field, 0, 64); err != nil {
+			return call, false
+		}
+	}
+	call.nr, call.pc = words[0], words[8]
+	copy(call.args[:], words[1:7])
+	return call, true
+}
+
+// whyNoSeize explains why tid could not be attached to, and what to do, as far as that can be
+// seen. The answer begins with ": ", or is empty.
+func whyNoSeize(tid int32, err error) string {
+	if !errors.Is(err, unix.EPERM) {
+		return ""
+	}
+	if tracer := tracerOf(tid); tracer != 0 {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", tracer))
+		return fmt.Sprintf(": process %d (%s) traces it already; end that first", tracer, bytes.TrimSpace(comm))
+	}
+	if strings.HasPrefix(statusField(tid, "State"), "Z") {
+		return ": it has ended, its parent has not waited for it yet"
+	}
+	if statusField(tid, "Kthread") == "1" {
+		return ": it is a thread of the kernel"
+	}
+	scope, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
+	switch string(bytes.TrimSpace(scope)) {
+	case "3":
+		return ": kernel.yama.ptrace_scope is 3, which forbids tracing until the next boot"
+	case "2":
+		return ": kernel.yama.ptrace_scope is 2; run sysprof as root or with CAP_SYS_PTRACE"
+	case "1":
+		return ": kernel.yama.ptrace_scope is 1; run sysprof as root, or launch the command with it"
+	}
+	return ": it belongs to somebody else or has more privileges; run sysprof as root or with CAP_SYS_PTRACE"
+}

@@ -1,0 +1,122 @@
+package ptrace
+
+import "golang.org/x/sys/unix"
+
+// tracee is one traced thread.
+type tracee struct {
+	call Call // the call it is in, or was in last
+
+	inCall    bool // between an entry-stop and its exit-stop
+	launching bool // our own child, before its execve
+	firstStop bool // our PTRACE_INTERRUPT has not been answered yet
+	handedOn  bool // to be detached at its next stop, for a tracer of its own
+
+	schedstat  int // descriptor of /proc/TID/schedstat, where CPU time is measured; 0 if there is none
+	entryCPUNs int64
+
+	before asleep // what it slept in when it was interrupted
+
+	// A call that was broken off and that restart_syscall(2) goes on with. It is the call that the
+	// thread really sleeps in.
+	broken     bool
+	brokenNr   uint64
+	resumed    bool // the call in progress is the continuation of one entered before the attach
+	sinceNs    int64
+	waitingFor int32 // the tid whose detaching this thread's entry-stop waits for, or 0
+}
+
+// add puts a thread into the table.
+func (t *Tracer) add(tid, pid int32) *tracee {
+	var tr *tracee
+	if n := len(t.spare); n > 0 {
+		tr, t.spare = t.spare[n-1], t.spare[:n-1]
+		*tr = tracee{}
+	} else {
+		tr = new(tracee)
+	}
+	tr.call.TID, tr.call.PID = tid, pid
+	tr.call.CPUNs = -1
+	if t.cpuTime {
+		tr.openCPU()
+	}
+	t.tracees[tid] = tr
+	t.count.Store(int64(len(t.tracees)))
+	return tr
+}
+
+// forget takes a thread out of the table.
+func (t *Tracer) forget(tr *tracee) {
+	if tr == nil || t.tracees[tr.call.TID] != tr {
+		return
+	}
+	delete(t.tracees, tr.call.TID)
+	if tr.schedstat != 0 {
+		unix.Close(tr.schedstat)
+	}
+	t.count.Store(int64(len(t.tracees)))
+	if t.last == tr {
+		t.last = nil
+	}
+	const spares = 1024 // enough for a storm of threads; the rest goes back to the heap
+	if len(t.spare) < spares {
+		t.spare = append(t.spare, tr)
+	}
+	if tr.waitingFor != 0 { // it died while it was held
+		t.holders--
+	}
+	t.releaseHolders(tr.call.TID)
+}
+
+// lookup finds the thread tid, which is most often the one that stopped last.
+func (t *Tracer) lookup(tid int32) *tracee {
+	if t.last != nil && t.last.call.TID == tid {
+		return t.last
+	}
+	tr := t.tracees[tid]
+	t.last = tr
+	return tr
+}
+
+// restartOf names the call that tr's restart_syscall(2) goes on with, and since when that is known.
+func (t *Tracer) restartOf(tr *tracee, soFarNs int64) (nr uint64, sinceNs int64) {
+	nr = tr.call.Nr
+	if tr.broken && tr.brokenNr != nr {
+		return tr.brokenNr, t.now() - tr.sinceNs
+	}
+	// It was broken off before the attach.
+	if broken, ok := brokenCall(tr.call.TID); ok {
+		nr = broken
+	}
+	return nr, soFarNs
+}
+
+// unfinished hands on the call that tr is in, if any, as one that did not return.
+func (t *Tracer) unfinished(tr *tracee, why Ending) {
+	if t.options.OnInFlight == nil || tr.launching || t.beganNs.Load() == 0 {
+		return
+	}
+	f := InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
+	switch {
+	case tr.inCall:
+		f.SoFarNs = t.now() - tr.call.EntrySeenNs
+		if t.isRestart(&tr.call) {
+			f.Nr, f.SoFarNs = t.restartOf(tr, f.SoFarNs)
+		}
+	case tr.firstStop && why == Detached:
+		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
+		// be told.
+		call, ok := sleepingCall(tr.call.TID)
+		if !ok {
+			return
+		}
+		f.ABI, f.Nr, f.Resumed = t.native, call.nr, true
+		f.SoFarNs = t.now() - tr.sinceNs
+	default:
+		return
+	}
+	if why == Killed && t.endsThread(f.ABI, f.Nr) {
+		f.Why = Exited
+	}
+	tr.inCall = false
+	t.options.OnInFlight(&f)
+}
