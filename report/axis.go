@@ -1,0 +1,124 @@
+package report
+
+import (
+	"math"
+	"strings"
+
+	"sysprof/profile"
+)
+
+// axis is a logarithmic time axis, which many distributions are drawn over so that they can be compared
+// by eye. Its ends are round numbers of nanoseconds; 0 < lowNs < highNs.
+type axis struct {
+	lowNs, highNs int64
+	below         bool // there are values below lowNs, which are drawn at the low end
+}
+
+// leastAxisNs bounds the axis below: a latency of a few nanoseconds is what is left of a call when the
+// transit has been taken off it, and more decades of that would only squeeze what can be told apart.
+const leastAxisNs = 10
+
+// sparks are the heights of a small distribution, from something to most.
+var sparks = [...]string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
+
+// axisOf is an axis for all these distributions: from the fastest of their first percentiles to the
+// slowest call.
+func axisOf(distributions []*profile.Histogram) axis {
+	low, high, fastest := int64(math.MaxInt64), int64(0), int64(math.MaxInt64)
+	for _, h := range distributions {
+		if h.Count() == 0 {
+			continue
+		}
+		low = min(low, int64(h.Quantile(0.01)))
+		fastest = min(fastest, int64(h.Min()))
+		high = max(high, int64(h.Max()))
+	}
+	a := axis{lowNs: roundDown(min(max(low, leastAxisNs), max(high, leastAxisNs)))}
+	a.highNs = max(roundUp(high), roundUp(a.lowNs+1))
+	a.below = fastest < a.lowNs
+	return a
+}
+
+// bin is which of n equal parts of the axis a time falls into; what is outside goes to the ends.
+func (a axis) bin(ns int64, n int) int {
+	if ns <= a.lowNs {
+		return 0
+	}
+	low, high := math.Log(float64(a.lowNs)), math.Log(float64(a.highNs))
+	i := int(float64(n) * (math.Log(float64(ns)) - low) / (high - low))
+	return min(max(i, 0), n-1)
+}
+
+// spark draws a distribution in n characters. The height is the share of the most frequent part; a part
+// with any call at all has at least the lowest block, one without is blank.
+func (a axis) spark(h *profile.Histogram, n int) string {
+	counts := make([]float64, n)
+	most := 0.0
+	for b := range h.Buckets() {
+		i := a.bin(middle(b), n)
+		counts[i] += float64(b.Count)
+		most = max(most, counts[i])
+	}
+	var s strings.Builder
+	for _, c := range counts {
+		if c == 0 {
+			s.WriteByte(' ')
+			continue
+		}
+		s.WriteString(sparks[min(int(c/most*float64(len(sparks))), len(sparks)-1)])
+	}
+	return s.String()
+}
+
+// labels are the two ends of the axis in words.
+func (a axis) labels() (low, high string) {
+	low, high = shortTime(a.lowNs), shortTime(a.highNs)
+	if a.below {
+		low = "≤" + low
+	}
+	return low, high
+}
+
+// heading has the axis' ends at the ends of n characters. Precondition: they fit, see headingWidth.
+func (a axis) heading(n int) string {
+	low, high := a.labels()
+	return low + " " + strings.Repeat("·", n-textWidth(low)-textWidth(high)-2) + " " + high
+}
+
+// headingWidth is how many characters heading needs: the ends, two blanks and a dot.
+func (a axis) headingWidth() int {
+	low, high := a.labels()
+	return textWidth(low) + textWidth(high) + 3
+}
+
+func middle(b profile.Bucket) int64 { return b.LowNs + (b.HighNs-b.LowNs)/2 }
+
+// roundUp is the smallest of 1, 2, 5, 10, 20, … that is not below ns, or MaxInt64 where that does not fit.
+func roundUp(ns int64) int64 {
+	for ten := int64(1); ; ten *= 10 {
+		for _, digit := range [...]int64{1, 2, 5} {
+			if digit*ten >= ns {
+				return digit * ten
+			}
+		}
+		if ten > math.MaxInt64/10 {
+			return math.MaxInt64
+		}
+	}
+}
+
+// roundDown is the largest of 1, 2, 5, 10, 20, … that is not above ns. Precondition: ns > 0.
+func roundDown(ns int64) int64 {
+	best := int64(1)
+	for ten := int64(1); ; ten *= 10 {
+		for _, digit := range [...]int64{1, 2, 5} {
+			if digit*ten > ns {
+				return best
+			}
+			best = digit * ten
+		}
+		if ten > math.MaxInt64/10 {
+			return best
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"strconv"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+)
+
+// The identity of the JSON format. Additions do not change the version, so a reader has to skip fields
+// that it does not know; whatever would make an old reader misread does.
+const (
+	jsonFormat  = "sysprof"
+	jsonVersion = 1
+)
+
+// WriteJSON writes everything that the snapshot holds, histograms included, in a form that ReadJSON
+// takes back. SCHEMA.md describes it. There is a line for each row, so that files can be compared by line.
+func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
+	d := jsonWriter{}
+	d.printf("{%q: %q, %q: %d,\n", "format", jsonFormat, "version", jsonVersion)
+	m.Start = m.Start.UTC()
+	d.field("meta", m)
+	if s.Overhead != nil {
+		d.field("overhead", newJSONOverhead(s.Overhead))
+	}
+	all := new(profile.Histogram)
+	var rows []any
+	for i := range s.Rows {
+		if r := &s.Rows[i]; r.Calls > 0 {
+			latency := r.Latency()
+			all.Merge(latency)
+			rows = append(rows, newJSONRow(r, latency, s.Total.SumNs))
+		}
+	}
+	d.field("total", newJSONTotals(&s.Total, all))
+	d.list("rows", rows, ",")
+	flights := make([]any, len(s.InFlight))
+	for i := range s.InFlight {
+		flights[i] = newJSONFlight(&s.InFlight[i])
+	}
+	d.list("in_flight", flights, ",")
+	warnings := make([]any, len(s.Warnings))
+	for i, sentence := range s.Warnings {
+		warnings[i] = sentence
+	}
+	d.list("warnings", warnings, "")
+	d.printf("}\n")
+	if d.err != nil {
+		return fmt.Errorf("write JSON: %w", d.err)
+	}
+	_, err := w.Write(d.out.Bytes())
+	return err
+}
+
+// jsonWriter writes the outermost level by hand, for its lines.
+type jsonWriter struct {
+	out bytes.Buffer
+	err error // the first one
+}
+
+func (d *jsonWriter) printf(format string, args ...any) { fmt.Fprintf(&d.out, format, args...) }
+
+func (d *jsonWriter) value(v any) {
+	e := json.NewEncoder(&d.out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		if d.err == nil {
+			d.err = err
+		}
+		return
+	}
+	d.out.Truncate(d.out.Len() - 1) // the newline that Encode adds
+}
+
+func (d *jsonWriter) field(name string, v any) {
+	d.printf("%q: ", name)
+	d.value(v)
+	d.printf(",\n")
+}
+
+func (d *jsonWriter) list(name string, items []any, end string) {
+	d.printf("%q: [", name)
+	for i, item := range items {
+		if i > 0 {
+			d.printf(",")
+		}
+		d.printf("\n")
+		d.value(item)
+	}
+	d.printf("]%s\n", end)
+}
+
+// The types below are the format: what SCHEMA.md says is in their tags. Fields that only repeat what
+// others tell, for readers without a histogram library, are not read back.
+
+type jsonTotals struct {
+	Calls    uint64    `json:"calls"`
+	Errors   uint64    `json:"errors"`
+	Queued   uint64    `json:"queued"`
+	HoldNs   int64     `json:"hold_ns"`
+	CPUCalls uint64    `json:"cpu_calls,omitempty"`
+	CPUNs    *int64    `json:"cpu_ns,omitempty"`     // nil if not measured
+	OffCPUNs *int64    `json:"off_cpu_ns,omitempty"` // likewise
+	Latency  jsonStats `json:"latency"`              // of all calls
+}
+
+type jsonRow struct {
+	Name  string  `json:"name"`
+	ABI   string  `json:"abi"`
+	Nr    uint64  `json:"nr"`
+	Share float64 `json:"time_share"` // of the time of all calls, 0 to 1
+	jsonTotals
+	RawNs  int64              `json:"raw_ns"`
+	OK     *jsonHistogram     `json:"ok,omitempty"`
+	Failed jsonList[jsonFail] `json:"failed,omitempty"`
+	CPU    *jsonHistogram     `json:"cpu,omitempty"`
+}
+
+type jsonFail struct {
+	Errno int32  `json:"errno"`
+	Name  string `json:"errno_name"`
+	jsonHistogram
+}
+
+// jsonStats is what can be said of a distribution in a few numbers.
+type jsonStats struct {
+	SumNs    json.Number `json:"sum_ns"` // may need 128 bits
+	MinNs    int64       `json:"min_ns"`
+	MaxNs    int64       `json:"max_ns"`
+	MeanNs   int64       `json:"mean_ns"`
+	StdDevNs int64       `json:"stddev_ns"`
+	P50Ns    int64       `json:"p50_ns"`
+	P90Ns    int64       `json:"p90_ns"`
+	P95Ns    int64       `json:"p95_ns"`
+	P99Ns    int64       `json:"p99_ns"`
+	P999Ns   int64       `json:"p999_ns"`
+}
+
+type jsonHistogram struct {
+	Calls uint64 `json:"calls"`
+	jsonStats
+	Buckets jsonBuckets `json:"buckets"`
+}
+
+// jsonBuckets is a list of [low, high, count].
+type jsonBuckets []profile.Bucket
+
+type jsonFlight struct {
+	Name      string `json:"name"`
+	ABI       string `json:"abi"`
+	Nr        uint64 `json:"nr"`
+	Why       string `json:"why"`
+	Resumed   bool   `json:"resumed"`
+	Count     uint64 `json:"count"`
+	LongestNs int64  `json:"longest_ns"`
+	PID       int32  `json:"pid"`
+	TID       int32  `json:"tid"`
+}
+
+type jsonEstimate struct {
+	Ns     int64 `json:"ns"`
+	LowNs  int64 `json:"low_ns"`
+	HighNs int64 `json:"high_ns"`
+}
+
+type jsonFactor struct {
+	Estimate float64 `json:"estimate"`
+	Low      float64 `json:"low"`
+	High     float64 `json:"high"`
+}
+
+type jsonOverhead struct {
+	Source      string       `json:"source"`
+	Calls       uint64       `json:"calls"`
+	Queued      uint64       `json:"queued"`
+	PerCallNs   int64        `json:"per_call_ns"`
+	Transit     jsonEstimate `json:"transit_per_call"`
+	Switches    jsonEstimate `json:"switches_per_call"`
+	HoldNs      int64        `json:"hold_ns"`
+	Total       jsonEstimate `json:"total"`
+	ShareOfWall float64      `json:"share_of_wall"`
+	WallNs      int64        `json:"wall_ns"`
+	Untraced    jsonEstimate `json:"untraced"`
+	Slowdown    jsonFactor   `json:"slowdown"`
+}
+
+func newJSONTotals(t *profile.Totals, latency *profile.Histogram) jsonTotals {
+	j := jsonTotals{Calls: t.Calls, Errors: t.Errors, Queued: t.Queued, HoldNs: t.HoldNs,
+		CPUCalls: t.CPUCalls, Latency: newJSONStats(latency)}
+	if off, known := t.OffCPU(); known {
+		j.CPUNs, j.OffCPUNs = &t.CPUNs, new(int64(off))
+	}
+	return j
+}
+
+func newJSONRow(r *profile.Row, latency *profile.Histogram, allNs int64) *jsonRow {
+	j := &jsonRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, jsonTotals: newJSONTotals(&r.Totals, latency), RawNs: r.RawNs}
+	if allNs > 0 {
+		j.Share = float64(r.SumNs) / float64(allNs)
+	}
+	if r.OK != nil && r.OK.Count() > 0 {
+		j.OK = newJSONHistogram(r.OK)
+	}
+	for _, f := range r.Failed {
+		if f.Latency.Count() > 0 {
+			j.Failed = append(j.Failed, jsonFail{f.Errno, syscalltab.Errno(int(f.Errno)), *newJSONHistogram(f.Latency)})
+		}
+	}
+	if r.CPU != nil && r.CPU.Count() > 0 {
+		j.CPU = newJSONHistogram(r.CPU)
+	}
+	return j
+}
+
+func newJSONStats(h *profile.Histogram) jsonStats {
+	hi, lo := h.Sum128()
+	sum := new(big.Int).Lsh(new(big.Int).SetUint64(hi), 64)
+	return jsonStats{
+		SumNs: json.Number(sum.Or(sum, new(big.Int).SetUint64(lo)).String()),
+		MinNs: int64(h.Min()), MaxNs: int64(h.Max()), MeanNs: int64(h.Mean()), StdDevNs: int64(h.StdDev()),
+		P50Ns: int64(h.Quantile(0.5)), P90Ns: int64(h.Quantile(0.9)), P95Ns: int64(h.Quantile(0.95)),
+		P99Ns: int64(h.Quantile(0.99)), P999Ns: int64(h.Quantile(0.999)),
+	}
+}
+
+func newJSONHistogram(h *profile.Histogram) *jsonHistogram {
+	j := &jsonHistogram{Calls: h.Count(), jsonStats: newJSONStats(h)}
+	for b := range h.Buckets() {
+		j.Buckets = append(j.Buckets, b)
+	}
+	return j
+}
+
+// MarshalJSON writes the buckets as arrays of three.
+func (buckets jsonBuckets) MarshalJSON() ([]byte, error) {
+	text := []byte{'['}
+	for i, b := range buckets {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, '[')
+		text = strconv.AppendInt(text, b.LowNs, 10)
+		text = append(text, ',')
+		text = strconv.AppendInt(text, b.HighNs, 10)
+		text = append(text, ',')
+		text = strconv.AppendUint(text, b.Count, 10)
+		text = append(text, ']')
+	}
+	return append(text, ']'), nil
+}
+
+func newJSONFlight(f *profile.Flight) *jsonFlight {
+	return &jsonFlight{f.ABI.Name(f.Nr), f.ABI.String(), f.Nr, f.Why, f.Resumed, f.Count, f.LongestNs, f.PID, f.TID}
+}
+
+func newJSONOverhead(o *profile.Overhead) *jsonOverhead {
+	j := &jsonOverhead{
+		Source: o.Source.String(), Calls: o.Calls, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
+		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), HoldNs: o.HoldNs,
+		Total: jsonEstimate(o.TotalNs), WallNs: o.WallNs, Untraced: jsonEstimate(o.UntracedNs),
+	}
+	if o.WallNs > 0 {
+		j.ShareOfWall = float64(o.TotalNs.Ns) / float64(o.WallNs)
+	}
+	j.Slowdown.Estimate, j.Slowdown.Low, j.Slowdown.High = o.Slowdown()
+	return j
+}

@@ -1,0 +1,340 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	pprof "github.com/google/pprof/profile"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+)
+
+// Pprof is a profile for go tool pprof: who makes which calls, how often, and how long they take.
+//
+// The leaf of each stack is the call itself, as a function sys_NAME of the kernel's. Above it stand the
+// user's frames as Locate gives them.
+type Pprof struct {
+	Snapshot *profile.Snapshot // corrects the samples' latencies, and has the overhead
+	Samples  []profile.Sample
+	Meta     Meta
+	Program  string // the file of the main program; empty: not known
+
+	Stack func(id uint32) []*Location      // the stack that a sample names, innermost first
+	Label func(profile.SampleKey) []string // pairs of name and value; nil for none
+	By    PprofLabels                      // the numbers of the keys that become labels
+}
+
+// PprofLabels says which numbers of a sample's key become labels.
+type PprofLabels struct{ PID, TID, Latency, Errno bool }
+
+// Location is a place in a program.
+type Location struct {
+	Address uint64 // in the mapping
+	Mapping *Mapping
+	Lines   []Line // innermost first; there are several where functions were inlined
+}
+
+// Line is a place in a function.
+type Line struct {
+	Function, SystemName, File string
+	Line, StartLine            int
+}
+
+// Mapping is an executable part of a file. Every part of a file is one mapping, in however many
+// processes it is mapped: addresses are rebased to it.
+type Mapping struct {
+	Start, Limit, Offset                                        uint64
+	File, BuildID                                               string
+	HasFunctions, HasFilenames, HasLineNumbers, HasInlineFrames bool
+}
+
+// Write writes the profile, compressed. It is checked first: an invalid profile is an error and nothing
+// is written.
+func (p Pprof) Write(w io.Writer) error {
+	b := pprofBuilder{
+		p:         p,
+		locations: make(map[*Location]*pprof.Location),
+		calls:     make(map[profile.Key]*pprof.Location),
+		mappings:  make(map[*Mapping]*pprof.Mapping),
+		functions: make(map[Line]*pprof.Function),
+	}
+	out := b.build()
+	if err := out.CheckValid(); err != nil {
+		return fmt.Errorf("pprof profile: %w", err)
+	}
+	return out.Write(w)
+}
+
+type pprofBuilder struct {
+	p         Pprof
+	out       pprof.Profile
+	hasCPU    bool
+	transitNs map[profile.Key]float64 // a call
+	outsideNs float64                 // a call: overhead that is in none of the sums, the switches
+	locations map[*Location]*pprof.Location
+	calls     map[profile.Key]*pprof.Location
+	mappings  map[*Mapping]*pprof.Mapping
+	functions map[Line]*pprof.Function
+	kernel    *pprof.Mapping
+}
+
+func (b *pprofBuilder) build() *pprof.Profile {
+	for i := range b.p.Samples {
+		b.hasCPU = b.hasCPU || b.p.Samples[i].CPUCalls > 0
+	}
+	nanoseconds := func(name string) *pprof.ValueType { return &pprof.ValueType{Type: name, Unit: "nanoseconds"} }
+	b.out = pprof.Profile{
+		SampleType: []*pprof.ValueType{
+			{Type: "calls", Unit: "count"}, {Type: "errors", Unit: "count"}, nanoseconds("overhead"),
+		},
+		DefaultSampleType: "latency",
+		PeriodType:        &pprof.ValueType{Type: "calls", Unit: "count"},
+		Period:            1,
+		DurationNanos:     int64(b.p.Meta.Duration),
+		Comments:          b.comments(),
+	}
+	if start := b.p.Meta.Start; !start.IsZero() {
+		b.out.TimeNanos = start.UnixNano()
+	}
+	if b.hasCPU {
+		b.out.SampleType = append(b.out.SampleType, nanoseconds("cpu"))
+	}
+	// Viewers that know of no default show the last one.
+	b.out.SampleType = append(b.out.SampleType, nanoseconds("latency"))
+
+	b.learnOverhead()
+	b.kernel = &pprof.Mapping{
+		Start: kernelStart, Limit: kernelStart + kernelSize, File: "[kernel.kallsyms]", HasFunctions: true,
+	}
+	samples := slices.Clone(b.p.Samples)
+	slices.SortFunc(samples, func(x, y profile.Sample) int {
+		return cmp.Or(compareInt(x.ABI, y.ABI), compareInt(x.Nr, y.Nr), compareInt(x.Stack, y.Stack),
+			compareInt(x.PID, y.PID), compareInt(x.TID, y.TID), compareInt(x.Errno, y.Errno),
+			compareInt(x.LatencyNs, y.LatencyNs), compareInt(x.Comm, y.Comm), compareInt(x.FD, y.FD))
+	})
+	for i := range samples {
+		b.out.Sample = append(b.out.Sample, b.sample(&samples[i]))
+	}
+	b.orderMappings()
+	return &b.out
+}
+
+// orderMappings puts the main program's mapping first, which is whose name viewers show, and the kernel's
+// last.
+func (b *pprofBuilder) orderMappings() {
+	main := slices.IndexFunc(b.out.Mapping, func(m *pprof.Mapping) bool { return m.File == b.p.Program })
+	if main > 0 {
+		m := b.out.Mapping[main]
+		b.out.Mapping = slices.Insert(slices.Delete(b.out.Mapping, main, main+1), 0, m)
+	}
+	b.out.Mapping = append(b.out.Mapping, b.kernel)
+	for i, m := range b.out.Mapping {
+		m.ID = uint64(i + 1)
+	}
+}
+
+func compareInt[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
+
+// learnOverhead finds out how much of a call's raw latency is transit, by the rows of the snapshot.
+func (b *pprofBuilder) learnOverhead() {
+	samples := make(map[profile.Key][]*profile.Sample)
+	for i := range b.p.Samples {
+		s := &b.p.Samples[i]
+		samples[s.Key] = append(samples[s.Key], s)
+	}
+	b.transitNs = make(map[profile.Key]float64)
+	s := b.p.Snapshot
+	for i := range s.Rows {
+		if r := &s.Rows[i]; r.Calls > 0 {
+			b.transitNs[r.Key] = transit(r, samples[r.Key])
+		}
+	}
+	if s.Overhead != nil {
+		b.outsideNs = float64(s.Overhead.SwitchesNs.Ns)
+	}
+}
+
+// transit returns what has to be taken off each call of a row's samples, as far as that is there, so that
+// what is left adds up to the row's latency. It reorders the samples.
+func transit(r *profile.Row, samples []*profile.Sample) float64 {
+	mean := func(s *profile.Sample) float64 { return float64(s.RawNs) / float64(s.Calls) }
+	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
+	var calls, rawNs, transitNs float64
+	for _, s := range samples {
+		calls += float64(s.Calls)
+		rawNs += float64(s.RawNs)
+	}
+	latencyNs := float64(r.SumNs) / float64(r.Calls) * calls
+	for _, s := range samples {
+		transitNs = max((rawNs-latencyNs)/calls, 0)
+		if mean(s) >= transitNs {
+			break
+		}
+		// Nothing is left of these, so the others have to give more.
+		calls -= float64(s.Calls)
+		rawNs -= float64(s.RawNs)
+	}
+	return transitNs
+}
+
+func (b *pprofBuilder) comments() []string {
+	m := b.p.Meta
+	what := strings.Join(m.Command, " ")
+	if what == "" {
+		what = fmt.Sprintf("attached to %v", m.PIDs)
+	}
+	comments := []string{m.Version, what}
+	if o := b.p.Snapshot.Overhead; o != nil && o.Calls > 0 {
+		line := fmt.Sprintf("tracing cost %s a call (%s)", humanTime(int64(o.PerCall())), o.Source)
+		if slowdown, _, _ := o.Slowdown(); slowdown > 0 {
+			line += fmt.Sprintf(", a slowdown of %s", factor(slowdown))
+		}
+		comments = append(comments, line)
+	}
+	return append(comments, b.p.Snapshot.Warnings...)
+}
+
+func (b *pprofBuilder) sample(s *profile.Sample) *pprof.Sample {
+	transit := int64(b.transitNs[s.Key] * float64(s.Calls))
+	transit = min(transit, s.RawNs)
+	overhead := transit + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
+	out := &pprof.Sample{
+		Value:    []int64{int64(s.Calls), int64(s.Errors), overhead},
+		Location: []*pprof.Location{b.call(s.Key)},
+	}
+	if b.hasCPU {
+		out.Value = append(out.Value, s.CPUNs)
+	}
+	out.Value = append(out.Value, s.RawNs-transit)
+	for _, l := range b.p.Stack(s.Stack) {
+		out.Location = append(out.Location, b.location(l))
+	}
+	b.label(out, s.SampleKey)
+	return out
+}
+
+func (b *pprofBuilder) label(out *pprof.Sample, k profile.SampleKey) {
+	number := func(name, unit string, n int64) {
+		if out.NumLabel == nil {
+			out.NumLabel, out.NumUnit = make(map[string][]int64), make(map[string][]string)
+		}
+		out.NumLabel[name] = []int64{n}
+		if unit != "" {
+			out.NumUnit[name] = []string{unit}
+		}
+	}
+	text := func(name, value string) {
+		if out.Label == nil {
+			out.Label = make(map[string][]string)
+		}
+		out.Label[name] = []string{value}
+	}
+	if b.p.By.PID {
+		number("pid", "", int64(k.PID))
+	}
+	if b.p.By.TID {
+		number("tid", "", int64(k.TID))
+	}
+	if b.p.By.Latency {
+		number("latency", "nanoseconds", max(k.LatencyNs-int64(b.transitNs[k.Key]), 0))
+	}
+	if b.p.By.Errno && k.Errno != 0 {
+		text("errno", syscalltab.Errno(int(k.Errno)))
+	}
+	if b.p.Label != nil {
+		for pair := range slices.Chunk(b.p.Label(k), 2) {
+			text(pair[0], pair[1])
+		}
+	}
+}
+
+// The kernel's calls have addresses in a mapping of their own, made up from their numbers: where the
+// kernel really has them is nobody's business and differs from boot to boot, but merging and comparing
+// profiles takes addresses that stay the same.
+const (
+	kernelStart = 0xffffffff80000000
+	kernelSize  = 0x40000000
+)
+
+func (b *pprofBuilder) call(k profile.Key) *pprof.Location {
+	if l := b.calls[k]; l != nil {
+		return l
+	}
+	name := k.ABI.Name(k.Nr)
+	// A plain read would merge with libc's read.
+	line := Line{Function: "sys_" + name, SystemName: kernelSymbol(k, name)}
+	l := &pprof.Location{
+		ID:      uint64(len(b.out.Location) + 1),
+		Mapping: b.kernel,
+		Address: kernelStart + (uint64(k.ABI)<<20+k.Nr%(1<<16)<<4)%kernelSize,
+		Line:    []pprof.Line{{Function: b.function(line)}},
+	}
+	b.calls[k] = l
+	b.out.Location = append(b.out.Location, l)
+	return l
+}
+
+// kernelSymbol is the kernel's name for the function that serves a call (SYSCALL_DEFINE in
+// arch/*/include/asm/syscall_wrapper.h).
+func kernelSymbol(k profile.Key, name string) string {
+	switch k.ABI.String() {
+	case "amd64", "x32":
+		return "__x64_sys_" + name
+	case "386":
+		return "__ia32_sys_" + name
+	case "arm64":
+		return "__arm64_sys_" + name
+	case "riscv64":
+		return "__riscv_sys_" + name
+	}
+	return "sys_" + name
+}
+
+func (b *pprofBuilder) location(l *Location) *pprof.Location {
+	if out := b.locations[l]; out != nil {
+		return out
+	}
+	out := &pprof.Location{ID: uint64(len(b.out.Location) + 1), Address: l.Address, Mapping: b.mapping(l.Mapping)}
+	for _, line := range l.Lines {
+		out.Line = append(out.Line, pprof.Line{Function: b.function(line), Line: int64(line.Line)})
+	}
+	b.locations[l] = out
+	b.out.Location = append(b.out.Location, out)
+	return out
+}
+
+func (b *pprofBuilder) function(line Line) *pprof.Function {
+	line.Line = 0
+	if f := b.functions[line]; f != nil {
+		return f
+	}
+	f := &pprof.Function{
+		ID: uint64(len(b.out.Function) + 1), Name: line.Function,
+		SystemName: cmp.Or(line.SystemName, line.Function), Filename: line.File, StartLine: int64(line.StartLine),
+	}
+	b.functions[line] = f
+	b.out.Function = append(b.out.Function, f)
+	return f
+}
+
+func (b *pprofBuilder) mapping(m *Mapping) *pprof.Mapping {
+	if m == nil {
+		return nil
+	}
+	if out := b.mappings[m]; out != nil {
+		return out
+	}
+	out := &pprof.Mapping{
+		Start: m.Start, Limit: m.Limit, Offset: m.Offset,
+		File: m.File, BuildID: m.BuildID,
+		HasFunctions: m.HasFunctions, HasFilenames: m.HasFilenames,
+		HasLineNumbers: m.HasLineNumbers, HasInlineFrames: m.HasInlineFrames,
+	}
+	b.mappings[m] = out
+	b.out.Mapping = append(b.out.Mapping, out)
+	return out
+}

@@ -1,0 +1,446 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	pprof "github.com/google/pprof/profile"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+)
+
+// traced is a run whose calls went into a profile and into samples.
+type traced struct {
+	profile *profile.Profile
+	samples profile.Samples
+	calls   int64
+}
+
+func newTraced() *traced { return &traced{profile: profile.New()} }
+
+// call adds n calls that took rawNs.
+func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, k profile.SampleKey) {
+	for range n {
+		r.calls++
+		at := r.calls * 1_000_000
+		c := &profile.Call{PID: 10, TID: 11, ABI: syscalltab.AMD64, Nr: nr, Errno: errno, Stack: stack, CPUNs: -1, GapNs: -1,
+			EntrySeenNs: at, EntryResumedNs: at + 100, ExitSeenNs: at + 100 + rawNs, ExitResumedNs: at + 300 + rawNs}
+		if k.TID == cpuTID {
+			c.CPUNs = rawNs / 2
+		}
+		r.profile.Add(c)
+		r.samples.Add(c, k)
+	}
+}
+
+// cpuTID is the thread whose CPU time is measured.
+const cpuTID = 77
+
+// The program of the profiles: main calls work, which has two functions inlined, and work calls libc.
+var (
+	program = &Mapping{Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/srv/app", BuildID: "0badf00d",
+		HasFunctions: true, HasFilenames: true, HasLineNumbers: true, HasInlineFrames: true}
+	libc = &Mapping{Start: 0x7f0000000000, Limit: 0x7f0000200000, File: "/usr/lib/libc.so.6", BuildID: "1ce"}
+
+	inMain = &Location{Address: 0x400100, Mapping: program,
+		Lines: []Line{{Function: "main", File: "/src/app.c", Line: 40, StartLine: 30}}}
+	inWork = &Location{Address: 0x400200, Mapping: program, Lines: []Line{
+		{Function: "inner", File: "/src/app.h", Line: 7, StartLine: 5},
+		{Function: "outer<int>", SystemName: "_Z5outerIiE", File: "/src/app.h", Line: 12, StartLine: 10},
+		{Function: "work", File: "/src/app.c", Line: 22, StartLine: 20},
+	}}
+	inLibc  = &Location{Address: 0x7f00000000ff, Mapping: libc, Lines: []Line{{Function: "libc.so.6+0xff"}}}
+	unknown = &Location{Address: 0x99, Lines: []Line{{Function: "[unmapped] 0x99"}}}
+
+	// Their frames, innermost first.
+	stacks = map[uint32][]*Location{
+		1: {inLibc, inWork, inMain},
+		2: {inLibc, inMain},
+		3: {unknown},
+	}
+)
+
+const readNr, writeNr = 0, 1
+
+// mixedRun has some of everything.
+func mixedRun() *traced {
+	r := newTraced()
+	r.call(3, readNr, 1, 0, 5_000, profile.SampleKey{})
+	r.call(2, readNr, 1, 11, 4_000, profile.SampleKey{Errno: 11})
+	r.call(4, readNr, 2, 0, 5_000, profile.SampleKey{})
+	r.call(1, writeNr, 2, 0, 1_000_000, profile.SampleKey{LatencyNs: 983_040})
+	r.call(1, writeNr, 0, 0, 7_000, profile.SampleKey{}) // without a stack
+	r.call(1, 500_000, 3, 38, 3_000, profile.SampleKey{Errno: 38, PID: 10, TID: 11, Comm: 2, FD: 3})
+	return r
+}
+
+var labelNames = []string{"", "sh", "app\tx", "tcp 127.0.0.1:6379"}
+
+// pprof is the profile of the run with these labels.
+func (r *traced) pprof(by PprofLabels) Pprof {
+	r.profile.Correct(profile.ByHandTransit(2 * time.Microsecond))
+	samples, _ := r.samples.All()
+	return Pprof{
+		Snapshot: r.profile.SnapshotAfter(50 * time.Millisecond),
+		Samples:  samples,
+		Meta:     meta,
+		Program:  "/srv/app",
+		Stack:    func(id uint32) []*Location { return stacks[id] },
+		By:       by,
+		Label: func(k profile.SampleKey) (pairs []string) {
+			if k.Comm != 0 {
+				pairs = append(pairs, "comm", labelNames[k.Comm])
+			}
+			if k.FD != 0 {
+				pairs = append(pairs, "fd", labelNames[k.FD])
+			}
+			return pairs
+		},
+	}
+}
+
+// written is the profile as a viewer reads it.
+func written(t *testing.T, p Pprof) *pprof.Profile {
+	t.Helper()
+	var out bytes.Buffer
+	if err := p.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(out.Bytes(), []byte{0x1f, 0x8b}) {
+		t.Error("the profile is not compressed")
+	}
+	read, err := pprof.Parse(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read.CheckValid(); err != nil {
+		t.Error(err)
+	}
+	return read
+}
+
+// text is a profile as go tool pprof -raw shows it, without what depends on the time zone.
+func text(p *pprof.Profile) string {
+	return regexp.MustCompile(`(?m)^Time: .*$`).ReplaceAllString(p.String(), fmt.Sprintf("Time: %d", p.TimeNanos))
+}
+
+var allLabels = PprofLabels{PID: true, TID: true, Latency: true, Errno: true}
+
+func TestGoldenPprof(t *testing.T) {
+	golden(t, "mixed --pprof", text(written(t, mixedRun().pprof(PprofLabels{}))))
+	golden(t, "mixed --pprof --labels=pid,tid,latency,errno", text(written(t, mixedRun().pprof(allLabels))))
+	none := Pprof{Snapshot: new(profile.Snapshot), Stack: func(uint32) []*Location { return nil }}
+	golden(t, "nothing --pprof", text(written(t, none)))
+}
+
+func TestPprofLayout(t *testing.T) {
+	p := written(t, mixedRun().pprof(PprofLabels{}))
+	types := func(p *pprof.Profile) (types []string) {
+		for _, s := range p.SampleType {
+			types = append(types, s.Type+"/"+s.Unit)
+		}
+		return types
+	}
+	equal(t, "sample types", types(p), []string{"calls/count", "errors/count", "overhead/nanoseconds", "latency/nanoseconds"})
+	equal(t, "default", p.DefaultSampleType, "latency")
+	equal(t, "period type", *p.PeriodType, pprof.ValueType{Type: "calls", Unit: "count"})
+	equal(t, "period", p.Period, 1)
+	equal(t, "time", p.TimeNanos, meta.Start.UnixNano())
+	equal(t, "duration", p.DurationNanos, int64(meta.Duration))
+	equal(t, "the first comments", p.Comments[:2], []string{"1.2.3", strings.Join(meta.Command, " ")})
+	if c := p.Comments[2]; !strings.Contains(c, "a call (by hand)") || strings.Contains(c, "\n") {
+		t.Errorf("the comment on overhead is %q", c)
+	}
+	for _, s := range p.SampleType { // Pyroscope
+		if strings.Contains(s.Type, "-") {
+			t.Errorf("sample type %s", s.Type)
+		}
+	}
+
+	// Each stack begins with the call.
+	for _, s := range p.Sample {
+		leaf := s.Location[0]
+		if len(leaf.Line) != 1 || leaf.Mapping.File != "[kernel.kallsyms]" {
+			t.Fatalf("the leaf is %+v in %+v", leaf, leaf.Mapping)
+		}
+		f := leaf.Line[0].Function
+		if !strings.HasPrefix(f.Name, "sys_") || f.SystemName != "__x64_"+f.Name {
+			t.Errorf("the leaf is %s, %s", f.Name, f.SystemName)
+		}
+		for _, above := range s.Location[1:] {
+			if above.Mapping != nil && above.Mapping.File == "[kernel.kallsyms]" {
+				t.Error("the kernel calls itself")
+			}
+		}
+		for _, l := range s.Location { // speedscope
+			if len(l.Line) == 0 || slices.ContainsFunc(l.Line, func(l pprof.Line) bool { return l.Function == nil || l.Function.Name == "" }) {
+				t.Errorf("location %d has no function", l.ID)
+			}
+		}
+	}
+	names := map[string]string{}
+	for _, f := range p.Function {
+		names[f.Name] = f.SystemName
+	}
+	equal(t, "names", names, map[string]string{
+		"sys_read": "__x64_sys_read", "sys_write": "__x64_sys_write", "sys_syscall_0x7a120": "__x64_sys_syscall_0x7a120",
+		"main": "main", "inner": "inner", "outer<int>": "_Z5outerIiE", "work": "work", "libc.so.6+0xff": "libc.so.6+0xff",
+		"[unmapped] 0x99": "[unmapped] 0x99",
+	})
+
+	// Ids in order, without gaps (Parca).
+	for i, m := range p.Mapping {
+		equal(t, "the id of a mapping", m.ID, uint64(i+1))
+	}
+	for i, l := range p.Location {
+		equal(t, "the id of a location", l.ID, uint64(i+1))
+	}
+	for i, f := range p.Function {
+		equal(t, "the id of a function", f.ID, uint64(i+1))
+	}
+	files := []string{}
+	for _, m := range p.Mapping {
+		files = append(files, m.File)
+	}
+	equal(t, "mappings", files, []string{"/srv/app", "/usr/lib/libc.so.6", "[kernel.kallsyms]"})
+	app := p.Mapping[0]
+	equal(t, "the program", *app, pprof.Mapping{ID: 1, Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/srv/app",
+		BuildID: "0badf00d", HasFunctions: true, HasFilenames: true, HasLineNumbers: true, HasInlineFrames: true})
+	if m := p.Mapping[1]; m.HasFunctions || m.HasFilenames || m.HasLineNumbers || m.HasInlineFrames {
+		t.Error("the mapping without symbols says that it has some")
+	}
+}
+
+// TestPprofMapsTheProgramFirst, in whatever order stacks come.
+func TestPprofMapsTheProgramFirst(t *testing.T) {
+	for _, program := range []string{"/srv/app", "/usr/lib/libc.so.6", "/elsewhere", ""} {
+		r := mixedRun().pprof(PprofLabels{})
+		r.Program = program
+		p := written(t, r)
+		equal(t, "mappings", len(p.Mapping), 3)
+		equal(t, "the last", p.Mapping[2].File, "[kernel.kallsyms]")
+		if strings.HasPrefix(program, "/srv") || strings.HasPrefix(program, "/usr") {
+			equal(t, "the first", p.Mapping[0].File, program)
+		}
+	}
+}
+
+func TestPprofInlinedLines(t *testing.T) {
+	p := written(t, mixedRun().pprof(PprofLabels{}))
+	found := false
+	for _, l := range p.Location {
+		if l.Address != inWork.Address {
+			continue
+		}
+		found = true
+		var lines []string
+		for _, line := range l.Line {
+			f := line.Function
+			lines = append(lines, fmt.Sprintf("%s %s:%d from %d", f.Name, f.Filename, line.Line, f.StartLine))
+		}
+		equal(t, "lines", lines, []string{"inner /src/app.h:7 from 5", "outer<int> /src/app.h:12 from 10", "work /src/app.c:22 from 20"})
+	}
+	if !found {
+		t.Error("there is no such location")
+	}
+}
+
+// TestPprofSums: what the samples say is what the table says.
+func TestPprofSums(t *testing.T) {
+	r := mixedRun()
+	// Some calls of another length, on another stack.
+	for i := range int64(500) {
+		r.call(1, writeNr, uint32(i%4), int32(i%3)*2, 20_000+17*i, profile.SampleKey{Errno: int32(i%3) * 2, LatencyNs: i % 7})
+	}
+	for _, by := range []PprofLabels{{}, allLabels} {
+		in := r.pprof(by)
+		p := written(t, in)
+		total := in.Snapshot.Total
+		sums := make([]int64, len(p.SampleType))
+		perCall := map[string][]int64{}
+		for _, s := range p.Sample {
+			name := s.Location[0].Line[0].Function.Name
+			if perCall[name] == nil {
+				perCall[name] = make([]int64, len(s.Value))
+			}
+			for i, v := range s.Value {
+				sums[i] += v
+				perCall[name][i] += v
+			}
+		}
+		equal(t, "calls", sums[0], int64(total.Calls))
+		equal(t, "errors", sums[1], int64(total.Errors))
+		latency := len(sums) - 1
+		near := func(what string, got, want, samples int64) {
+			t.Helper()
+			if got < want-samples || got > want+samples {
+				t.Errorf("%s: %d ns, want %d", what, got, want)
+			}
+		}
+		near("latency", sums[latency], total.SumNs, int64(len(p.Sample)))
+		near("overhead", sums[2], in.Snapshot.Overhead.TotalNs.Ns, total.SumNs/100+int64(len(p.Sample)))
+		for i := range in.Snapshot.Rows {
+			row := &in.Snapshot.Rows[i]
+			got := perCall["sys_"+row.ABI.Name(row.Nr)]
+			equal(t, "calls of a row", got[0], int64(row.Calls))
+			equal(t, "errors of a row", got[1], int64(row.Errors))
+			near("latency of a row", got[latency], row.SumNs, int64(len(p.Sample)))
+		}
+	}
+}
+
+// TestPprofSumsOfUnequalCalls: some calls took less than what is taken off the others.
+func TestPprofSumsOfUnequalCalls(t *testing.T) {
+	r := newTraced()
+	r.call(50, readNr, 1, 0, 300, profile.SampleKey{})
+	r.call(30, readNr, 2, 0, 1_000, profile.SampleKey{})
+	r.call(10, readNr, 3, 0, 10_000, profile.SampleKey{})
+	r.call(1, readNr, 0, 0, 400_000, profile.SampleKey{})
+	r.call(5, writeNr, 1, 0, 100, profile.SampleKey{}) // nothing is left
+	in := r.pprof(PprofLabels{})
+	sums := map[string]int64{}
+	for _, s := range written(t, in).Sample {
+		if latency := s.Value[3]; latency < 0 {
+			t.Errorf("a latency of %d ns", latency)
+		}
+		sums[s.Location[0].Line[0].Function.Name] += s.Value[3]
+	}
+	for i, name := range []string{"sys_read", "sys_write"} {
+		if want := in.Snapshot.Rows[i].SumNs; sums[name] < want-10 || sums[name] > want+10 {
+			t.Errorf("%s: %d ns in the profile, %d in the table", name, sums[name], want)
+		}
+	}
+}
+
+func TestPprofCPUTime(t *testing.T) {
+	r := newTraced()
+	r.call(4, readNr, 1, 0, 9_000, profile.SampleKey{TID: cpuTID})
+	r.call(1, readNr, 1, 0, 9_000, profile.SampleKey{})
+	p := written(t, r.pprof(PprofLabels{TID: true}))
+	equal(t, "the type before the last", *p.SampleType[3], pprof.ValueType{Type: "cpu", Unit: "nanoseconds"})
+	equal(t, "the last type", p.SampleType[4].Type, "latency")
+	cpu := map[int64]int64{}
+	for _, s := range p.Sample {
+		if tid := s.NumLabel["tid"]; len(tid) == 1 { // the format has no label 0
+			cpu[tid[0]] = s.Value[3]
+		} else {
+			equal(t, "CPU time of the call of which it was not measured", s.Value[3], 0)
+		}
+	}
+	equal(t, "CPU time by thread", cpu, map[int64]int64{cpuTID: 4 * 4_500})
+}
+
+func TestPprofLabelsAreOptIn(t *testing.T) {
+	in := mixedRun().pprof(PprofLabels{})
+	in.Label = nil
+	for _, s := range written(t, in).Sample {
+		if len(s.Label)+len(s.NumLabel) > 0 {
+			t.Errorf("labels %v, %v that nobody asked for", s.Label, s.NumLabel)
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range written(t, mixedRun().pprof(allLabels)).Sample {
+		for name, values := range s.Label {
+			seen[name+"="+strings.Join(values, ",")] = true
+		}
+		for name, values := range s.NumLabel {
+			seen[fmt.Sprintf("%s=%v%v", name, values, s.NumUnit[name])] = true
+		}
+		if _, failed := s.Label["errno"]; failed != (s.Value[1] > 0) {
+			t.Errorf("a sample with %d errors has the labels %v", s.Value[1], s.Label)
+		}
+	}
+	equal(t, "labels", slices.Sorted(maps.Keys(seen)), []string{
+		"comm=app\tx", "errno=EAGAIN", "errno=ENOSYS", "fd=tcp 127.0.0.1:6379", "latency=[0][nanoseconds]",
+		"latency=[981040][nanoseconds]", "pid=[10][]", "tid=[11][]",
+	})
+}
+
+// TestPprofMergesAndCompares: the parts of two runs are the same parts.
+func TestPprofMergesAndCompares(t *testing.T) {
+	a, b := written(t, mixedRun().pprof(allLabels)), written(t, mixedRun().pprof(allLabels))
+	both, err := pprof.Merge([]*pprof.Profile{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "samples of two equal profiles", len(both.Sample), len(a.Sample))
+	equal(t, "locations", len(both.Location), len(a.Location))
+	equal(t, "functions", len(both.Function), len(a.Function))
+	equal(t, "mappings", len(both.Mapping), len(a.Mapping))
+	equal(t, "the first mapping", both.Mapping[0].File, "/srv/app")
+	calls := int64(0)
+	for _, s := range both.Sample {
+		calls += s.Value[0]
+	}
+	equal(t, "calls", calls, 24)
+
+	b.Scale(-1) // as -diff_base does
+	diff, err := pprof.Merge([]*pprof.Profile{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range diff.Sample {
+		if slices.ContainsFunc(s.Value, func(v int64) bool { return v != 0 }) {
+			t.Errorf("equal profiles differ by %v", s.Value)
+		}
+	}
+}
+
+// TestPprofIsReproducible: samples come in no order, and the file does not show it.
+func TestPprofIsReproducible(t *testing.T) {
+	in := mixedRun().pprof(allLabels)
+	want := text(written(t, in))
+	for range 5 {
+		samples := slices.Clone(in.Samples)
+		slices.Reverse(samples)
+		in.Samples = append(samples[3:], samples[:3]...)
+		if d := cmp.Diff(want, text(written(t, in))); d != "" {
+			t.Fatalf("the same samples in another order:\n%s", d)
+		}
+	}
+}
+
+func TestPprofOfOtherMachines(t *testing.T) {
+	for abi, want := range map[syscalltab.ABI]string{
+		syscalltab.AMD64: "__x64_sys_read", syscalltab.I386: "__ia32_sys_read", syscalltab.ARM64: "__arm64_sys_read",
+		syscalltab.RISCV64: "__riscv_sys_read",
+	} {
+		nr, ok := abi.Number("read")
+		if !ok {
+			t.Fatalf("%v has no read", abi)
+		}
+		r := newTraced()
+		c := &profile.Call{ABI: abi, Nr: nr, ExitSeenNs: 5_000, CPUNs: -1, GapNs: -1}
+		r.profile.Add(c)
+		r.samples.Add(c, profile.SampleKey{})
+		p := written(t, r.pprof(PprofLabels{}))
+		equal(t, "a function", *p.Function[0], pprof.Function{ID: 1, Name: "sys_read", SystemName: want})
+	}
+}
+
+// TestPprofOfOddNames: a traced program can have anything in its names.
+func TestPprofOfOddNames(t *testing.T) {
+	in := mixedRun().pprof(PprofLabels{})
+	in.Meta.Command = []string{"app", "a\nb", "\xff\xfe", ""}
+	in.Stack = func(uint32) []*Location {
+		return []*Location{{Address: 1, Mapping: &Mapping{Start: 0, Limit: 10, File: "/a\nb \xff"},
+			Lines: []Line{{Function: "f\n\xff", File: "\xff"}}}}
+	}
+	written(t, in)
+}
+
+func equal[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true })); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
