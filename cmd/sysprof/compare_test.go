@@ -1,0 +1,430 @@
+package main_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// realProgram is a program that strace and sysprof are both to count the calls of.
+type realProgram struct {
+	name string
+
+	// prepare fills the empty folder that the command runs in. It does the same every time.
+	prepare func(t *testing.T, dir string)
+	command func(t *testing.T) []string
+	env     func() []string
+	warmUp  bool // run it once untraced, to fill its cache
+
+	notFollowed bool     // trace the command alone
+	flags       []string // of both tracers, beyond countColumns
+
+	// leftOut are the calls whose number depends on chance, or on when which thread runs: any tracer
+	// changes that. They are not compared.
+	leftOut []string
+
+	rows []string // that the table has to have, lest nothing be compared
+}
+
+// TestCompareWithStrace runs real programs under strace and under sysprof and demands the same table.
+func TestCompareWithStrace(t *testing.T) {
+	for _, p := range realPrograms {
+		t.Run(p.name, func(t *testing.T) { p.compare(t) })
+	}
+}
+
+// compare counts p's calls with both tracers. Each run has the same folder, freshly prepared.
+//
+// Some programs do not make the same calls twice. That is not for sysprof to be excused with, but to
+// be shown: where sysprof and strace differ in a row, strace has to differ from itself, and what
+// sysprof counted has to lie within what several runs of strace did.
+func (p *realProgram) compare(t *testing.T) {
+	const runsOfStrace = 8
+	dir := filepath.Join(t.TempDir(), "work")
+	straceFlags, sysprofFlags := []string{"-f"}, []string{"-f", "-q"}
+	if p.notFollowed {
+		straceFlags, sysprofFlags = nil, []string{"--no-follow", "-q"}
+	}
+	if p.warmUp {
+		p.runIn(t, dir, p.command(t))
+	}
+	strace := func() string {
+		return p.trace(t, dir, tool(t, "strace", "strace"), straceFlags)
+	}
+	straces, sysprofs := strace(), p.trace(t, dir, program(t), sysprofFlags)
+	want, got := parseCounts(t, straces), parseCounts(t, sysprofs)
+	t.Logf("%v in %d rows", got.total(), len(got))
+	for _, name := range p.rows {
+		if got[name].calls == 0 {
+			t.Errorf("no call of %s was counted:\n%s", name, sysprofs)
+		}
+	}
+	differing := got.without(p.leftOut...).differing(want.without(p.leftOut...))
+	if len(differing) == 0 {
+		if len(p.leftOut) == 0 && sysprofs != straces {
+			t.Errorf("the same counts, but not the same table; sysprof's:\n%s\nstrace's:\n%s", sysprofs, straces)
+		}
+		return
+	}
+	runs := []counts{want}
+	for len(runs) < runsOfStrace {
+		runs = append(runs, parseCounts(t, strace()))
+	}
+	for _, name := range differing {
+		low, high := runs[0][name], runs[0][name]
+		for _, run := range runs {
+			low.calls, high.calls = min(low.calls, run[name].calls), max(high.calls, run[name].calls)
+			low.errors, high.errors = min(low.errors, run[name].errors), max(high.errors, run[name].errors)
+		}
+		g := got[name]
+		if g.calls < low.calls || g.calls > high.calls || g.errors < low.errors || g.errors > high.errors {
+			t.Errorf("%s: sysprof counted %v; %d runs of strace from %v to %v", name, g, len(runs), low, high)
+		} else {
+			t.Logf("%s: sysprof counted %v; strace itself from %v to %v", name, g, low, high)
+		}
+	}
+}
+
+// trace runs p's command under a tracer and returns the table of countColumns.
+func (p *realProgram) trace(t *testing.T, dir, tracer string, flags []string) string {
+	t.Helper()
+	return p.traceTo(t, dir, tracer, slices.Concat(flags, countColumns, p.flags))
+}
+
+// traceTo runs p's command under a tracer with these flags and returns what the tracer wrote.
+func (p *realProgram) traceTo(t *testing.T, dir, tracer string, flags []string) string {
+	t.Helper()
+	table := filepath.Join(filepath.Dir(dir), "table")
+	p.runIn(t, dir, slices.Concat([]string{tracer, "-o", table}, flags, p.command(t)))
+	return read(table)
+}
+
+// runIn runs args in a fresh folder.
+func (p *realProgram) runIn(t *testing.T, dir string, args []string) {
+	t.Helper()
+	check(t, os.RemoveAll(dir))
+	check(t, os.MkdirAll(dir, 0o755))
+	if p.prepare != nil {
+		p.prepare(t, dir)
+	}
+	// Without -R the kernel chooses where memory begins, and programs need one brk more now and then.
+	cmd := exec.Command(tool(t, "setarch", "util-linux"), append([]string{"-R"}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + dir, "LC_ALL=C.UTF-8",
+	}
+	if p.env != nil {
+		cmd.Env = append(cmd.Env, p.env()...)
+	}
+	succeed(t, cmd)
+}
+
+var realPrograms = []*realProgram{
+	{
+		name:    "ls -lR",
+		prepare: prepareTree,
+		command: argv("ls", "-lR", "tree"),
+	},
+	{
+		name:    "find",
+		prepare: prepareTree,
+		command: argv("find", "tree", "-type", "f", "-size", "+0", "-newermt", "1990-01-01", "-name", "*[13579]"),
+	},
+	{
+		name:    "git status",
+		prepare: prepareRepository,
+		command: argv("git", "status"),
+		env:     environment("GIT_CONFIG_NOSYSTEM=1"),
+	},
+	{
+		name:    "tar",
+		prepare: prepareTree,
+		command: argv("sh", "-c", "tar -cf tree.tar tree && mkdir copy && tar -xf tree.tar -C copy && tar -df tree.tar"),
+	},
+	{
+		name:    "python3",
+		prepare: preparePython,
+		command: argv("python3", "-B", "script.py"),
+		env:     environment("PYTHONHASHSEED=0"),
+		// The script's two threads hand the interpreter's lock to each other when they meet at it.
+		leftOut: []string{"futex"},
+	},
+	{
+		name:    "gcc",
+		prepare: prepareC,
+		command: argv("gcc", "-O1", "-o", "program", "program.c"),
+		// mkstemp(3) throws away an unsuitable random number now and then, and draws another.
+		leftOut: []string{"getrandom"},
+	},
+	{
+		name:    "go build",
+		prepare: prepareGo,
+		command: func(t *testing.T) []string {
+			path, err := exec.LookPath("go")
+			check(t, err)
+			return []string{path, "build", "-o", "program", "."}
+		},
+		env:    goEnvironment,
+		warmUp: true,
+		// The go command, the compiler and the linker are Go programs. The runtime starts threads when
+		// it finds work for them, and not the same number twice:
+		leftOut: []string{
+			"clone", "gettid", "sigaltstack", "rt_sigprocmask", "mmap", "munmap", "madvise",
+			// they sleep and wake each other,
+			"futex", "nanosleep", "sched_yield", "epoll_pwait", "read", "write", "epoll_ctl",
+			// and interrupt each other with signals.
+			"tgkill", "getpid", "rt_sigreturn", "restart_syscall",
+		},
+		rows: []string{"execve", "openat", "newfstatat", "waitid", "unlinkat"},
+	},
+	{
+		name:    "shell loop",
+		command: argv("sh", "-c", `i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done`),
+	},
+	{
+		name:        "shell loop not followed",
+		command:     argv("sh", "-c", `i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done`),
+		notFollowed: true,
+	},
+	{
+		name:    "pipeline",
+		prepare: prepareTree,
+		command: argv("sh", "-c", "find tree -type f | sort | xargs md5sum | sort >sums; (exit 3); true"),
+		// How much of what one program wrote the next one finds in the pipe.
+		// When the shell learns that one has ended: while it waits, or before.
+		leftOut: []string{"read", "rt_sigreturn"},
+	},
+	{
+		name:    "trace=%file",
+		prepare: preparePython,
+		command: argv("python3", "-B", "script.py"),
+		env:     environment("PYTHONHASHSEED=0"),
+		flags:   []string{"-e", "trace=%file"},
+	},
+	{
+		name:    "trace=!%desc,execve",
+		prepare: prepareTree,
+		command: argv("sh", "-c", "tar -cf tree.tar tree; ls -lR tree; ls missing; true"),
+		flags:   []string{"-e", "trace=!%desc,execve"},
+	},
+	{
+		name:    "32-bit code",
+		prepare: prepareForeign,
+		command: argv("./both"),
+		rows:    []string{"execve", "getpid (32 bit)", "getppid (32 bit)", "open (32 bit)"},
+	},
+}
+
+func environment(e ...string) func() []string { return func() []string { return e } }
+
+func argv(w ...string) func(*testing.T) []string { return func(*testing.T) []string { return w } }
+
+// longAgo is the age of prepared files: programs that look at the clock see old ones.
+var longAgo = time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+
+// prepareTree makes a tree of files in folders, with links, an empty and an unreadable folder.
+func prepareTree(t *testing.T, dir string) {
+	t.Helper()
+	for i := range 12 {
+		for j := range 10 {
+			writeFile(t, fmt.Sprintf("%s/tree/folder%d/deeper/file%d", dir, i, j), strings.Repeat("x", 1000*j))
+		}
+		check(t, os.Symlink("deeper/file3", fmt.Sprintf("%s/tree/folder%d/link", dir, i)))
+		check(t, os.Symlink("nowhere", fmt.Sprintf("%s/tree/folder%d/dangling", dir, i)))
+	}
+	check(t, os.Mkdir(dir+"/tree/empty", 0o700))
+	makeOld(t, dir)
+}
+
+func makeOld(t *testing.T, dir string) {
+	t.Helper()
+	times := []unix.Timespec{unix.NsecToTimespec(longAgo.UnixNano()), unix.NsecToTimespec(longAgo.UnixNano())}
+	check(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW)
+	}))
+}
+
+// prepareRepository makes a repository with committed, changed, staged, ignored and unknown files.
+func prepareRepository(t *testing.T, dir string) {
+	t.Helper()
+	prepareTree(t, dir)
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command(tool(t, "git", "git"), append([]string{"-c", "user.name=n", "-c", "user.email=e@example.org",
+			"-c", "gc.auto=0", "-c", "init.defaultBranch=main"}, args...)...)
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1",
+			"GIT_AUTHOR_DATE=2001-02-03T04:05:06Z", "GIT_COMMITTER_DATE=2001-02-03T04:05:06Z"}
+		succeed(t, cmd)
+	}
+	git("init", "-q")
+	git("add", ".")
+	git("commit", "-q", "-m", "all")
+	writeFile(t, dir+"/tree/folder1/deeper/file1", "changed and longer than it was")
+	writeFile(t, dir+"/tree/folder2/deeper/staged", "staged")
+	writeFile(t, dir+"/.gitignore", "ignored*\n")
+	writeFile(t, dir+"/ignored", "")
+	check(t, os.Remove(dir+"/tree/folder3/deeper/file3"))
+	for _, name := range []string{"tree/folder1/deeper/file1", "tree/folder2/deeper/staged", ".gitignore", "ignored"} {
+		makeOld(t, dir+"/"+name) // not all of the tree: git looks at when the status was changed
+	}
+	git("add", "tree/folder2")
+	git("mv", "tree/folder4/deeper/file4", "moved")
+}
+
+func preparePython(t *testing.T, dir string) {
+	t.Helper()
+	prepareTree(t, dir)
+	writeFile(t, dir+"/script.py", `
+import json, os, re, subprocess, sys, tempfile, threading
+
+total = 0
+for top, folders, files in sorted(os.walk("tree")):
+    for name in sorted(files):
+        try:
+            with open(os.path.join(top, name)) as f:
+                total += len(f.read())
+        except FileNotFoundError:
+            pass
+with open("out.json", "w") as f:
+    json.dump({"total": total, "pattern": bool(re.match("[a-z]+", "abc"))}, f)
+for i in range(5):
+    subprocess.run(["/bin/true"], check=True)
+thread = threading.Thread(target=lambda: os.listdir("tree"))
+thread.start()
+thread.join()
+pid = os.fork()
+if pid == 0:
+    os._exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+`)
+}
+
+func prepareC(t *testing.T, dir string) {
+	t.Helper()
+	writeFile(t, dir+"/program.c", `
+#include <stdio.h>
+#include <stdlib.h>
+#include "program.h"
+int main(int argc, char **argv) { printf("%d\n", argc + NUMBER); return EXIT_SUCCESS; }
+`)
+	writeFile(t, dir+"/program.h", "#define NUMBER 3\n")
+}
+
+// // prepareGo makes a module that was never built before, with the go command's cache, which has the
+// standard library: go build compiles one package and links.
+func prepareGo(t *testing.T, dir string) {
+	t.Helper()
+	writeFile(t, dir+"/.config/go/telemetry/mode", "off 2001-02-03")
+	writeFile(t, dir+"/go.mod", "module tiny\n\ngo 1.26\n")
+	writeFile(t, dir+"/main.go", fmt.Sprintf(`package main
+
+import "os"
+
+func main() { os.Stdout.WriteString("built at %d\n") }
+`, time.Now().UnixNano()))
+	makeOld(t, dir)
+}
+
+// goEnvironment is for go build. It is the same for all builds of this test, so the first one, which
+// is not traced, compiles of the standard library what the cache does not have.
+var goEnvironment = sync.OnceValue(func() []string {
+	cache, _ := exec.Command("go", "env", "GOCACHE").Output()
+	return []string{
+		"GOCACHE=" + strings.TrimSpace(string(cache)), "GOENV=off", "GOFLAGS=-buildvcs=false",
+		"GOTOOLCHAIN=local", "GOPROXY=off", "CGO_ENABLED=0",
+		"GODEBUG=updatemaxprocs=0", // the runtime looks for other CPU limits once a second
+	}
+})
+
+// prepareForeign compiles a 64-bit program that makes calls through the 32-bit gate, and then executes
+// one that is 32-bit altogether.
+func prepareForeign(t *testing.T, dir string) {
+	t.Helper()
+	writeFile(t, dir+"/both.c", `
+#include <fcntl.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+int main(void) {
+	int status;
+#ifdef __x86_64__
+	for (int i = 0; i < 7; i++) {
+		long ret = 20; // getpid, in the 32-bit table
+		__asm__ volatile("int $0x80" : "+a"(ret) : : "memory", "r8", "r9", "r10", "r11");
+		if (ret != getpid()) return 1;
+	}
+	if (fork() == 0) {
+		execl("./small", "./small", (char *)0);
+		_exit(127);
+	}
+	wait(&status);
+	return status;
+#else
+	for (int i = 0; i < 11; i++) syscall(SYS_getppid);
+	for (int i = 0; i < 5; i++)
+		if (syscall(SYS_open, i < 3 ? "/missing" : "/dev/null", O_RDONLY) < 0 != i < 3) return 2;
+	return 0;
+#endif
+}
+`)
+	gcc := tool(t, "gcc", "gcc")
+	for _, args := range [][]string{{"-o", "both"}, {"-m32", "-o", "small"}} {
+		cmd := exec.Command(gcc, append(args, "both.c")...)
+		cmd.Dir = dir
+		if o := run(t, cmd); o.status != 0 {
+			t.Fatalf("%s (apt-get install gcc-multilib): %s\n%s", cmd, describe(o.status), o.stderr)
+		}
+	}
+}
+
+// TestCompareOutcomes counts only the calls that failed, or only those that did not. strace 6.1 ignores
+// -z and -Z in summaries, but its full table says what they have to be.
+func TestCompareOutcomes(t *testing.T) {
+	p := &realProgram{prepare: prepareTree, command: argv("ls", "-lR", "tree")}
+	dir := filepath.Join(t.TempDir(), "work")
+	failed, succeeded := counts{}, counts{}
+	for name, c := range parseCounts(t, p.trace(t, dir, tool(t, "strace", "strace"), []string{"-f"})) {
+		if c.errors > 0 {
+			failed[name] = tally{c.errors, c.errors}
+		}
+		if c.calls > c.errors {
+			succeeded[name] = tally{c.calls - c.errors, 0}
+		}
+	}
+	for flag, want := range map[string]counts{"-Z": failed, "-z": succeeded} {
+		got := parseCounts(t, p.trace(t, dir, program(t), []string{"-q", flag}))
+		for _, name := range got.differing(want) {
+			t.Errorf("%s: %s: sysprof counted %v; strace %v", flag, name, got[name], want[name])
+		}
+	}
+}
+
+// TestCompareLayout compares the table that people see, with its times, against strace's: everything
+// but the digits of the times.
+func TestCompareLayout(t *testing.T) {
+	p := &realProgram{prepare: prepareTree, command: argv("ls", "-lR", "tree")}
+	dir := filepath.Join(t.TempDir(), "work")
+	want := p.traceTo(t, dir, tool(t, "strace", "strace"), []string{"-c", "-f", "-S", "name"})
+	got := p.traceTo(t, dir, program(t), []string{"-c", "-f", "-S", "name", "-q"})
+	times := regexp.MustCompile(`(?m)^( {0,2}\d+\.\d\d) ( *\d+\.\d{6}) ( *\d+) `)
+	hide := func(table string) string {
+		return times.ReplaceAllStringFunc(table, func(s string) string { return strings.Repeat("#", len(s)) })
+	}
+	if hide(got) != hide(want) {
+		t.Errorf("sysprof's table:\n%s\nstrace's:\n%s", got, want)
+	}
+}

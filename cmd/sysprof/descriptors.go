@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// inheritedDescriptors lists the descriptors beyond stderr that this process was started with: the
+// open ones that an execve would pass on. (All that Go opens is close-on-exec.)
+func inheritedDescriptors() []int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	var inherited []int
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			inherited = append(inherited, fd)
+		}
+	}
+	return inherited
+}
+
+// release lets go of the descriptors that the launched command has, too. Otherwise whoever reads
+// from a pipe of the command's would wait for us when the command has closed it. stderr stays,
+// where tables and errors go; when tables go elsewhere and stderr is a pipe, it is let go as well.
+// What these files are written to (--json=/dev/stdout) stays, too.
+func release(inherited []int, stderrToo bool, files ...string) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(null)
+	standard := []int{0, 1}
+	var stat unix.Stat_t
+	if stderrToo && unix.Fstat(2, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFIFO {
+		standard = append(standard, 2)
+	}
+	for _, fd := range standard {
+		if !isOneOf(fd, files) {
+			unix.Dup3(null, fd, unix.O_CLOEXEC)
+		}
+	}
+	for _, fd := range inherited {
+		if !isOneOf(fd, files) {
+			unix.Close(fd)
+		}
+	}
+}
+
+// isOneOf reports whether a descriptor shows one of these files.
+func isOneOf(fd int, files []string) bool {
+	var stat, own unix.Stat_t
+	return slices.ContainsFunc(files, func(path string) bool {
+		return path != "" && unix.Stat(path, &stat) == nil && unix.Fstat(fd, &own) == nil &&
+			stat.Dev == own.Dev && stat.Ino == own.Ino
+	})
+}

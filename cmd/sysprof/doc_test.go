@@ -1,0 +1,101 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDocumentedExamples runs every "$ …" line of the README and of the manual page, in order, and holds
+// the words of what it prints first against the words that the document shows.
+func TestDocumentedExamples(t *testing.T) {
+	sleeper := exec.Command("sleep", "600")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sleeper.Process.Kill(); sleeper.Wait() })
+
+	// The examples' own words: sysprof is the program under test, the server is a process of ours, and
+	// nobody waits for ten seconds.
+	bin := t.TempDir()
+	if err := os.Symlink(program(t), filepath.Join(bin, "sysprof")); err != nil {
+		t.Fatal(err)
+	}
+	pidof := fmt.Sprintf("#!/bin/sh\necho %d\n", sleeper.Process.Pid)
+	if err := os.WriteFile(filepath.Join(bin, "pidof"), []byte(pidof), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "x.go"), []byte("package x\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range []string{"../../README.md", "sysprof.1"} {
+		text := read(doc)
+		if doc == "sysprof.1" {
+			text = strings.ReplaceAll(text, `\-`, "-")
+		}
+		examples := examplesOf(text)
+		if len(examples) < 3 {
+			t.Errorf("%s: found %d examples only", doc, len(examples))
+		}
+		for _, e := range examples {
+			t.Run(filepath.Base(doc)+"/"+e.command, func(t *testing.T) {
+				command := strings.ReplaceAll(e.command, "10s", "200ms")
+				sh := exec.Command("sh", "-c", command)
+				sh.Dir = dir
+				sh.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
+				sh.WaitDelay = time.Second // for the children that an example leaves behind
+				timer := time.AfterFunc(patience, func() { sh.Process.Kill() })
+				out, err := sh.CombinedOutput()
+				timer.Stop()
+				if code := sh.ProcessState.ExitCode(); code == 126 || code == 127 || code < 0 {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				if strings.Contains(string(out), "sysprof: ") {
+					t.Errorf("it complains:\n%s", out)
+				}
+				if e.first != "" && !hasLine(string(out), e.first) {
+					t.Errorf("there is no line like %q in\n%s", e.first, out)
+				}
+			})
+		}
+	}
+}
+
+// example is a documented command with the first line that it is said to print.
+type example struct{ command, first string }
+
+func examplesOf(text string) []example {
+	var examples []example
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		command, ok := strings.CutPrefix(line, "$ ")
+		if !ok {
+			continue
+		}
+		e := example{command: command}
+		if next := lines[i+1]; next != "" && !strings.HasPrefix(next, "$ ") && next != "```" && next[0] != '.' {
+			e.first = next
+		}
+		examples = append(examples, e)
+	}
+	return examples
+}
+
+var notWords = regexp.MustCompile(`[^\pL%/ ]+|\b\S*\d\S*\b|\b[nµm]?s\b`)
+
+// hasLine reports whether text has a line with the same words as want, whatever the numbers.
+func hasLine(text, want string) bool {
+	words := func(s string) string { return strings.Join(strings.Fields(notWords.ReplaceAllString(s, " ")), " ") }
+	for line := range strings.Lines(text) {
+		if words(line) == words(want) {
+			return true
+		}
+	}
+	return false
+}

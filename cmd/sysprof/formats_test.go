@@ -1,0 +1,482 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// savedRun is what these tests need of a file of --json.
+type savedRun struct {
+	Format   string
+	Overhead struct {
+		Source   string
+		Calls    int64
+		Transit  struct{ Ns int64 }         `json:"transit_per_call"`
+		Untraced struct{ Ns int64 }         `json:"untraced"`
+		HoldNs   int64                      `json:"hold_ns"`
+		WallNs   int64                      `json:"wall_ns"`
+		Slowdown struct{ Estimate float64 } `json:"slowdown"`
+	}
+	Total savedTotals
+	Rows  []savedRow
+}
+
+type savedTotals struct {
+	Calls, Errors int64
+	CPUCalls      int64  `json:"cpu_calls"`
+	CPUNs         *int64 `json:"cpu_ns"`
+	OffCPUNs      *int64 `json:"off_cpu_ns"`
+	Latency       struct {
+		Sum int64 `json:"sum_ns"`
+		P50 int64 `json:"p50_ns"`
+		Max int64 `json:"max_ns"`
+	}
+}
+
+type savedRow struct {
+	Name  string
+	RawNs int64 `json:"raw_ns"`
+	savedTotals
+}
+
+func readSaved(t *testing.T, file string) (run savedRun) {
+	t.Helper()
+	check(t, json.Unmarshal([]byte(read(file)), &run))
+	if run.Format != "sysprof" {
+		t.Fatalf("its format is %q", run.Format)
+	}
+	return run
+}
+
+func (r savedRun) row(t *testing.T, name string) savedRow {
+	t.Helper()
+	i := slices.IndexFunc(r.Rows, func(r savedRow) bool { return r.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no row of %s", name)
+	}
+	return r.Rows[i]
+}
+
+// saved runs a command under sysprof --json.
+func saved(t *testing.T, flags []string, command ...string) savedRun {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "run.json")
+	succeed(t, plain(t, slices.Concat([]string{"-o", "/dev/null", "--json", file}, flags, command)...))
+	return readSaved(t, file)
+}
+
+func TestASavedRunLooksTheSame(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "run.json")
+	for i, flags := range [][]string{
+		{}, {"-c"}, {"--errors"}, {"--histogram"}, {"-c", "--histogram=getpgid", "--errors"},
+		{"--time=cpu"}, {"-c", "--time=cpu"}, {"--raw"}, {"-O", "1us"}, {"-q"}, {"-c", "-S", "name", "-U", "name,calls"},
+	} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			csvs := []string{filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv")}
+			o := run(t, as(plain(t, slices.Concat(flags, []string{"--json", file, "--csv", csvs[0], self()})...), "outcomes"))
+			o.exited(t, 0)
+			again := run(t, plain(t, slices.Concat(flags, []string{"--from-json", file, "--csv", csvs[1], "--json", file + "2"})...))
+			again.exited(t, 0)
+			if o.stderr != again.stderr || o.stderr == "" {
+				t.Errorf("run %d:\n%s\nshown again:\n%s", i, o.stderr, again.stderr)
+			}
+			if read(csvs[0]) != read(csvs[1]) {
+				t.Errorf("another CSV:\n%s\n%s", read(csvs[0]), read(csvs[1]))
+			}
+			if read(file) != read(file+"2") {
+				t.Error("another JSON")
+			}
+		})
+	}
+}
+
+func TestFromJSONFailures(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad")
+	writeFile(t, bad, "{}")
+	for _, test := range []struct {
+		args   []string
+		status int
+	}{
+		{[]string{"--from-json", filepath.Join(dir, "missing")}, 1},
+		{[]string{"--from-json", bad}, 1},
+		{[]string{"--from-json", dir}, 1},
+		{[]string{"--from-json", bad, "true"}, 2},
+		{[]string{"--from-json", bad, "-p", "1"}, 2},
+	} {
+		o := run(t, plain(t, test.args...))
+		o.exited(t, test.status)
+		if strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") || o.stdout != "" {
+			t.Errorf("%q: stdout %q, stderr %q", test.args, o.stdout, o.stderr)
+		}
+	}
+}
+
+func TestCSV(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "run.csv")
+	table := filepath.Join(t.TempDir(), "table")
+	flags := slices.Concat(countColumns, []string{"-q", "-o", table, "--csv", file, self()})
+	o := run(t, as(plain(t, flags...), "outcomes"))
+	o.exited(t, 0)
+	records, err := csv.NewReader(strings.NewReader(read(file))).ReadAll()
+	check(t, err)
+	column := func(name string) int {
+		i := slices.IndexFunc(records[0], func(head string) bool { return head == name })
+		if i < 0 {
+			t.Fatalf("there is no column %q: %q", name, records[0])
+		}
+		return i
+	}
+	name, calls, errs := column("call"), column("calls"), column("errors")
+	got := counts{}
+	for _, r := range records[1:] {
+		c, err1 := strconv.Atoi(r[calls])
+		e, err2 := strconv.Atoi(r[errs])
+		if err1 != nil || err2 != nil {
+			t.Fatalf("a record: %q", r)
+		}
+		got[r[name]] = tally{c, e}
+	}
+	if want := parseCounts(t, read(table)); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the CSV says\n%v, the table\n%v", got, want)
+	}
+}
+
+func TestErrorsAndHistogram(t *testing.T) {
+	o := run(t, as(plain(t, "--errors", self()), "outcomes"))
+	o.exited(t, 0)
+	if !regexp.MustCompile(`(?m)^.*\bgetpgid\b.*\bESRCH\b.*\b12\b.*$`).MatchString(o.stderr) &&
+		!regexp.MustCompile(`(?m)^.*\b12\b.*\bESRCH\b.*$`).MatchString(o.stderr) {
+		t.Errorf("there are no 12 ESRCH:\n%s", o.stderr)
+	}
+	o = run(t, as(plain(t, "--histogram=getpgid", self()), "outcomes"))
+	o.exited(t, 0)
+	if !strings.Contains(o.stderr, "getpgid") || !strings.ContainsAny(o.stderr, "█▏▎▍▌▋▊▉") || strings.Contains(o.stderr, "umask") {
+		t.Errorf("no histogram of getpgid:\n%s", o.stderr)
+	}
+	whole := run(t, as(plain(t, "--histogram", self()), "outcomes"))
+	whole.exited(t, 0)
+	if !strings.ContainsAny(whole.stderr, "█▏▎▍▌▋▊▉") {
+		t.Errorf("no histogram:\n%s", whole.stderr)
+	}
+}
+
+// cpuC has a thread that is busy for about 50 ms in calls, another that sleeps at the same time, and one
+// that waits for a busy child. It prints the CPU time of the first one's calls.
+const cpuC = `
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+static char buf[1 << 20];
+static long cpu(void) { struct timespec t; clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); return t.tv_sec * 1000000000L + t.tv_nsec; }
+static void *busy(void *arg) {
+	int zero = open("/dev/zero", O_RDONLY);
+	long start = cpu(), n = 0;
+	for (; cpu() - start < 50000000; n++) if (pread(zero, buf, sizeof buf, 0) < 0) abort();
+	printf("%ld %ld\n", n, cpu() - start);
+	return arg;
+}
+static void *asleep(void *arg) {
+	struct timespec t = {0, 50000000};
+	nanosleep(&t, 0);
+	return arg;
+}
+int main(void) {
+	pthread_t a, b;
+	pthread_create(&a, 0, busy, 0);
+	pthread_create(&b, 0, asleep, 0);
+	pthread_join(a, 0);
+	pthread_join(b, 0);
+	pid_t child = fork();
+	if (child == 0) {
+		for (long start = cpu(); cpu() - start < 50000000;) ;
+		_exit(0);
+	}
+	waitpid(child, 0, 0);
+	return 0;
+}
+`
+
+func TestCPUTimeOfThreads(t *testing.T) {
+	program := compile(t, cpuC)
+	file := filepath.Join(t.TempDir(), "run.json")
+	o := run(t, plain(t, "-c", "--time=cpu", "--json", file, program))
+	o.exited(t, 0)
+	var reads, cpuNs int64
+	if _, err := fmt.Sscan(o.stdout, &reads, &cpuNs); err != nil {
+		t.Fatalf("%v: %q", err, o.stdout)
+	}
+	r := readSaved(t, file)
+	pread, sleep, wait := r.row(t, "pread64"), r.row(t, "clock_nanosleep"), r.row(t, "wait4")
+	if pread.Calls < reads || pread.CPUCalls != pread.Calls || *pread.CPUNs < cpuNs/2 || *pread.CPUNs > cpuNs*11/10 {
+		t.Errorf("%d reads with %d ns of CPU time; by the program's clock %d with %d", pread.Calls, *pread.CPUNs, reads, cpuNs)
+	}
+	if sleep.Calls != 1 || *sleep.CPUNs > 2e6 || *sleep.OffCPUNs < 45e6 {
+		t.Errorf("a sleep of 50 ms: CPU time %d ns, off CPU %d ns", *sleep.CPUNs, *sleep.OffCPUNs)
+	}
+	if *wait.CPUNs > 5e6 || *wait.OffCPUNs < 30e6 {
+		t.Errorf("a wait for a busy child: CPU time %d ns, off CPU %d ns", *wait.CPUNs, *wait.OffCPUNs)
+	}
+	// The table of -c shows CPU time then.
+	for _, line := range strings.Split(o.stderr, "\n") {
+		if f := strings.Fields(line); len(f) > 3 && f[len(f)-1] == "clock_nanosleep" {
+			if seconds, _ := strconv.ParseFloat(f[1], 64); seconds > 0.002 {
+				t.Errorf("the table bills a sleeper %v s", seconds)
+			}
+		}
+	}
+	without := saved(t, nil, "true")
+	if without.Total.CPUNs != nil || without.Total.OffCPUNs != nil {
+		t.Error("there is CPU time that nobody asked for")
+	}
+}
+
+func TestCorrectionByHandAndNone(t *testing.T) {
+	command := []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=2000", "status=none"}
+	second := saved(t, []string{"-O", "1s"}, command...)
+	if second.Overhead.Source != "by hand" || second.Overhead.Transit.Ns != 1e9 || second.Total.Latency.Sum != 0 {
+		t.Errorf("-O 1s leaves %+v of latencies; %+v", second.Total, second.Overhead)
+	}
+	raw := saved(t, []string{"--raw"}, command...)
+	if raw.Overhead.Source != "uncorrected" || raw.Overhead.Untraced.Ns != 0 || raw.Overhead.HoldNs <= 0 {
+		t.Errorf("--raw: %+v", raw.Overhead)
+	}
+	for _, r := range raw.Rows {
+		if r.RawNs != r.Latency.Sum {
+			t.Errorf("--raw: %s has a latency of %d ns and a raw one of %d", r.Name, r.Latency.Sum, r.RawNs)
+		}
+	}
+	// 10 are microseconds.
+	ten := saved(t, []string{"-O", "10"}, command...)
+	if ten.Overhead.Transit.Ns != 10_000 {
+		t.Errorf("-O 10: %+v", ten.Overhead)
+	}
+	measured := saved(t, nil, command...)
+	if o := measured.Overhead; o.Source != "calibrated" || o.Transit.Ns <= 0 || o.Calls != measured.Total.Calls ||
+		o.Untraced.Ns <= 0 || o.Untraced.Ns > o.WallNs || o.Slowdown.Estimate < 1 {
+		t.Errorf("measured: %+v", o)
+	}
+	if got, untouched := measured.row(t, "read").Latency.P50, raw.row(t, "read").Latency.P50; got >= untouched {
+		t.Errorf("the median of read is %d ns, and %d raw", got, untouched)
+	}
+
+	o := run(t, plain(t, append([]string{"--raw"}, command...)...))
+	if !strings.Contains(o.stderr, "latencies are raw") {
+		t.Errorf("--raw does not say so:\n%s", o.stderr)
+	}
+	o = run(t, plain(t, append([]string{"-O", "1us"}, command...)...))
+	if !strings.Contains(o.stderr, "as given by hand") {
+		t.Errorf("-O does not say so:\n%s", o.stderr)
+	}
+}
+
+// TestFilesAreReplacedWhole: see TestPprofIsWrittenWholeOrNot.
+func TestFilesAreReplacedWhole(t *testing.T) {
+	for _, option := range []string{"--json", "--csv"} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "file")
+		writeFile(t, file, "what was here")
+		run(t, plain(t, option, file, "no-such-command-anywhere")).exited(t, 127)
+		if read(file) != "what was here" {
+			t.Errorf("%s: the file holds %q", option, read(file))
+		}
+		run(t, plain(t, option, filepath.Join(dir, "missing", "file"), "true")).exited(t, 1)
+		run(t, plain(t, option, file, "sh", "-c", "exit 4")).exited(t, 4)
+		if read(file) == "what was here" {
+			t.Errorf("%s: nothing was written", option)
+		}
+		onlyEntry(t, dir, "file")
+	}
+}
+
+// TestLinksStayLinks: who writes through a link wants what it names to be written, and /dev/stdout is one.
+func TestLinksStayLinks(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	writeFile(t, file, "what was here")
+	check(t, os.Symlink("file", link))
+	succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", link, "true"))
+	if target, err := os.Readlink(link); err != nil || target != "file" {
+		t.Errorf("the link is gone: %v", err)
+	}
+	readSaved(t, file)
+}
+
+// TestFilesOnDescriptors: what /dev/stdout is to a user, these paths are as well.
+func TestFilesOnDescriptors(t *testing.T) {
+	const stdout = "/proc/self/fd/1"
+	t.Run("a pipe", func(t *testing.T) {
+		out := succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", stdout, "echo", "said"))
+		text, ok := strings.CutPrefix(out, "said\n")
+		if !ok || !json.Valid([]byte(text)) {
+			t.Errorf("stdout: %.200q", out)
+		}
+	})
+	t.Run("a file", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "file")
+		succeed(t, exec.Command("sh", "-c", `"$0" -q -o /dev/null --json "$1" echo said > "$2"`, program(t), stdout, file))
+		text, ok := strings.CutPrefix(read(file), "said\n")
+		if !ok || !json.Valid([]byte(text)) {
+			t.Errorf("the file holds %.200q", read(file))
+		}
+	})
+	t.Run("attached", func(t *testing.T) {
+		target := start(t, as(exec.Command(self()), "echo"))
+		target.line()
+		out := succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", stdout, "--duration=100ms", "-p", strconv.Itoa(target.pid())))
+		if !json.Valid([]byte(out)) {
+			t.Errorf("stdout: %.200q", out)
+		}
+	})
+	t.Run("another descriptor", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "file")
+		succeed(t, exec.Command("sh", "-c", `"$0" -q -o /dev/null --csv /proc/self/fd/5 echo said 5> "$1"`, program(t), file))
+		if !strings.HasPrefix(read(file), "call,") {
+			t.Errorf("the file holds %.200q", read(file))
+		}
+	})
+}
+
+// onTerminal runs a command whose stderr is a terminal of that many columns, and returns all that is written
+// to it.
+func onTerminal(t *testing.T, columns uint16, cmd *exec.Cmd) string {
+	t.Helper()
+	master, terminal := openTerminal(t)
+	check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}))
+	cmd.Stderr = terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	check(t, cmd.Start())
+	terminal.Close() // so that it ends with the command
+	var text bytes.Buffer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(&text, master)
+	}()
+	status := waitFor(t, cmd)
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("the terminal is still open")
+	}
+	(outcome{status: status, stderr: text.String()}).exited(t, 0)
+	return strings.ReplaceAll(text.String(), "\r\n", "\n")
+}
+
+var escape = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+
+func TestTableOnATerminal(t *testing.T) {
+	for _, columns := range []uint16{60, 80, 132} {
+		for _, flags := range [][]string{nil, {"--histogram"}, {"--errors"}} {
+			t.Run(fmt.Sprint(columns, flags), func(t *testing.T) {
+				cmd := as(plain(t, append(append([]string{"-q"}, flags...), self())...), "outcomes")
+				cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=")
+				text := onTerminal(t, columns, cmd)
+				if !escape.MatchString(text) {
+					t.Errorf("there is no colour in %q", text)
+				}
+				if strings.Count(text, "\n") < 3 {
+					t.Errorf("no table: %q", text)
+				}
+				for line := range strings.SplitSeq(escape.ReplaceAllString(text, ""), "\n") {
+					if strings.Contains(line, " in all, mean ") {
+						continue // a sentence above a distribution: sentences are not cut
+					}
+					if n := utf8.RuneCountInString(line); n > int(columns) {
+						t.Errorf("a line has %d columns of %d: %q", n, columns, line)
+					}
+					if strings.ContainsAny(line, "\x1b") {
+						t.Errorf("an odd escape sequence in %q", line)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestNoColor(t *testing.T) {
+	for _, env := range []string{"NO_COLOR=1", "TERM=dumb"} {
+		cmd := plain(t, "true")
+		cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=", env)
+		if text := onTerminal(t, 80, cmd); strings.Contains(text, "\x1b") || !strings.Contains(text, "execve") {
+			t.Errorf("%s: %q", env, text)
+		}
+	}
+	if o := run(t, plain(t, "true")); strings.Contains(o.stderr, "\x1b") {
+		t.Errorf("colour where there is no terminal: %q", o.stderr)
+	}
+	file := filepath.Join(t.TempDir(), "table")
+	onTerminal(t, 80, plain(t, "-o", file, "true"))
+	if strings.Contains(read(file), "\x1b") || !strings.Contains(read(file), "execve") {
+		t.Errorf("a file: %q", read(file))
+	}
+	cmd := plain(t, "-c", "true")
+	cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=")
+	if text := onTerminal(t, 80, cmd); strings.Contains(text, "\x1b[") && strings.Contains(text, "m% time") {
+		t.Errorf("strace's table in colour: %q", text)
+	}
+}
+
+func TestStatusLine(t *testing.T) {
+	const shown = "calls/s"
+	target := start(t, as(exec.Command(self()), "echo"))
+	target.line()
+	attach := func(flags ...string) string {
+		cmd := plain(t, append(flags, "--duration=1.7", "-p", strconv.Itoa(target.pid()))...)
+		cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=")
+		return onTerminal(t, 70, cmd)
+	}
+	t.Run("attached", func(t *testing.T) {
+		text := attach()
+		last := strings.LastIndex(text, shown)
+		if last < 0 {
+			t.Fatalf("there is no status line in %q", text)
+		}
+		erased := strings.Index(text[last:], "\r"+strings.Repeat(" ", 69)+"\r")
+		if erased < 0 || strings.Contains(text[last:last+erased], "\n") {
+			t.Fatalf("it is not erased: %q", text)
+		}
+		for line := range strings.SplitSeq(text[:last+erased], "\r") {
+			if n := utf8.RuneCountInString(line); n > 69 {
+				t.Errorf("a status line has %d columns of 70: %q", n, line)
+			}
+		}
+	})
+	t.Run("quiet", func(t *testing.T) {
+		if text := attach("-q"); strings.Contains(text, shown) {
+			t.Errorf("there is a status line in %q", text)
+		}
+	})
+	t.Run("a table in a file", func(t *testing.T) {
+		if text := attach("-o", os.DevNull); !strings.Contains(text, shown) || strings.Contains(text, "\n") {
+			t.Errorf("the terminal shows %q", text)
+		}
+	})
+	t.Run("a short run", func(t *testing.T) {
+		if text := onTerminal(t, 70, plain(t, "true")); strings.Contains(text, shown) {
+			t.Errorf("there is a status line in %q", text)
+		}
+	})
+	target.alive()
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+const helpText = `Usage: sysprof [OPTIONS] [--] CMD [ARG...]
+       sysprof [OPTIONS] -p PID[,PID...]
+
+Counts and times the system calls of a command, or of running processes, with all of
+their threads and children. Writes a table to stderr, and under it what the tracing cost,
+which has been taken off the times.
+
+What to trace:
+  -p, --attach=PID[,PID...]     attach to these processes; may be repeated
+  -u, --user=NAME|UID:GID       run the command as this user, with its groups
+  -E, --env=VAR[=VAL]           set, or without =VAL unset, VAR for the command
+      --argv0=NAME              pass NAME to the command as its own name
+  -f, --follow-forks            trace new threads and children too (default)
+      --no-follow               only the command itself, only the thread that -p names
+      --duration=TIME           stop after this time (10s, 1m30s); whatever was traced
+                                goes on, and a launched command is waited for
+      --kill-on-exit            kill the command when sysprof is gone, however it went
+
+What to count:
+  -e, --trace=SET               only these calls: names, classes (%file, %network, ...),
+                                /regex, numbers, read@32; a leading ! means all others
+      --status=SET, -e status=SET
+                                only calls with these outcomes: successful, failed,
+                                unfinished, detached
+  -z, --successful-only         only calls that succeeded
+  -Z, --failed-only             only calls that failed
+
+What to write:
+  -c, --summary-only            the table of strace -c, instead of the one for people
+  -w, --summary-wall-clock      accepted; times are wall-clock times as it is
+  -S, --summary-sort-by=KEY     sort by time-percent, total-time, min-time, max-time,
+                                avg-time, calls, errors, name, none, wall-total, ...
+  -U, --summary-columns=LIST    with -c: show these columns, in this order
+      --histogram[=SET]         draw how long all calls, or those of SET, took
+      --errors                  a table of how often calls failed with which errno
+      --time=cpu                measure CPU time, too; with -c, show it as the time
+      --raw                     leave in the times what tracing adds to them
+  -O, --summary-syscall-overhead=TIME
+                                take TIME (in us, or with a unit) off each call instead of
+                                what is measured
+  -o, --output=FILE             write to FILE, or to a shell command: -o '|CMD'
+  -A, --output-append-mode      append to FILE
+  -q, --quiet                   the table alone, without the lines under it
+      --json=FILE               write everything to FILE, too
+      --csv=FILE                write a line a call to FILE, too
+      --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too
+      --stacks=off|fp|full      with --pprof: none, by frame pointers, or whole (default)
+      --labels=LIST             with --pprof: tell samples apart by pid, tid, comm, errno,
+                                latency, fd (the file, pipe or socket)
+      --debuginfod              with --pprof: fetch debug files with debuginfod-find
+      --from-json=FILE          show a run that was saved with --json
+
+  -h, --help                    this text
+  -V, --version                 the version
+
+SIGUSR1 makes it write the table so far. SIGINT, SIGTERM, SIGHUP and SIGQUIT end it when
+it is attached; a launched command gets them instead and decides.
+
+Exit status: the command's own; 126 or 127 if it could not be executed or found; with
+only -p, 0; 1 if sysprof failed, 2 for bad usage. It dies of the signal that the command
+died of, or that ended it.
+`
+
+// versionLine says which sysprof this is.
+func versionLine() string {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return fmt.Sprintf("sysprof %s %s/%s %s", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}

@@ -1,0 +1,274 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The target prepares the state that a program inherits, and then becomes that program. Its
+// arguments say how, up to "--"; what follows is the program. Nothing of Go's is left: the raw calls
+// change what the kernel has.
+var _ = target("prepare", func(args []string) {
+	runtime.LockOSThread()
+	end := slices.Index(args, "--")
+	var blocked uint64
+	for _, arg := range args[:end] {
+		key, value, _ := strings.Cut(arg, "=")
+		n, _ := strconv.Atoi(value)
+		switch key {
+		case "ignore":
+			action := [4]uint64{1} // SIG_IGN
+			raw(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&action)), 0, 8)
+		case "block":
+			blocked |= 1 << (n - 1)
+			raw(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&blocked)), 0, 8)
+		case "pending": // a signal that every thread blocks, or it would be taken
+			raw(unix.SYS_TGKILL, uintptr(unix.Getpid()), uintptr(unix.Gettid()), uintptr(n), 0)
+		case "close":
+			raw(unix.SYS_CLOSE, uintptr(n), 0, 0, 0)
+		case "nofile":
+			must(syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(n), Max: uint64(n) * 2}))
+		case "umask":
+			unix.Umask(n)
+		case "cd":
+			must(os.Chdir(value))
+		case "open":
+			fd, err := unix.Open("/etc/passwd", unix.O_RDONLY, 0)
+			must(err)
+			must(unix.Dup3(fd, n, 0))
+		default:
+			panic(arg)
+		}
+	}
+	argv, err := syscall.SlicePtrFromStrings(args[end+1:])
+	must(err)
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, targetEnv) })
+	envp, err := syscall.SlicePtrFromStrings(env)
+	must(err)
+	// Not syscall.Exec, which restores the limit of open files that the runtime found.
+	raw(unix.SYS_EXECVE, uintptr(unsafe.Pointer(argv[0])), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envp[0])), 0)
+})
+
+//go:uintptrescapes
+func raw(nr, a, b, c, d uintptr) {
+	if _, _, errno := syscall.RawSyscall6(nr, a, b, c, d, 0, 0); errno != 0 {
+		panic(fmt.Sprintf("system call %d: %v", nr, errno))
+	}
+}
+
+// What of /proc/PID/status, and of the rest that is printed, differs between any two runs.
+var byChance = regexp.MustCompile(`(?m)^(Name|Pid|Tgid|NStgid|NSpid|NSpgid|PPid|TracerPid|Vm\w+|Rss\w+|HugetlbPages|voluntary_ctxt_switches|nonvoluntary_ctxt_switches|x86_Thread_features\w*|SigQ|THP_enabled|CoreDumping|State):.*\n`)
+
+// TestCommandInherits runs a command directly and under sysprof, from the same prepared state, and
+// demands that the command sees the same.
+func TestCommandInherits(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out")
+	state := []string{"/bin/cat", "/proc/self/status", "/proc/self/limits", "/proc/self/coredump_filter", "/proc/self/oom_score_adj", "/proc/self/cmdline", "/proc/self/personality", "/proc/self/timerslack_ns"}
+	descriptors := []string{"/bin/ls", "-l", "--time-style=+", "/proc/self/fd"}
+	for _, test := range []struct {
+		name    string
+		prepare string
+		command []string
+		shows   string // what the output must contain, or the case is no test
+	}{
+		{"nothing special", "", state, "SigIgn:\t0000000000000000"},
+		{"ignored signals", "ignore=1 ignore=2 ignore=10 ignore=13 ignore=17 ignore=20 ignore=33 ignore=40 ignore=64", state, "SigIgn:\t8000008100091203"},
+		{"all of Go's signals ignored", "ignore=15 ignore=23 ignore=27 ignore=28", state, "SigIgn:\t000000000c404000"},
+		{"a signal mask", "block=10 block=12 block=15 block=2 block=34", state, "SigBlk:\t0000000200004a02"},
+		{"pending signals", "block=10 block=12 block=40 pending=12 pending=40", state, "Pnd:\t0000008000000800"},
+		{"a limit of open files", "nofile=123", state, "Max open files            123                  246"},
+		{"a mask of file modes", "umask=23", state, "Umask:\t0027"},
+		{"working directory", "cd=/usr", []string{"/bin/ls", "-l", "--time-style=+", "/proc/self/cwd"}, "-> /usr"},
+		{"environment", "", []string{"/usr/bin/env"}, "SYSPROF_TEST_MARK=x y"},
+		{"descriptors", "", descriptors, "0 ->"},
+		{"stdin is closed", "close=0", descriptors, "1 ->"},
+		{"stderr is closed", "close=2", descriptors, "1 ->"},
+		{"stdin and stderr are closed", "close=0 close=2", descriptors, "1 ->"},
+		{"stdout is closed", "close=1", []string{"/bin/sh", "-c", "ls -l --time-style=+ /proc/$$/fd > " + file}, ""},
+		{"all are closed", "close=0 close=1 close=2", []string{"/bin/sh", "-c", "ls -l --time-style=+ /proc/$$/fd > " + file}, ""},
+		{"more descriptors are open", "open=60 open=63", descriptors, "63 -> /etc/passwd"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			table := filepath.Join(t.TempDir(), "table")
+			see := func(tracer ...string) string {
+				os.Remove(file)
+				args := append(strings.Fields(test.prepare), "--")
+				args = append(append(args, tracer...), test.command...)
+				cmd := as(exec.Command(self(), args...), "prepare")
+				cmd.Env = append(cmd.Env, "SYSPROF_TEST_MARK=x y")
+				o := run(t, cmd)
+				o.exited(t, 0)
+				seen := o.stdout + read(file)
+				if seen == "" {
+					t.Fatalf("the command has written nothing; stderr: %s", o.stderr)
+				}
+				seen = byChance.ReplaceAllString(seen, "")
+				// A signal may be pending for the thread or for the process.
+				seen = regexp.MustCompile(`SigPnd:\t0{16}\nShdPnd|SigPnd`).ReplaceAllString(seen, "Pnd")
+				seen = regexp.MustCompile(`(Pnd:\t\w*[1-9a-f]\w*\n)ShdPnd:\t0{16}\n`).ReplaceAllString(seen, "$1")
+				seen = regexp.MustCompile(`/proc/\d+`).ReplaceAllString(seen, "/proc/PID")
+				seen = regexp.MustCompile(`pipe:\[\d+\]`).ReplaceAllString(seen, "a pipe")
+				return seen
+			}
+			untraced := see()
+			if !strings.Contains(untraced, test.shows) {
+				t.Fatalf("the case is no test: the output has no %q:\n%s", test.shows, untraced)
+			}
+			traced := see(program(t), "-c", "-o", table)
+			if traced != untraced {
+				t.Errorf("the command sees something else under sysprof:\n%s", differing(untraced, traced))
+			}
+			hasTable(t, read(table), 1)
+		})
+	}
+}
+
+// differing lists the lines that only one of two texts has.
+func differing(a, b string) string {
+	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
+	var out strings.Builder
+	for _, line := range as {
+		if !slices.Contains(bs, line) {
+			fmt.Fprintf(&out, "- %s\n", line)
+		}
+	}
+	for _, line := range bs {
+		if !slices.Contains(as, line) {
+			fmt.Fprintf(&out, "+ %s\n", line)
+		}
+	}
+	return out.String()
+}
+
+func TestCommandStaysInTheProcessGroup(t *testing.T) {
+	cmd := sysprof(t, "cat", "/proc/self/stat")
+	o := run(t, cmd)
+	fields := strings.Fields(o.stdout)
+	own := strings.Fields(read("/proc/self/stat"))
+	if len(fields) < 8 || fields[4] != strconv.Itoa(cmd.Process.Pid) {
+		t.Errorf("the command's process group is %v, want %d", fields[4], cmd.Process.Pid)
+	}
+	if fields[3] != strconv.Itoa(cmd.Process.Pid) || fields[5] != own[5] || fields[6] != own[6] || fields[17] != own[17] || fields[18] != own[18] {
+		t.Errorf("parent, session, terminal, priority or nice value differ:\n%v\n%v", fields, own)
+	}
+}
+
+func TestSysprofKeepsNoPipeOfTheCommandOpen(t *testing.T) {
+	for _, test := range []struct{ name, descriptor string }{
+		{"stdout", "1"}, {"stderr", "2"}, {"another", "5"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in, hold, err := os.Pipe()
+			must(err)
+			defer hold.Close()
+			r, w, err := os.Pipe()
+			must(err)
+			defer r.Close()
+			script := "exec " + test.descriptor + ">&-; read x; exit 3"
+			cmd := sysprof(t, "-o", filepath.Join(t.TempDir(), "table"), "sh", "-c", script)
+			cmd.Stdin = in
+			switch test.descriptor {
+			case "1":
+				cmd.Stdout = w
+			case "2":
+				cmd.Stderr = w
+			default:
+				cmd.ExtraFiles = []*os.File{nil, nil, w}
+			}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { kill(cmd.Process.Pid) })
+			w.Close()
+			in.Close()
+			r.SetReadDeadline(time.Now().Add(patience))
+			if data, err := io.ReadAll(r); err != nil || len(data) > 0 {
+				t.Errorf("the reader sees %q, %v; want the end of the file", data, err)
+			}
+			if status(cmd.Process.Pid, "State") == "" {
+				t.Error("sysprof has ended before the test could see anything")
+			}
+			hold.WriteString("x\n")
+			(outcome{status: waitFor(t, cmd)}).exited(t, 3)
+		})
+	}
+	t.Run("stdin", func(t *testing.T) {
+		s := start(t, sysprof(t, "sh", "-c", "exec <&-; echo closed; exec sleep 60"))
+		s.expect("closed")
+		eventually(t, "writing to the command's stdin fails", func() bool {
+			_, err := s.in.WriteString("x")
+			return err != nil
+		})
+		s.signal(unix.SIGTERM)
+		died(t, s.end(), unix.SIGTERM)
+	})
+}
+
+func TestUser(t *testing.T) {
+	member := memberOfGroups(t)
+	for _, name := range []string{"nobody", "daemon", member} {
+		t.Run("by name "+name, func(t *testing.T) {
+			want := run(t, exec.Command("id", name))
+			o := run(t, sysprof(t, "-u", name, "id"))
+			o.exited(t, 0)
+			if sorted(o.stdout) != sorted(want.stdout) || o.stdout == "" {
+				t.Errorf("id under sysprof -u %s says %q, want %q", name, o.stdout, want.stdout)
+			}
+		})
+	}
+	t.Run("by numbers", func(t *testing.T) {
+		o := run(t, sysprof(t, "--user=4711:4712", "id"))
+		o.exited(t, 0)
+		if want := "uid=4711 gid=4712 groups=4712\n"; o.stdout != want {
+			t.Errorf("id says %q, want %q", o.stdout, want)
+		}
+	})
+}
+
+// memberOfGroups finds a user with more than one group, else root.
+func memberOfGroups(t *testing.T) string {
+	for line := range strings.Lines(read("/etc/group")) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) == 4 && fields[3] != "" {
+			return strings.Split(fields[3], ",")[0]
+		}
+	}
+	return "root"
+}
+
+// sorted sorts the groups in id's output.
+func sorted(id string) string {
+	parts := strings.FieldsFunc(strings.TrimSpace(id), func(r rune) bool { return strings.ContainsRune(" ,=", r) })
+	slices.Sort(parts)
+	return strings.Join(parts, " ")
+}
+
+func TestEnvironmentAndName(t *testing.T) {
+	cmd := sysprof(t, "-E", "SET=a=b c", "-E", "GONE", "-E", "EMPTY=", "--env=AGAIN=1", "-EAGAIN=2", "--argv0=other name", "/bin/sh", "-c",
+		`echo "$0|$SET|${GONE-unset}|${EMPTY-unset}|$AGAIN"; tr "\0" "|" < /proc/$$/cmdline`)
+	cmd.Env = append(os.Environ(), "GONE=here", "AGAIN=0")
+	o := run(t, cmd)
+	o.exited(t, 0)
+	first, rest, _ := strings.Cut(o.stdout, "\n")
+	if want := "other name|a=b c|unset||2"; first != want {
+		t.Errorf("the command says %q, want %q", first, want)
+	}
+	if !strings.HasPrefix(rest, "other name|-c|") {
+		t.Errorf("the command's arguments are %q", rest)
+	}
+}

@@ -1,0 +1,247 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile/stack/symbol"
+	"sysprof/ptrace"
+)
+
+// mapped brings a process's mappings up to date, as a stack does.
+func mapped(t *testing.T, c *Capturer, pid int32) *space {
+	t.Helper()
+	p := c.processes[pid]
+	if p == nil {
+		p = &process{stale: true}
+		c.processes[pid] = p
+	}
+	if p.stale && !c.readMaps(p, pid) {
+		t.Fatalf("the mappings of %d can't be read", pid)
+	}
+	return p.space
+}
+
+// code maps a page of a file, as dlopen does.
+func code(t *testing.T, path string, prot int) (memory []byte, addr uint64) {
+	t.Helper()
+	file, err := os.Open(path)
+	check(t, err)
+	defer file.Close()
+	memory, err = unix.Mmap(int(file.Fd()), 0, os.Getpagesize(), prot, unix.MAP_PRIVATE)
+	check(t, err)
+	t.Cleanup(func() { unix.Munmap(memory) })
+	_, err = fmt.Sscanf(fmt.Sprintf("%p", memory), "0x%x", &addr)
+	check(t, err)
+	return memory, addr
+}
+
+// copyOfSelf is an ELF file that nobody else has mapped.
+func copyOfSelf(t *testing.T) string {
+	t.Helper()
+	program, err := os.ReadFile("/proc/self/exe")
+	check(t, err)
+	path := filepath.Join(t.TempDir(), "lib.so")
+	check(t, os.WriteFile(path, program, 0o700))
+	return path
+}
+
+func TestMapsAreReadAgainWhenCodeIsMapped(t *testing.T) {
+	c := New(false)
+	defer c.Close()
+	before := mapped(t, c, pid)
+	done := func(name string, errno int32, args ...uint64) {
+		call := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Errno: errno}
+		copy(call.Args[:], args)
+		c.Finished(call)
+	}
+	path := copyOfSelf(t)
+	_, addr := code(t, path, unix.PROT_READ|unix.PROT_EXEC)
+	size := uint64(os.Getpagesize())
+
+	done("mmap", 0, 0, size, unix.PROT_READ|unix.PROT_WRITE)
+	done("read", 0, 0, size, unix.PROT_EXEC)
+	done("mmap", 12, 0, size, unix.PROT_EXEC)
+	done("munmap", 0, 0x1000, size)
+	done("execve", 2)
+	if mapped(t, c, pid) != before {
+		t.Error("the mappings were read again, and no call had changed what is executable")
+	}
+	if _, ok := before.Mapping(addr); ok {
+		t.Error("a space has changed")
+	}
+	done("mmap", 0, 0, size, unix.PROT_READ|unix.PROT_EXEC)
+	after := mapped(t, c, pid)
+	m, ok := after.Mapping(addr)
+	if !ok || m.Path != path {
+		t.Fatalf("what was mapped is not known: %+v", m)
+	}
+	for _, name := range []string{"mprotect", "munmap", "mremap", "execve", "execveat"} {
+		done(name, 0, addr, size, unix.PROT_EXEC)
+		if !c.processes[pid].stale {
+			t.Errorf("%s changes nothing", name)
+		}
+		if mapped(t, c, pid) != after {
+			t.Errorf("after a %s that changed nothing the space is another one", name)
+		}
+	}
+}
+
+func TestForkedProcessesShareASpace(t *testing.T) {
+	// The shell waits for a copy of itself, which waits for a program.
+	shell := exec.Command("/bin/sh", "-c", "(sleep 1000; :) & wait; :")
+	shell.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	check(t, shell.Start())
+	t.Cleanup(func() {
+		unix.Kill(-shell.Process.Pid, unix.SIGKILL)
+		shell.Wait()
+	})
+	parent := int32(shell.Process.Pid)
+	child := childOf(t, parent)
+	program := childOf(t, child)
+	eventually(t, "sleep is executed", func() bool {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", program))
+		return string(comm) == "sleep\n"
+	})
+
+	c := New(false)
+	defer c.Close()
+	if mapped(t, c, parent) != mapped(t, c, child) {
+		t.Error("a process and its copy have different spaces")
+	}
+	if mapped(t, c, program) == mapped(t, c, child) {
+		t.Error("an executed program has the space of who executed it")
+	}
+	c.Ended(parent)
+	if c.processes[parent] != nil || c.processes[child] == nil {
+		t.Error("the wrong process is forgotten")
+	}
+}
+
+func childOf(t *testing.T, pid int32) (child int32) {
+	t.Helper()
+	eventually(t, "there is a child", func() bool {
+		list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		n, err := strconv.Atoi(strings.TrimSpace(string(list)))
+		child = int32(n)
+		return err == nil
+	})
+	return child
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came true that %s", what)
+		}
+	}
+}
+
+// standing is a thread at an entry-stop with given registers.
+type standing struct{ regs ptrace.Registers }
+
+func (s standing) Registers() *ptrace.Registers { return &s.regs }
+
+func TestMapsOfNobody(t *testing.T) {
+	c := New(false)
+	defer c.Close()
+	if c.readMaps(&process{}, 1<<22+1) {
+		t.Error("a process that does not exist has mappings")
+	}
+	if id := c.Stack(&ptrace.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, standing{}); id != 0 {
+		t.Errorf("its stack is number %d", id)
+	}
+}
+
+func TestOnlyExecutableMappingsAreKept(t *testing.T) {
+	const maps = "00400000-00401000 r--p 00000000 08:01 7 /bin/x\n" +
+		"00401000-00402000 r-xp 00001000 08:01 7 /bin/x\n" +
+		"00402000-00403000 rw-p 00000000 00:00 0 [heap]\n" +
+		"00403000-00404000 --xp 00000000 00:00 0 \n" +
+		"00404000-00405000 rwxs 00000000 00:00 0 /dev/zero (deleted)"
+	const want = "00401000-00402000 r-xp 00001000 08:01 7 /bin/x\n" +
+		"00403000-00404000 --xp 00000000 00:00 0 \n" +
+		"00404000-00405000 rwxs 00000000 00:00 0 /dev/zero (deleted)"
+	equal(t, "kept", string(executable([]byte(maps))), want)
+	for _, odd := range []string{"", "\n", "x", "x y", "a rwx", "\n\n\n"} {
+		executable([]byte(odd))
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "big")
+	want := bytes.Repeat([]byte("0123456789"), 20_000)
+	check(t, os.WriteFile(path, want, 0o600))
+	got, err := readFile(path, nil)
+	check(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes were read of %d", len(got), len(want))
+	}
+	check(t, os.WriteFile(path, []byte("short"), 0o600))
+	got, err = readFile(path, got[:0])
+	check(t, err)
+	equal(t, "read into what is there", string(got), "short")
+	if _, err := readFile(path+"x", nil); err == nil {
+		t.Error("a missing file was read")
+	}
+}
+
+// TestOddRegisters: whatever a thread has in its registers, there is a stack, and it is named.
+func TestOddRegisters(t *testing.T) {
+	for _, framePointers := range []bool{false, true} {
+		c := New(framePointers)
+		var ids []uint32
+		for _, at := range []uint64{0, 1, 2, 0x1000, 1<<47 - 1, 1 << 47, ^uint64(0), ^uint64(0) - 1} {
+			regs := &ptrace.Registers{IP: at}
+			for i := range regs.R {
+				regs.R[i] = at
+			}
+			if id := c.Stack(&ptrace.Call{PID: pid, TID: pid, ABI: native}, regs.IP, regs.R[stackPointer], standing{*regs}); id != 0 {
+				ids = append(ids, id)
+			}
+		}
+		for id, locations := range c.Locate(context.Background(), append(ids, 0, 1<<31), symbol.Options{}) {
+			if len(locations) == 0 {
+				t.Errorf("stack %d is empty", id)
+			}
+			for _, l := range locations {
+				if len(l.Lines) == 0 || l.Lines[0].Function == "" {
+					t.Errorf("stack %d has a location without a function: %+v", id, l)
+				}
+			}
+		}
+		c.Close()
+	}
+}
+
+// TestFilesOutliveTheirNames: what was mapped is read, not what has its name now.
+func TestFilesOutliveTheirNames(t *testing.T) {
+	path := copyOfSelf(t)
+	_, addr := code(t, path, unix.PROT_READ|unix.PROT_EXEC)
+	c := New(false)
+	defer c.Close()
+	m, ok := mapped(t, c, pid).Mapping(addr)
+	if !ok {
+		t.Fatal("the mapping is not known")
+	}
+	check(t, os.Remove(path))
+	check(t, os.WriteFile(path, []byte("something else"), 0o700))
+	file, err := c.files.open(m)
+	check(t, err)
+	defer file.(interface{ Close() error }).Close()
+	start := make([]byte, 4)
+	_, err = file.ReadAt(start, 0)
+	check(t, err)
+	equal(t, "its first bytes", string(start), "\x7fELF")
+}

@@ -1,0 +1,270 @@
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"sysprof/ptrace"
+	"sysprof/syscalltab"
+)
+
+// Labels finds out what the calls of a profile can be told apart by: the name of the thread that makes
+// them, and the file, pipe or socket that they work on. Names are handed out as numbers, 0 for none.
+// Its methods are for the one thread that traces, but for Name, which may be called while it does.
+type Labels struct {
+	mu    sync.Mutex // guards names
+	names []string
+
+	numbers map[string]uint32
+
+	comms map[int32]uint32           // by thread
+	files map[int32]map[int32]uint32 // by process and descriptor
+	now   map[int32]uint32           // what the call in progress works on, by thread
+	calls map[syscalltab.ABI]descriptorCalls
+}
+
+// descriptorCalls are the numbers of the calls that end what a descriptor is.
+type descriptorCalls struct {
+	close, closeRange, dup2, dup3, execve, execveat, prctl uint64
+	bind, connect, listen                                  uint64          // give a socket its address
+	takesFD                                                map[uint64]bool // its first argument is a descriptor
+}
+
+// NewLabels returns Labels that know nothing yet.
+func NewLabels() *Labels {
+	l := &Labels{
+		names: []string{"", other}, numbers: map[string]uint32{"": 0, other: 1},
+		comms: make(map[int32]uint32), files: make(map[int32]map[int32]uint32), now: make(map[int32]uint32),
+		calls: make(map[syscalltab.ABI]descriptorCalls),
+	}
+	for _, abi := range syscalltab.Native() {
+		number := func(name string) uint64 {
+			nr, ok := abi.Number(name)
+			if !ok {
+				return ^uint64(0)
+			}
+			return nr
+		}
+		d := descriptorCalls{close: number("close"), closeRange: number("close_range"), dup2: number("dup2"),
+			dup3: number("dup3"), execve: number("execve"), execveat: number("execveat"), prctl: number("prctl"),
+			bind: number("bind"), connect: number("connect"), listen: number("listen"),
+			takesFD: make(map[uint64]bool)}
+		for nr, name := range abi.Each() {
+			// Classes say which calls work on descriptors, but not in which argument. In these it is
+			// not the first one, or the first one is a directory's that AT_FDCWD may stand for.
+			inFirst := abi.InClass(nr, "%desc") || abi.InClass(nr, "%network")
+			if inFirst && !slices.Contains(firstIsNoFD, name) && !strings.HasSuffix(name, "at") && !strings.HasSuffix(name, "at2") {
+				d.takesFD[nr] = true
+			}
+		}
+		l.calls[abi] = d
+	}
+	return l
+}
+
+// firstIsNoFD are calls of strace's classes desc and network whose first argument is no descriptor.
+var firstIsNoFD = []string{
+	"open", "creat", "openat", "socket", "socketpair", "pipe", "pipe2", "poll", "ppoll", "ppoll_time64",
+	"select", "_newselect", "pselect6", "pselect6_time64", "mmap", "mmap2", "old_mmap", "epoll_create",
+	"epoll_create1", "eventfd", "eventfd2", "inotify_init", "inotify_init1", "timerfd_create", "memfd_create",
+	"memfd_secret", "fanotify_init", "perf_event_open", "userfaultfd", "bpf", "io_uring_setup", "pidfd_open",
+	"mq_open", "name_to_handle_at", "fsopen", "fspick", "open_tree", "move_mount", "symlinkat", "io_submit",
+	"socketcall", "landlock_create_ruleset",
+}
+
+// Entered notes what a call works on, while it still is that.
+func (l *Labels) Entered(call *ptrace.Call) {
+	delete(l.now, call.TID)
+	calls, ok := l.calls[call.ABI]
+	if !ok || !calls.takesFD[call.Nr] {
+		return
+	}
+	fd := int32(call.Args[0])
+	if fd < 0 { // none, or AT_FDCWD
+		return
+	}
+	known, ok := l.files[call.PID][fd]
+	if !ok {
+		what := describe(call.PID, fd)
+		if known = l.number(what); what == closed {
+			// Nothing tells us who is given the number next, and when.
+			l.now[call.TID] = known
+			return
+		}
+		if l.files[call.PID] == nil {
+			l.files[call.PID] = make(map[int32]uint32)
+		}
+		l.files[call.PID][fd] = known
+	}
+	l.now[call.TID] = known
+}
+
+// Comm returns the number of the calling thread's name.
+func (l *Labels) Comm(call *ptrace.Call) uint32 {
+	if known, ok := l.comms[call.TID]; ok {
+		return known
+	}
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", call.TID))
+	known := l.number(string(bytes.TrimSpace(comm)))
+	l.comms[call.TID] = known
+	return known
+}
+
+// FD returns the number of what the call works on.
+func (l *Labels) FD(call *ptrace.Call) uint32 { return l.now[call.TID] }
+
+// Finished forgets what the call has changed.
+func (l *Labels) Finished(call *ptrace.Call) {
+	switch calls := l.calls[call.ABI]; call.Nr {
+	case calls.close, calls.bind, calls.connect, calls.listen:
+		delete(l.files[call.PID], int32(call.Args[0]))
+	case calls.dup2, calls.dup3:
+		delete(l.files[call.PID], int32(call.Args[1]))
+	case calls.closeRange:
+		delete(l.files, call.PID)
+	case calls.execve, calls.execveat:
+		delete(l.files, call.PID)
+		delete(l.comms, call.TID)
+	case calls.prctl:
+		delete(l.comms, call.TID)
+	}
+}
+
+// Ended forgets a thread, and with its last one a process.
+func (l *Labels) Ended(pid, tid int32) {
+	delete(l.comms, tid)
+	delete(l.now, tid)
+	if pid == tid {
+		delete(l.files, pid)
+	}
+}
+
+// Name returns the name of a number.
+func (l *Labels) Name(number uint32) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.names[number]
+}
+
+const (
+	// maxNames bounds how many names are kept: a program may open a file after the other.
+	maxNames = 20_000
+
+	other  = "[other]"  // stands for all names beyond those
+	closed = "[closed]" // what a descriptor is that is none
+)
+
+func (l *Labels) number(name string) uint32 {
+	if known, ok := l.numbers[name]; ok {
+		return known
+	}
+	if len(l.names) >= maxNames {
+		return l.numbers[other]
+	}
+	known := uint32(len(l.names))
+	l.mu.Lock()
+	l.names = append(l.names, name)
+	l.mu.Unlock()
+	l.numbers[name] = known
+	return known
+}
+
+// describe says what a descriptor is: a path, "pipe", "tcp 127.0.0.1:6379", ….
+func describe(pid, fd int32) string {
+	target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+	if err != nil {
+		return closed
+	}
+	if strings.HasPrefix(target, "/") {
+		return strings.TrimSuffix(target, " (deleted)")
+	}
+	// "pipe:[4711]", "anon_inode:[eventpoll]", "anon_inode:inotify"; a pipe's inode tells nothing.
+	kind, rest, _ := strings.Cut(target, ":")
+	rest = strings.Trim(rest, "[]")
+	switch kind {
+	case "socket":
+		return describeSocket(pid, rest)
+	case "anon_inode":
+		return rest
+	}
+	return kind
+}
+
+// describeSocket finds a socket in the process's network namespace (proc_pid_net(5)).
+func describeSocket(pid int32, inode string) string {
+	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		found := ""
+		eachLine(fmt.Sprintf("/proc/%d/net/%s", pid, protocol), func(line string) bool {
+			// sl local remote st queues tr retrnsmt uid timeout inode …
+			f := strings.Fields(line)
+			if len(f) < 10 || f[9] != inode {
+				return true
+			}
+			local, remote := address(f[1]), address(f[2])
+			found = strings.TrimSuffix(protocol, "6") + " " + local.String()
+			if remote.Port() != 0 {
+				// The side with the lower port is the service, most likely: it is what people look for.
+				service := remote
+				if local.Port() < remote.Port() {
+					service = local
+				}
+				found = strings.TrimSuffix(protocol, "6") + " " + service.String()
+			}
+			return false
+		})
+		if found != "" {
+			return found
+		}
+	}
+	found := ""
+	eachLine(fmt.Sprintf("/proc/%d/net/unix", pid), func(line string) bool {
+		// Num RefCount Protocol Flags Type St Inode [Path]
+		f := strings.Fields(line)
+		if len(f) < 7 || f[6] != inode {
+			return true
+		}
+		if found = "unix"; len(f) > 7 {
+			found += " " + f[7]
+		}
+		return false
+	})
+	if found == "" {
+		return "socket"
+	}
+	return found
+}
+
+// address reads the kernel's "0100007F:18EB": words of 32 bits in the machine's byte order, and a port.
+func address(text string) netip.AddrPort {
+	host, port, _ := strings.Cut(text, ":")
+	raw, err := hex.DecodeString(host)
+	number, err2 := strconv.ParseUint(port, 16, 16)
+	if err != nil || err2 != nil || len(raw)%4 != 0 {
+		return netip.AddrPort{}
+	}
+	for word := range slices.Chunk(raw, 4) {
+		slices.Reverse(word)
+	}
+	ip, _ := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(ip.Unmap(), uint16(number))
+}
+
+// eachLine calls f with every line of a file until it returns false.
+func eachLine(path string, f func(string) bool) {
+	file, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() && f(lines.Text()) {
+	}
+}

@@ -1,0 +1,316 @@
+package capture
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace"
+	"sysprof/syscalltab"
+)
+
+var (
+	native = syscalltab.Native()[0]
+	pid    = int32(os.Getpid())
+)
+
+func number(t *testing.T, name string) uint64 {
+	t.Helper()
+	nr, ok := native.Number(name)
+	if !ok {
+		t.Fatalf("there is no %s", name)
+	}
+	return nr
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// descriptor gives the number of a connection or a listener.
+func descriptor(t *testing.T, c any) int32 {
+	t.Helper()
+	file, err := c.(interface{ File() (*os.File, error) }).File()
+	check(t, err)
+	t.Cleanup(func() { file.Close() })
+	return int32(file.Fd())
+}
+
+func open(t *testing.T, path string) int {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+	check(t, err)
+	return fd
+}
+
+func TestDescribeFiles(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	check(t, err)
+	for _, name := range []string{"plain", "with blanks", "a:[b]", "socket:[1]", "ünï"} {
+		path := filepath.Join(dir, name)
+		fd := open(t, path)
+		equal(t, "a file", describe(pid, int32(fd)), path)
+		check(t, os.Remove(path))
+		equal(t, "a deleted file", describe(pid, int32(fd)), path)
+		unix.Close(fd)
+		equal(t, "what is closed", describe(pid, int32(fd)), "[closed]")
+	}
+	var fds [2]int
+	check(t, unix.Pipe2(fds[:], unix.O_CLOEXEC))
+	equal(t, "a pipe", describe(pid, int32(fds[0])), "pipe")
+	equal(t, "its other end", describe(pid, int32(fds[1])), "pipe")
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	check(t, err)
+	equal(t, "an epoll", describe(pid, int32(epoll)), "eventpoll")
+	inotify, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	check(t, err)
+	equal(t, "an inotify", describe(pid, int32(inotify)), "inotify")
+	memfd, err := unix.MemfdCreate("scratch", unix.MFD_CLOEXEC)
+	check(t, err)
+	equal(t, "a memfd", describe(pid, int32(memfd)), "/memfd:scratch")
+	for _, fd := range []int{fds[0], fds[1], epoll, inotify, memfd} {
+		unix.Close(fd)
+	}
+	equal(t, "AT_FDCWD", describe(pid, unix.AT_FDCWD), "[closed]")
+	equal(t, "of nobody", describe(1<<22+1, 0), "[closed]")
+}
+
+func TestDescribeSockets(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", at)
+		check(t, err)
+		defer l.Close()
+		want := "tcp " + l.Addr().String()
+		equal(t, "a listener", describe(pid, descriptor(t, l)), want)
+		client, err := net.Dial("tcp", l.Addr().String())
+		check(t, err)
+		defer client.Close()
+		server, err := l.Accept()
+		check(t, err)
+		defer server.Close()
+		// Which side is the service is a guess by the port, and the same one from both sides.
+		guess := min(client.LocalAddr().(*net.TCPAddr).Port, l.Addr().(*net.TCPAddr).Port)
+		want = fmt.Sprintf("tcp %s", netip.AddrPortFrom(netip.MustParseAddrPort(l.Addr().String()).Addr(), uint16(guess)))
+		equal(t, "a client", describe(pid, descriptor(t, client)), want)
+		equal(t, "its server", describe(pid, descriptor(t, server)), want)
+	}
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	check(t, err)
+	defer udp.Close()
+	equal(t, "udp", describe(pid, descriptor(t, udp)), "udp "+udp.LocalAddr().String())
+
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path)
+	check(t, err)
+	defer l.Close()
+	equal(t, "a unix listener", describe(pid, descriptor(t, l)), "unix "+path)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	equal(t, "a pair", describe(pid, int32(pair[0])), "unix")
+	unix.Close(pair[0])
+	unix.Close(pair[1])
+	unbound, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(unbound)
+	equal(t, "a socket without an address", describe(pid, int32(unbound)), "socket")
+}
+
+func TestAddresses(t *testing.T) {
+	for text, want := range map[string]string{
+		"0100007F:18EB":                         "127.0.0.1:6379",
+		"00000000:0000":                         "0.0.0.0:0",
+		"0101A8C0:FFFF":                         "192.168.1.1:65535",
+		"00000000000000000000000001000000:0050": "[::1]:80",
+		"0000000000000000FFFF00000100007F:0050": "127.0.0.1:80",
+		"B80D0120000000000000000001000000:01BB": "[2001:db8::1]:443",
+	} {
+		equal(t, text, address(text).String(), want)
+	}
+	for _, text := range []string{"", ":", "0100007F", "0100007F:", "0100007:18EB", "0100007F:18EBF", "zz00007F:18EB", "01007F:18EB",
+		"0100007F0100007F:18EB", strings.Repeat("00", 1_000) + ":1"} {
+		if got := address(text); got.IsValid() {
+			t.Errorf("%.40q is an address: %v", text, got)
+		}
+	}
+}
+
+// traced follows calls that this process makes itself, as if it were traced.
+type traced struct {
+	t *testing.T
+	*Labels
+}
+
+// does makes call: what the label of its descriptor is while it runs.
+func (tr traced) does(name string, fd int, and ...int) string {
+	tr.t.Helper()
+	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(tr.t, name)}
+	for i, arg := range append([]int{fd}, and...) {
+		c.Args[i] = uint64(uint32(arg))
+	}
+	tr.Entered(c)
+	switch name {
+	case "close":
+		c.Errno = errno(unix.Close(fd))
+	case "dup3":
+		c.Errno = errno(unix.Dup3(fd, and[0], unix.O_CLOEXEC))
+	case "close_range":
+		c.Errno = errno(unix.CloseRange(uint(fd), uint(and[0]), 0))
+	}
+	label := tr.Name(tr.FD(c))
+	tr.Finished(c)
+	return label
+}
+
+func errno(err error) int32 {
+	if e, ok := err.(unix.Errno); ok {
+		return int32(e)
+	}
+	return 0
+}
+
+func TestDescriptorsThatAreUsedAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	tr := traced{t, NewLabels()}
+	fd := open(t, path("a"))
+	equal(t, "a read", tr.does("read", fd), path("a"))
+	equal(t, "another read", tr.does("read", fd), path("a"))
+	equal(t, "a close", tr.does("close", fd), path("a"))
+	if again := open(t, path("b")); again != fd {
+		check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
+		unix.Close(again)
+	}
+	equal(t, "a read of what has the number now", tr.does("read", fd), path("b"))
+
+	other := open(t, path("c"))
+	equal(t, "a read of another", tr.does("read", other), path("c"))
+	equal(t, "a dup3 onto it", tr.does("dup3", other, fd), path("c"))
+	equal(t, "a read of the copy", tr.does("read", fd), path("c"))
+	equal(t, "a close_range", tr.does("close_range", fd, fd), "")
+	again := open(t, path("d"))
+	if again != fd {
+		check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
+		unix.Close(again)
+	}
+	equal(t, "a read after close_range", tr.does("read", fd), path("d"))
+	unix.Close(fd)
+	unix.Close(other)
+
+	equal(t, "a call without descriptors", tr.does("getpid", fd), "")
+	equal(t, "a call with a directory", tr.does("openat", unix.AT_FDCWD), "")
+	equal(t, "a call with AT_FDCWD", tr.does("statx", unix.AT_FDCWD), "")
+	equal(t, "a call with -1", tr.does("read", -1), "")
+	equal(t, "a poll", tr.does("poll", fd), "")
+}
+
+// TestAnAttemptOnAClosedDescriptor: what a closed number shows says nothing of who has it next.
+func TestAnAttemptOnAClosedDescriptor(t *testing.T) {
+	tr := traced{t, NewLabels()}
+	path := filepath.Join(t.TempDir(), "a")
+	fd := open(t, path)
+	unix.Close(fd)
+	equal(t, "an fcntl of nothing", tr.does("fcntl", fd), "[closed]")
+	if again := open(t, path); again != fd {
+		check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
+		unix.Close(again)
+	}
+	defer unix.Close(fd)
+	equal(t, "a read", tr.does("read", fd), path)
+}
+
+// TestASocketGetsItsAddressLater: nothing can be said of it before.
+func TestASocketGetsItsAddressLater(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer l.Close()
+	tr := traced{t, NewLabels()}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(fd)
+	equal(t, "setsockopt", tr.does("setsockopt", fd), "socket")
+	connect := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
+	tr.Entered(connect)
+	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
+	tr.Finished(connect)
+	if got := tr.does("write", fd); !strings.HasPrefix(got, "tcp 127.0.0.1:") {
+		t.Errorf("a write to a connected socket works on %q", got)
+	}
+}
+
+func TestLabelsOfManyProcesses(t *testing.T) {
+	l := NewLabels()
+	read := func(pid int32, fd int) string {
+		c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
+		l.Entered(c)
+		return l.Name(l.FD(c))
+	}
+	path := filepath.Join(t.TempDir(), "mine")
+	fd := open(t, path)
+	defer unix.Close(fd)
+	equal(t, "mine", read(pid, fd), path)
+	equal(t, "another's of the same number", read(1<<22+1, fd), "[closed]")
+	equal(t, "mine again", read(pid, fd), path)
+	l.Ended(pid, pid)
+	check(t, os.Rename(path, path+"2"))
+	equal(t, "that of the next process of the same id", read(pid, fd), path+"2")
+	exec := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "execve")}
+	check(t, os.Rename(path+"2", path))
+	l.Finished(exec)
+	equal(t, "that after an exec", read(pid, fd), path)
+}
+
+func TestComm(t *testing.T) {
+	l := NewLabels()
+	name, err := os.ReadFile("/proc/self/comm")
+	check(t, err)
+	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read")}
+	equal(t, "my name", l.Name(l.Comm(c)), strings.TrimSpace(string(name)))
+	check(t, os.WriteFile("/proc/self/comm", []byte("renamed"), 0))
+	defer os.WriteFile("/proc/self/comm", name, 0)
+	equal(t, "a kept name", l.Name(l.Comm(c)), strings.TrimSpace(string(name)))
+	l.Finished(&ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "prctl")})
+	equal(t, "my new name", l.Name(l.Comm(c)), "renamed")
+	gone := &ptrace.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}
+	equal(t, "nobody's name", l.Name(l.Comm(gone)), "")
+}
+
+// TestTooManyNames: a program that opens a file after the other gets no more names at some point.
+func TestTooManyNames(t *testing.T) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l := NewLabels()
+		known := l.number("known")
+		for i := range maxNames + 100 {
+			l.number(fmt.Sprint(i))
+		}
+		equal(t, "one too many", l.Name(l.number("too many")), "[other]")
+		equal(t, "another", l.number("more"), l.number("too many"))
+		equal(t, "a known one", l.number("known"), known)
+		if len(l.names) > maxNames+1 {
+			t.Errorf("%d names are kept", len(l.names))
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("it does not end")
+	}
+}

@@ -1,0 +1,214 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"sysprof/profile/stack"
+	"sysprof/profile/stack/symbol"
+	"sysprof/report"
+)
+
+// Locate puts names to the stacks of these numbers. Processes that are gone are no hindrance.
+func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options) map[uint32][]*report.Location {
+	l := &locator{
+		c:        c,
+		located:  make(map[uint32]*report.Location),
+		mappings: make(map[mappingKey]*report.Mapping),
+		vdso:     make(map[string]*symbol.Object),
+		perf:     make(map[*space][]perfPlace),
+		symbols:  symbol.New(opt),
+	}
+	located := make(map[uint32][]*report.Location, len(ids))
+	c.mu.Lock()
+	for _, id := range ids {
+		places, truncated := c.store.at(id)
+		if len(places) == 0 {
+			continue
+		}
+		locations := make([]*report.Location, 0, len(places)+1)
+		for _, p := range places {
+			locations = append(locations, l.location(p))
+		}
+		if truncated {
+			locations = append(locations, l.truncated())
+		}
+		located[id] = locations
+	}
+	c.mu.Unlock()
+	l.resolve(ctx)
+	return located
+}
+
+// locator makes locations first, each once, and names them all together in the end.
+type locator struct {
+	c        *Capturer
+	located  map[uint32]*report.Location // by place
+	mappings map[mappingKey]*report.Mapping
+	vdso     map[string]*symbol.Object
+	perf     map[*space][]perfPlace
+	symbols  *symbol.Symbolizer
+
+	addresses []symbol.Address
+	unnamed   []unnamed // as addresses
+	cut       *report.Location
+}
+
+// unnamed is a location that is to be named.
+type unnamed struct {
+	location *report.Location
+	object   *symbol.Object
+	mapping  *stack.Mapping
+	offset   uint64 // in the file, of the location's address
+}
+
+// perfPlace is a location in code that was made at run time.
+type perfPlace struct {
+	location *report.Location
+	pc       uint64
+}
+
+type mappingKey struct {
+	file   fileID
+	offset uint64
+	vdso   string
+	space  uint64
+	start  uint64
+}
+
+// location finds or makes the location of a place.
+func (l *locator) location(number uint32) *report.Location {
+	if found := l.located[number]; found != nil {
+		return found
+	}
+	p := &l.c.store.places[number]
+	location := &report.Location{Address: p.at}
+	l.located[number] = location
+	m := p.mapping
+	if m == nil {
+		location.Lines = []report.Line{{Function: fmt.Sprintf("[unmapped] 0x%x", p.at)}}
+		return location
+	}
+	location.Mapping = l.mapping(p.space, m)
+	switch {
+	case m.IsFile():
+		location.Address = p.at - m.Offset + location.Mapping.Start
+		l.name(location, l.c.files.objectOf(m), m, p.at)
+	case m.IsVDSO():
+		location.Address = p.at + location.Mapping.Start
+		l.name(location, l.vdsoObject(p.space.vdso), m, p.at)
+	default:
+		l.perf[p.space] = append(l.perf[p.space], perfPlace{location, p.at})
+		location.Lines = []report.Line{{Function: fmt.Sprintf("[anon]+0x%x", p.at-m.Start)}}
+	}
+	return location
+}
+
+func (l *locator) name(location *report.Location, object *symbol.Object, m *stack.Mapping, offset uint64) {
+	l.addresses = append(l.addresses, symbol.Address{Object: object, Offset: offset})
+	l.unnamed = append(l.unnamed, unnamed{location, object, m, offset})
+}
+
+// truncated stands for the frames beyond the deepest that are captured.
+func (l *locator) truncated() *report.Location {
+	if l.cut == nil {
+		l.cut = &report.Location{Lines: []report.Line{{Function: "[truncated]"}}}
+	}
+	return l.cut
+}
+
+func (l *locator) mapping(space *space, m *stack.Mapping) *report.Mapping {
+	key := mappingKey{file: idOf(m), offset: m.Offset}
+	if !m.IsFile() {
+		key = mappingKey{space: space.ID(), start: m.Start}
+		if m.IsVDSO() {
+			key = mappingKey{vdso: string(space.vdso)}
+		}
+	}
+	if found := l.mappings[key]; found != nil {
+		found.Limit = max(found.Limit, found.Start+(m.End-m.Start))
+		return found
+	}
+	file := m.Path
+	if file == "" {
+		file = "//anon" // as perf calls it
+	}
+	made := &report.Mapping{Start: m.Start, Limit: m.End, Offset: m.Offset, File: file}
+	l.mappings[key] = made
+	return made
+}
+
+func (l *locator) vdsoObject(image []byte) *symbol.Object {
+	if found := l.vdso[string(image)]; found != nil {
+		return found
+	}
+	object := symbol.NewObject(symbol.Source{
+		Path: "[vdso]",
+		Open: func() (symbol.File, error) { return symbol.Bytes(image), nil },
+	})
+	l.vdso[string(image)] = object
+	return object
+}
+
+// resolve names all locations.
+func (l *locator) resolve(ctx context.Context) {
+	for i, frames := range l.symbols.Resolve(ctx, l.addresses) {
+		u := &l.unnamed[i]
+		u.location.Lines = lines(frames)
+		if len(frames) == 0 {
+			u.location.Lines = []report.Line{{Function: fmt.Sprintf("%s+0x%x", filepath.Base(u.mapping.Path), u.offset)}}
+		}
+		if m := u.location.Mapping; m != nil && u.object != nil {
+			has := u.object.Has()
+			m.BuildID = u.object.BuildID()
+			m.HasFunctions, m.HasFilenames = has.Functions, has.Filenames
+			m.HasLineNumbers, m.HasInlineFrames = has.LineNumbers, has.InlineFrames
+		}
+	}
+	for space, places := range l.perf {
+		l.resolvePerf(space, places)
+	}
+}
+
+// resolvePerf names code that was made at run time, where the program has written down what it is.
+func (l *locator) resolvePerf(space *space, places []perfPlace) {
+	root := fmt.Sprintf("/proc/%d/root", space.pid)
+	uid := uint32(os.Getuid())
+	if info, err := os.Stat(fmt.Sprintf("/proc/%d", space.pid)); err == nil {
+		uid = info.Sys().(*syscall.Stat_t).Uid
+	} else {
+		root = "/"
+	}
+	file, err := symbol.OpenPerfMap(root, space.own, uid)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	slices.SortFunc(places, func(a, b perfPlace) int {
+		if a.pc < b.pc {
+			return -1
+		}
+		return 1
+	})
+	pcs := make([]uint64, len(places))
+	for i, p := range places {
+		pcs[i] = p.pc
+	}
+	for i, frame := range l.symbols.PerfMap(file, pcs) {
+		if frame.Function != "" {
+			places[i].location.Lines = lines([]symbol.Frame{frame})
+		}
+	}
+}
+
+func lines(frames []symbol.Frame) []report.Line {
+	out := make([]report.Line, len(frames))
+	for i, f := range frames {
+		out[i] = report.Line{Function: f.Function, SystemName: f.SystemName, File: f.File, Line: f.Line, StartLine: f.StartLine}
+	}
+	return out
+}

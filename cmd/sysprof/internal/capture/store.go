@@ -1,0 +1,116 @@
+package capture
+
+import (
+	"encoding/binary"
+
+	"sysprof/profile/stack"
+)
+
+// store numbers stacks by the places in files that their addresses stand for. Processes that execute the
+// same file have it, and the kernel's page, at other addresses each time, so that by address a build's
+// three hundred compilers would have as many copies of every stack.
+type store struct {
+	byPlace map[placeKey]uint32
+	places  []place // by number
+
+	byStack map[string]uint32 // by the numbers of the places, 4 bytes each, and how it ends
+	stacks  []string          // the same by number; 0 is none
+	bytes   int
+	lost    uint64
+	scratch []byte
+}
+
+// placeKey is where a frame is: in a part of a file, the same for all processes, or in memory that has no
+// file, which is a process's own.
+type placeKey struct {
+	file  fileID
+	space *space // nil for files
+	at    uint64 // offset in the file, or address
+}
+
+// place is a placeKey with what it takes to name it.
+type place struct {
+	at      uint64         // offset in the file, or in the vdso; otherwise the address
+	mapping *stack.Mapping // nil: there is none
+	space   *space         // where it was seen first
+}
+
+// The bounds of a store. A stack takes about 100 bytes, so it has room for a hundred thousand of them.
+const (
+	maxStoreBytes = 16 << 20
+	maxPlaces     = 1 << 18
+)
+
+func newStore() store {
+	return store{byPlace: make(map[placeKey]uint32), byStack: make(map[string]uint32), stacks: make([]string, 1)}
+}
+
+// add returns the number of a stack that was captured in a space, 0 if there is no room for it.
+func (st *store) add(s *space, at stack.Stack) uint32 {
+	key := st.scratch[:0]
+	for i, pc := range at.Frames {
+		// At its entry-stop a thread stands behind the instruction that makes the call, in the frames
+		// above behind that which calls.
+		before := uint64(1)
+		if i == 0 {
+			before = callSize
+		}
+		key = binary.NativeEndian.AppendUint32(key, st.place(s, pc, before))
+	}
+	if at.End == stack.Truncated {
+		key = append(key, 1)
+	}
+	st.scratch = key
+	if known, ok := st.byStack[string(key)]; ok {
+		return known
+	}
+	if st.bytes+len(key) > maxStoreBytes || len(st.places) >= maxPlaces {
+		st.lost++
+		return 0
+	}
+	text := string(key)
+	number := uint32(len(st.stacks))
+	st.stacks = append(st.stacks, text)
+	st.byStack[text] = number
+	st.bytes += len(text)
+	return number
+}
+
+// place returns the number of the place of an instruction that ends at pc.
+func (st *store) place(s *space, pc, size uint64) uint32 {
+	at := pc - size
+	p := place{at: at, space: s}
+	key := placeKey{at: at}
+	if m, ok := s.Mapping(pc - 1); ok {
+		p.mapping = m
+		switch {
+		case m.IsFile():
+			p.at = at - m.Start + m.Offset
+			key = placeKey{file: idOf(m), at: p.at}
+		case m.IsVDSO():
+			p.at = at - m.Start
+			key = placeKey{file: fileID{inode: uint64(len(s.vdso))}, at: p.at}
+		default:
+			key.space = s
+		}
+	}
+	if known, ok := st.byPlace[key]; ok {
+		return known
+	}
+	number := uint32(len(st.places))
+	st.places = append(st.places, p)
+	st.byPlace[key] = number
+	return number
+}
+
+// at returns the numbers of the places of a stack, innermost first, and whether there were more.
+func (st *store) at(number uint32) (places []uint32, truncated bool) {
+	if int(number) >= len(st.stacks) {
+		return nil, false
+	}
+	text := []byte(st.stacks[number])
+	for ; len(text) >= 4; text = text[4:] {
+		places = append(places, binary.NativeEndian.Uint32(text))
+	}
+	return places, len(text) > 0
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pborman/getopt/v2"
+
+	"sysprof/report"
+	"sysprof/syscalltab"
+)
+
+// options are what the command line says.
+type options struct {
+	help, version bool
+
+	command []string // with its arguments; empty: only attach
+	attach  []int
+	argv0   *string
+	env     []string // NAME=value sets, NAME unsets
+	user    string
+
+	noFollow   bool
+	killOnExit bool
+	duration   time.Duration // 0: until the end
+
+	trace    *syscalltab.Set // nil: all
+	statuses statusSet
+
+	summaryOnly bool
+	columns     []report.Column
+	sortBy      report.SortKey
+	output      string
+	appending   bool
+	quiet       bool
+
+	histogram    bool // draw whole distributions …
+	histogramOf  string
+	histogramSet *syscalltab.Set // … of these calls; nil: all
+	errors       bool            // the table of errnos
+	json, csv    string          // files to write
+	fromJSON     string          // a saved run to show instead of tracing
+
+	pprof      string // a file to write a profile with stacks to
+	stacks     stackMode
+	labels     labelSet
+	debuginfod bool // fetch debug files
+
+	cpuTime  bool           // measure CPU time, and show it in the table of -c
+	raw      bool           // do not take the transit off latencies
+	overhead *time.Duration // take this off instead of what is measured
+}
+
+// statusSet says with which outcomes calls are counted and listed.
+type statusSet uint8
+
+const (
+	successful statusSet = 1 << iota
+	failed
+	unfinished // in flight: the thread ended in the call
+	unavailable
+	detached // in flight: tracing ended first
+
+	allStatuses = successful | failed | unfinished | unavailable | detached
+)
+
+// value is an option whose argument a function takes.
+type value func(arg string) error
+
+func (v value) Set(arg string, _ getopt.Option) error { return v(arg) }
+func (v value) String() string                        { return "" }
+
+// parseOptions reads the command line; args[0] is the program's own name. An error is one line.
+func parseOptions(args []string) (*options, error) {
+	o := &options{statuses: allStatuses, columns: report.DefaultColumns(), sortBy: report.SortKey(0)}
+	set := getopt.New()
+
+	flag := func(short rune, long string, f func()) {
+		set.FlagLong(value(func(arg string) error {
+			if arg != "" {
+				return errors.New("takes no argument")
+			}
+			f()
+			return nil
+		}), long, short).SetFlag()
+	}
+	arg := func(short rune, long string, f func(string) error) { set.FlagLong(value(f), long, short) }
+	optional := func(short rune, long string, f func(string) error) {
+		opt := set.FlagLong(value(f), long, short).SetOptional()
+		if short != 0 {
+			opt.SetFlag() // strace's -q takes no argument, its --quiet may
+		}
+	}
+
+	flag('h', "help", func() { o.help = true })
+	flag('V', "version", func() { o.version = true })
+
+	flag('c', "summary-only", func() { o.summaryOnly = true })
+	flag('w', "summary-wall-clock", func() {}) // latencies are wall-clock time as it is
+	arg('S', "summary-sort-by", func(s string) (err error) { o.sortBy, err = report.ParseSortKey(s); return })
+	arg('U', "summary-columns", func(s string) (err error) { o.columns, err = report.ParseColumns(s); return })
+	arg('o', "output", func(s string) error { o.output = s; return nil })
+	flag('A', "output-append-mode", func() { o.appending = true })
+	optional('q', "quiet", func(string) error { o.quiet = true; return nil })
+	optional(0, "silent", func(string) error { o.quiet = true; return nil })
+	optional(0, "silence", func(string) error { o.quiet = true; return nil })
+
+	optional(0, "histogram", o.chooseHistogram)
+	flag(0, "errors", func() { o.errors = true })
+	arg(0, "json", func(s string) error { o.json = s; return nil })
+	arg(0, "csv", func(s string) error { o.csv = s; return nil })
+	arg(0, "pprof", func(s string) error { o.pprof = s; return nil })
+	arg(0, "stacks", o.chooseStacks)
+	arg(0, "labels", o.chooseLabels)
+	flag(0, "debuginfod", func() { o.debuginfod = true })
+	arg(0, "from-json", func(s string) error { o.fromJSON = s; return nil })
+	arg(0, "time", o.chooseTime)
+	flag(0, "raw", func() { o.raw = true })
+	arg('O', "summary-syscall-overhead", func(s string) error {
+		d, err := parseOverhead(s)
+		o.overhead = &d
+		return err
+	})
+
+	arg('p', "attach", o.addPIDs)
+	arg('E', "env", func(s string) error {
+		if s == "" || s[0] == '=' {
+			return errors.New("want NAME=VALUE or NAME")
+		}
+		o.env = append(o.env, s)
+		return nil
+	})
+	arg('u', "user", func(s string) error { o.user = s; return nil })
+	arg(0, "argv0", func(s string) error { o.argv0 = &s; return nil })
+	flag('f', "follow-forks", func() { o.noFollow = false })
+	flag(0, "no-follow", func() { o.noFollow = true })
+	flag(0, "kill-on-exit", func() { o.killOnExit = true })
+	arg(0, "duration", func(s string) (err error) { o.duration, err = parseDuration(s); return })
+
+	arg('e', "", o.qualify)
+	arg(0, "trace", o.setTrace)
+	arg(0, "status", o.setStatuses)
+	flag('z', "successful-only", func() { o.statuses = successful })
+	flag('Z', "failed-only", func() { o.statuses = failed })
+	flag(0, "failing-only", func() { o.statuses = failed })
+
+	for _, r := range refused {
+		refuse := value(func(string) error { return &refusal{r.instead} })
+		opt := set.FlagLong(refuse, r.long, r.short)
+		if opt.SetOptional(); r.short != 0 {
+			opt.SetFlag()
+		}
+	}
+
+	if err := set.Getopt(args, nil); err != nil {
+		return nil, explain(err)
+	}
+	o.command = set.Args()
+	return o, o.check()
+}
+
+// check finds what is wrong with the options taken together.
+func (o *options) check() error {
+	switch {
+	case o.help || o.version:
+		return nil
+	case o.fromJSON != "":
+		if len(o.command) > 0 || len(o.attach) > 0 {
+			return errors.New("--from-json shows a saved run; it traces nothing, so leave out the command and -p")
+		}
+		return nil
+	case len(o.command) == 0 && len(o.attach) == 0:
+		return errors.New("nothing to trace: name a command, or a process with -p PID (sysprof --help)")
+	case len(o.command) == 0 && (o.user != "" || len(o.env) > 0 || o.argv0 != nil):
+		return errors.New("-u, -E and --argv0 are for a command to launch, and there is none")
+	case o.killOnExit && len(o.attach) > 0:
+		return errors.New("--kill-on-exit is for a command to launch; it would kill the processes that -p names")
+	case o.pprof == "" && (o.labels != labelSet{} || o.stacks != stacksFull || o.debuginfod):
+		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
+	case o.appending && (o.output == "" || strings.ContainsAny(o.output[:1], "|!")):
+		return errors.New("-A needs a file to append to: add -o FILE")
+	}
+	return nil
+}
+
+// addPIDs takes the argument of -p: process ids separated by commas or blanks, as pidof and pgrep
+// print them.
+func (o *options) addPIDs(list string) error {
+	pids := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
+	if len(pids) == 0 {
+		return errors.New("want a process id; the list is empty")
+	}
+	for _, s := range pids {
+		pid, err := strconv.ParseInt(s, 10, 32)
+		if err != nil || pid <= 0 {
+			return fmt.Errorf("%q is not a process id", s)
+		}
+		o.attach = append(o.attach, int(pid))
+	}
+	return nil
+}
+
+// qualify takes the argument of -e: QUALIFIER=SET, or SET alone, which is trace=SET.
+func (o *options) qualify(expr string) error {
+	name, set, ok := strings.Cut(expr, "=")
+	if !ok {
+		return o.setTrace(expr)
+	}
+	switch name {
+	case "trace", "t":
+		return o.setTrace(set)
+	case "status":
+		return o.setStatuses(set)
+	case "quiet", "q", "silent", "silence":
+		o.quiet = true
+		return nil
+	}
+	if instead, ok := refusedQualifiers[name]; ok {
+		return fmt.Errorf("%s= %w", name, &refusal{instead})
+	}
+	return fmt.Errorf("unknown qualifier %q; there are trace and status", name)
+}
+
+func (o *options) setTrace(expr string) (err error) {
+	o.trace, err = syscalltab.ParseSet(expr, syscalltab.Native()...)
+	return err
+}
+
+func (o *options) setStatuses(expr string) error {
+	names := map[string]statusSet{
+		"successful": successful, "failed": failed, "unfinished": unfinished,
+		"unavailable": unavailable, "detached": detached, "all": allStatuses, "none": 0,
+	}
+	list, negated := strings.CutPrefix(expr, "!")
+	var chosen statusSet
+	for name := range strings.SplitSeq(list, ",") {
+		s, ok := names[name]
+		if !ok {
+			return fmt.Errorf("unknown status %q; there are successful, failed, unfinished, unavailable, detached, all, none", name)
+		}
+		chosen |= s
+	}
+	if negated {
+		chosen = allStatuses &^ chosen
+	}
+	o.statuses = chosen
+	return nil
+}
+
+// chooseTime takes the argument of --time.
+func (o *options) chooseTime(s string) error {
+	switch s {
+	case "wall":
+		o.cpuTime = false
+	case "cpu":
+		o.cpuTime = true
+	default:
+		return fmt.Errorf("%q is not a kind of time; there are wall and cpu", s)
+	}
+	return nil
+}
+
+// parseOverhead takes what strace's -O takes: a number of microseconds, or one with a unit.
+func parseOverhead(s string) (time.Duration, error) {
+	if us, err := strconv.ParseFloat(s, 64); err == nil {
+		s = strconv.FormatFloat(us, 'f', -1, 64) + "us"
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not an overhead; want microseconds, or a number with s, ms, us or ns", s)
+	}
+	return d, nil
+}
+
+// parseDuration takes "10s", "1m30s", or a bare number of seconds.
+func parseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if seconds, e := strconv.ParseFloat(s, 64); e == nil {
+		d, err = time.Duration(seconds*float64(time.Second)), nil
+	}
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is not a duration; want one like 10s or 1m30s", s)
+	}
+	return d, nil
+}

@@ -1,0 +1,153 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The target makes calls that succeed and calls that fail.
+var _ = target("outcomes", func(args []string) {
+	for range 30 {
+		unix.Getpgid(0)
+	}
+	for range 12 {
+		unix.Getpgid(1<<31 - 1)
+	}
+	for range 4 {
+		unix.Umask(0o22)
+	}
+	for range 5 {
+		unix.Getppid()
+	}
+})
+
+func TestFilters(t *testing.T) {
+	type want struct{ getpgid, errors, umask, getppid int } // -1: no row
+	all := want{42, 12, 4, 5}
+	for _, test := range []struct {
+		name string
+		args []string
+		want want
+	}{
+		{"none", nil, all},
+		{"-e trace=", []string{"-e", "trace=getpgid,umask"}, want{42, 12, 4, -1}},
+		{"-e t=", []string{"-et=umask"}, want{-1, 0, 4, -1}},
+		{"-e alone", []string{"-e", "umask"}, want{-1, 0, 4, -1}},
+		{"-e with !", []string{"-e", "!umask"}, want{42, 12, -1, 5}},
+		{"-e trace=!", []string{"-e", "trace=!getpgid,umask"}, want{-1, 0, -1, 5}},
+		{"--trace", []string{"--trace=getppid"}, want{-1, 0, -1, 5}},
+		{"a regular expression", []string{"-e", "/^getp[gp]id$"}, want{42, 12, -1, 5}},
+		{"a class", []string{"-e", "%process"}, want{-1, 0, -1, -1}},
+		{"numbers", []string{"-e", fmt.Sprintf("%d,%d", unix.SYS_UMASK, unix.SYS_GETPPID)}, want{-1, 0, 4, 5}},
+		{"@64", []string{"-e", "umask@64"}, want{-1, 0, 4, -1}},
+		{"@32", []string{"-e", "umask@32"}, want{-1, 0, -1, -1}},
+		{"?unknown", []string{"-e", "?nosuch,umask"}, want{-1, 0, 4, -1}},
+		{"all", []string{"-e", "trace=all"}, all},
+		{"none of them", []string{"-e", "trace=none"}, want{-1, 0, -1, -1}},
+		{"successful", []string{"-e", "status=successful"}, want{30, 0, 4, 5}},
+		{"failed", []string{"-e", "status=failed"}, want{12, 12, -1, -1}},
+		{"both", []string{"--status=successful,failed"}, all},
+		{"not successful", []string{"-e", "status=!successful"}, want{12, 12, -1, -1}},
+		{"-z", []string{"-z"}, want{30, 0, 4, 5}},
+		{"-Z", []string{"-Z"}, want{12, 12, -1, -1}},
+		{"--successful-only", []string{"--successful-only"}, want{30, 0, 4, 5}},
+		{"--failed-only", []string{"--failed-only"}, want{12, 12, -1, -1}},
+		{"-Z and -e", []string{"-Ze", "getpgid"}, want{12, 12, -1, -1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := run(t, as(sysprof(t, append(test.args, self())...), "outcomes"))
+			o.exited(t, 0)
+			var got want
+			get := func(call string, calls, errs *int) {
+				var ok bool
+				if *calls, *errs, ok = row(o.stderr, call); !ok {
+					*calls, *errs = -1, 0
+				}
+			}
+			var none int
+			get("getpgid", &got.getpgid, &got.errors)
+			get("umask", &got.umask, &none)
+			get("getppid", &got.getppid, &none)
+			if got != test.want {
+				t.Errorf("counted %+v, want %+v\n%s", got, test.want, o.stderr)
+			}
+			if o.stderr == "" {
+				t.Error("nothing is written")
+			}
+		})
+	}
+}
+
+func TestOutput(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "table")
+	must(os.WriteFile(file, []byte("what was here\n"), 0o600))
+	command := []string{"sh", "-c", "echo out; echo err >&2"}
+	clean := func(o outcome) {
+		t.Helper()
+		o.exited(t, 0)
+		if o.stdout != "out\n" || o.stderr != "err\n" {
+			t.Errorf("stdout %q, stderr %q: want only what the command writes", o.stdout, o.stderr)
+		}
+	}
+
+	clean(run(t, sysprof(t, append([]string{"-c", "-o", file}, command...)...)))
+	hasTable(t, read(file), 1)
+	if strings.Contains(read(file), "what was here") {
+		t.Error("-o FILE has kept what was in the file")
+	}
+	clean(run(t, sysprof(t, append([]string{"-Ao", file}, command...)...)))
+	clean(run(t, sysprof(t, append([]string{"--output=" + file, "--output-append-mode"}, command...)...)))
+	hasTable(t, read(file), 3)
+	clean(run(t, sysprof(t, append([]string{"-o" + file}, command...)...)))
+	hasTable(t, read(file), 1)
+
+	for _, mark := range []string{"|", "!"} {
+		os.Remove(file)
+		clean(run(t, sysprof(t, append([]string{"-o", mark + "cat > " + file}, command...)...)))
+		hasTable(t, read(file), 1)
+	}
+
+	t.Run("tables go to stderr", func(t *testing.T) {
+		o := run(t, sysprof(t, command...))
+		o.exited(t, 0)
+		if o.stdout != "out\n" || !strings.HasPrefix(o.stderr, "err\n") {
+			t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+		}
+		hasTable(t, o.stderr, 1)
+	})
+	// Where stderr is a pipe, sysprof lets go of it with -o, as the command may, and cannot say why it
+	// fails.
+	for _, test := range []struct{ name, output, says string }{
+		{"a reader that fails", "|cat >/dev/null; exit 3", "exit status 3"},
+		{"a full device", "/dev/full", "no space left"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := start(t, sysprof(t, "-o", test.output, "true"))
+			(outcome{status: s.end(), stderr: s.written()}).exited(t, 1)
+			if strings.Count(s.written(), "\n") != 1 || !strings.Contains(s.written(), test.says) {
+				t.Errorf("stderr: %q, want a line with %q", s.written(), test.says)
+			}
+		})
+	}
+	t.Run("an unwritable file keeps the command from running", func(t *testing.T) {
+		mark := filepath.Join(dir, "mark")
+		o := run(t, sysprof(t, "-o", filepath.Join(dir, "missing", "file"), "touch", mark))
+		o.exited(t, 1)
+		if _, err := os.Stat(mark); err == nil {
+			t.Error("the command has run")
+		}
+	})
+	t.Run("quiet", func(t *testing.T) {
+		o := run(t, sysprof(t, "-q", "true"))
+		o.exited(t, 0)
+		if !strings.HasSuffix(o.stderr, " total\n") {
+			t.Errorf("something stands under the table:\n%s", o.stderr)
+		}
+	})
+}

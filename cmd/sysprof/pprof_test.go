@@ -1,0 +1,731 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	pprof "github.com/google/pprof/profile"
+	"golang.org/x/sys/unix"
+)
+
+// chainC calls a → b → c → write(2), as often as its argument says, and prints what backtrace(3) says
+// at that place.
+const chainC = `
+#define _GNU_SOURCE
+#include <execinfo.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#define STEP __attribute__((noinline, noclone))
+static int out;
+static long put(void) {
+#ifdef RAW
+	long ret;
+	__asm__ volatile("syscall" : "=a"(ret) : "a"(SYS_write), "D"((long)out), "S"("x"), "d"(1L) : "rcx", "r11", "memory");
+	return ret;
+#else
+	return write(out, "x", 1);
+#endif
+}
+STEP int step_c(int n) {
+	int sum = 0;
+	for (int i = 0; i < n; i++) sum += put();
+	void *at[64];
+	backtrace_symbols_fd(at, backtrace(at, 64), 1);
+	return sum + 1;
+}
+STEP int step_b(int n) { return step_c(n) + 1; }
+STEP int step_a(int n) { return step_b(n) + 1; }
+int main(int argc, char **argv) {
+	out = open("/dev/null", O_WRONLY);
+	return step_a(atoi(argv[1])) - atoi(argv[1]) - 3;
+}
+`
+
+// compile builds a C program.
+func compile(t *testing.T, source string, flags ...string) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	check(t, err)
+	writeFile(t, filepath.Join(dir, "program.c"), source)
+	program := filepath.Join(dir, "program")
+	args := slices.Concat([]string{"-O2", "-g", "-o", program, filepath.Join(dir, "program.c")}, flags, []string{"-pthread"})
+	succeed(t, exec.Command(tool(t, "gcc", "gcc"), args...))
+	return program
+}
+
+// profiled runs sysprof --pprof with these flags on a command. It returns the file, what is in it, and what
+// the command wrote.
+func profiled(t *testing.T, flags []string, command ...string) (file string, p *pprof.Profile, stdout string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "profile.pb.gz")
+	stdout = succeed(t, plain(t, slices.Concat([]string{"--pprof", file}, flags, command)...))
+	return file, parseProfile(t, file), stdout
+}
+
+func parseProfile(t *testing.T, file string) *pprof.Profile {
+	t.Helper()
+	data, err := os.Open(file)
+	check(t, err)
+	defer data.Close()
+	p, err := pprof.Parse(data)
+	check(t, err)
+	check(t, p.CheckValid())
+	return p
+}
+
+// frames are the functions of a sample, the call first, of these mappings only, if any are named.
+func frames(s *pprof.Sample, of ...string) (names []string) {
+	for _, l := range s.Location {
+		if len(of) > 0 && (l.Mapping == nil || !slices.Contains(of, l.Mapping.File)) {
+			continue
+		}
+		for _, line := range l.Line {
+			names = append(names, line.Function.Name)
+		}
+	}
+	return names
+}
+
+// madeBy adds up a value of the samples of a call that function makes, itself or through others.
+func madeBy(p *pprof.Profile, call, function string, value int) (sum int64) {
+	for _, s := range p.Sample {
+		if names := frames(s); names[0] == call && slices.Contains(names, function) {
+			sum += s.Value[value]
+		}
+	}
+	return sum
+}
+
+// valueOf is the index of a sample type.
+func valueOf(t *testing.T, p *pprof.Profile, name string) int {
+	t.Helper()
+	i := slices.IndexFunc(p.SampleType, func(v *pprof.ValueType) bool { return v.Type == name })
+	if i < 0 {
+		t.Fatalf("there is no sample type %s", name)
+	}
+	return i
+}
+
+// goPprof runs go tool pprof.
+func goPprof(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"tool", "pprof"}, args...)...)
+	cmd.Env = append(cmd.Environ(), "PPROF_TMPDIR="+t.TempDir(), "DEBUGINFOD_URLS=")
+	return succeed(t, cmd)
+}
+
+// inOrder demands that text has these lines, in this order and next to each other; blanks around them and
+// what stands before them in a line do not matter.
+func inOrder(t *testing.T, text string, want ...string) {
+	t.Helper()
+	var quoted []string
+	for _, w := range want {
+		quoted = append(quoted, `(?:.*\s)?`+regexp.QuoteMeta(w)+`(?: \(inline\))?\s*`)
+	}
+	if !regexp.MustCompile(`(?m)^` + strings.Join(quoted, `\n`) + `$`).MatchString(text) {
+		t.Errorf("there is no %q in\n%s", want, text)
+	}
+}
+
+func TestPprofOfACProgram(t *testing.T) {
+	program := compile(t, chainC, "-rdynamic")
+	const calls = 25
+	file, p, stdout := profiled(t, []string{"--labels=latency,pid,errno"}, program, strconv.Itoa(calls))
+
+	// What the program itself says, without the function that asks for it and libc's part.
+	var ledger []string
+	for line := range strings.Lines(stdout) {
+		name := regexp.MustCompile(regexp.QuoteMeta(program) + `\((\w+)\+`).FindStringSubmatch(line)
+		if name != nil {
+			ledger = append(ledger, name[1])
+		}
+	}
+	if want := []string{"step_c", "step_b", "step_a", "main", "_start"}; !slices.Equal(ledger, want) {
+		t.Fatalf("backtrace says %q", ledger)
+	}
+	got := int64(0)
+	for _, s := range p.Sample {
+		if names := frames(s); names[0] == "sys_write" && names[1] == "write" {
+			// put is inlined into step_c; backtrace knows nothing of that.
+			own := slices.DeleteFunc(frames(s, program), func(name string) bool { return name == "put" })
+			if slices.Equal(own, ledger) {
+				got += s.Value[0]
+			} else {
+				t.Errorf("the program's part of the stack is %q, want %q", own, ledger)
+			}
+		}
+	}
+	if got != calls {
+		t.Errorf("%d calls of write from there, want %d", got, calls)
+	}
+	if names := fmt.Sprint(p.SampleType); len(p.SampleType) != 4 || p.DefaultSampleType != "latency" {
+		t.Errorf("sample types %s, default %s", names, p.DefaultSampleType)
+	}
+
+	if p.Mapping[0].File != program || p.Mapping[0].BuildID == "" || p.Mapping[len(p.Mapping)-1].File != "[kernel.kallsyms]" {
+		t.Errorf("mappings: %v", p.Mapping)
+	}
+	source := false
+	for _, f := range p.Function {
+		source = source || f.Name == "step_c" && filepath.Base(f.Filename) == "program.c"
+	}
+	if !source {
+		t.Error("the source of step_c is not known")
+	}
+
+	t.Run("-top", func(t *testing.T) {
+		text := goPprof(t, "-top", "-cum", "-sample_index=calls", file)
+		for _, name := range []string{"sys_write", "step_a", "step_b", "step_c", "main"} {
+			if !regexp.MustCompile(`(?m) ` + name + `$`).MatchString(text) {
+				t.Errorf("there is no %s in\n%s", name, text)
+			}
+		}
+		if !strings.Contains(text, "File: program") {
+			t.Errorf("it is not called program:\n%s", text)
+		}
+		if def := goPprof(t, "-top", file); !strings.Contains(def, "Type: latency") {
+			t.Errorf("the default is another type:\n%s", def)
+		}
+	})
+	t.Run("-traces", func(t *testing.T) {
+		inOrder(t, goPprof(t, "-traces", "-sample_index=calls", file), "sys_write", "write", "put", "step_c", "step_b", "step_a", "main")
+	})
+	t.Run("-tags", func(t *testing.T) {
+		text := goPprof(t, "-tags", "-sample_index=calls", file)
+		for _, name := range []string{"latency: Total", "pid: Total", "errno: Total", "ENOENT"} {
+			if !strings.Contains(text, name) {
+				t.Errorf("there is no %s in\n%s", name, text)
+			}
+		}
+	})
+	t.Run("-diff_base", func(t *testing.T) {
+		other, _, _ := profiled(t, []string{"--labels=errno"}, program, strconv.Itoa(calls+17))
+		text := goPprof(t, "-top", "-cum", "-sample_index=calls", "-focus=step_c", "-diff_base="+file, other)
+		if !regexp.MustCompile(`(?m)^ +17 .* sys_write$`).MatchString(text) && !regexp.MustCompile(`(?m)^ +17 .*sys_write`).MatchString(text) {
+			t.Errorf("write has not 17 calls more:\n%s", text)
+		}
+	})
+}
+
+// TestPprofRunsCompareAcrossASLR: the same place of two runs is one place, wherever it was in memory.
+func TestPprofRunsCompareAcrossASLR(t *testing.T) {
+	program := compile(t, chainC)
+	_, a, _ := profiled(t, nil, program, "40")
+	_, b, _ := profiled(t, nil, program, "10")
+	b.Scale(-1)
+	diff, err := pprof.Merge([]*pprof.Profile{a, b})
+	check(t, err)
+	found := 0
+	for _, s := range diff.Sample {
+		names := frames(s)
+		if names[0] != "sys_write" || !slices.Contains(names, "put") {
+			continue
+		}
+		if found++; s.Value[0] != 30 {
+			t.Errorf("a difference of %d calls, want 30", s.Value[0])
+		}
+	}
+	if found != 1 {
+		t.Errorf("the place that writes is %d places", found)
+	}
+}
+
+// TestPprofNamesTheProgram, by whatever name it was called: viewers show the first mapping's file.
+func TestPprofNamesTheProgram(t *testing.T) {
+	program := compile(t, chainC)
+	dir := filepath.Dir(program)
+	check(t, os.Symlink("program", filepath.Join(dir, "link")))
+	for _, name := range []string{program, "./program", "./link", "program"} {
+		file := filepath.Join(t.TempDir(), "profile")
+		cmd := plain(t, "--pprof", file, name, "1")
+		cmd.Dir = dir
+		cmd.Env = append(cmd.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		succeed(t, cmd)
+		if p := parseProfile(t, file); p.Mapping[0].File != program {
+			t.Errorf("%s: the first mapping is %s", name, p.Mapping[0].File)
+		}
+	}
+}
+
+// goChain calls main.a → main.b → main.c, which writes, and prints what runtime.Callers says there.
+const goChain = `package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+)
+
+//go:noinline
+func a(fd int) { b(fd) }
+
+func b(fd int) { c(fd) } // inlined into a
+
+//go:noinline
+func c(fd int) {
+	for range 30 {
+		syscall.Write(fd, []byte("x"))
+	}
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for {
+		f, more := frames.Next()
+		fmt.Println(f.Function)
+		if !more {
+			return
+		}
+	}
+}
+
+func main() {
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	a(int(null.Fd()))
+}
+`
+
+func TestPprofOfAGoProgram(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "go.mod"), "module chain\n\ngo 1.26\n")
+	writeFile(t, filepath.Join(dir, "main.go"), goChain)
+	for _, test := range []struct{ name, ldflags string }{{"with symbols", ""}, {"stripped", "-s -w"}} {
+		t.Run(test.name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "chain")
+			build := exec.Command("go", "build", "-o", program, "-ldflags="+test.ldflags, ".")
+			build.Dir = dir
+			build.Env = append(build.Environ(), "GOFLAGS=-buildvcs=false", "CGO_ENABLED=0")
+			succeed(t, build)
+			file, p, stdout := profiled(t, nil, program)
+			ledger := strings.Fields(stdout)
+			if want := []string{"main.c", "main.b", "main.a", "main.main", "runtime.main", "runtime.goexit"}; !slices.Equal(ledger, want) {
+				t.Fatalf("runtime.Callers says %q", ledger)
+			}
+			calls := int64(0)
+			for _, s := range p.Sample {
+				names := frames(s)
+				from := slices.Index(names, "main.c")
+				if names[0] != "sys_write" || from < 0 || slices.Contains(names, "fmt.Println") {
+					continue
+				}
+				calls += s.Value[0]
+				if !slices.Equal(names[from:], ledger) {
+					t.Errorf("the stack is %q, want %q", names[from:], ledger)
+				}
+			}
+			if calls != 30 {
+				t.Errorf("%d calls, want 30", calls)
+			}
+			inOrder(t, goPprof(t, "-traces", "-sample_index=calls", file), ledger...)
+		})
+	}
+}
+
+func TestStackModes(t *testing.T) {
+	t.Run("off", func(t *testing.T) {
+		_, p, _ := profiled(t, []string{"--stacks=off"}, "true")
+		for _, s := range p.Sample {
+			if len(s.Location) != 1 || !strings.HasPrefix(frames(s)[0], "sys_") {
+				t.Errorf("a stack: %q", frames(s))
+			}
+		}
+		if len(p.Mapping) != 1 || madeBy(p, "sys_execve", "sys_execve", 0) != 1 {
+			t.Errorf("mappings %v, samples %v", p.Mapping, p.Sample)
+		}
+	})
+	// The call itself is made in step_c: with frame pointers alone, who calls libc's write can't be seen.
+	program := compile(t, chainC, "-fno-omit-frame-pointer", "-DRAW")
+	for _, mode := range []string{"fp", "full"} {
+		t.Run(mode, func(t *testing.T) {
+			file, p, _ := profiled(t, []string{"--stacks=" + mode}, program, "12")
+			if got := madeBy(p, "sys_write", "put", 0); got != 12 {
+				t.Errorf("%d calls from put, want 12", got)
+			}
+			inOrder(t, goPprof(t, "-traces", "-sample_index=calls", file), "sys_write", "put", "step_c", "step_b", "step_a", "main")
+		})
+	}
+}
+
+// TestPprofSumsAreTheTables: samples add up to what the table of the same run says.
+func TestPprofSumsAreTheTables(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "profile")
+	saved := filepath.Join(dir, "run.json")
+	table := filepath.Join(dir, "table")
+	flags := slices.Concat(countColumns, []string{"-q", "-o", table, "--labels=tid,errno", "--pprof", file, "--json", saved, self()})
+	o := run(t, as(plain(t, flags...), "outcomes"))
+	o.exited(t, 0)
+	p := parseProfile(t, file)
+	perCall := map[string][]int64{}
+	for _, s := range p.Sample {
+		name := strings.TrimPrefix(frames(s)[0], "sys_")
+		if perCall[name] == nil {
+			perCall[name] = make([]int64, len(s.Value))
+		}
+		for i, v := range s.Value {
+			perCall[name][i] += v
+		}
+	}
+	for name, want := range parseCounts(t, read(table)) {
+		got := perCall[name]
+		if got == nil || got[0] != int64(want.calls) || got[1] != int64(want.errors) {
+			t.Errorf("%s: %v in the profile, %v in the table", name, got, want)
+		}
+	}
+	latency := valueOf(t, p, "latency")
+	run := readSaved(t, saved)
+	for _, r := range run.Rows {
+		got, want := perCall[r.Name][latency], r.Latency.Sum
+		if slack := want/100 + 1_000; got < want-slack || got > want+slack {
+			t.Errorf("%s: %d ns in the profile, %d in the table", r.Name, got, want)
+		}
+	}
+	if !slices.ContainsFunc(p.Comments, func(c string) bool { return strings.Contains(c, "tracing cost") }) {
+		t.Errorf("comments: %q", p.Comments)
+	}
+}
+
+// labelsC does something for every label, and prints what.
+const labelsC = `
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+static void *thread(void *arg) {
+	(void)arg;
+	prctl(PR_SET_NAME, "worker");
+	for (int i = 0; i < 9; i++) getpgid(0);
+	printf("tid %ld\n", syscall(SYS_gettid));
+	return 0;
+}
+int main(void) {
+	pthread_t t;
+	pthread_create(&t, 0, thread, 0);
+	pthread_join(t, 0);
+	for (int i = 0; i < 4; i++) open("/no/such/file", O_RDONLY);
+	struct timespec long_time = {0, 50000000}, short_time = {0, 1};
+	for (int i = 0; i < 2; i++) nanosleep(&long_time, 0);
+	for (int i = 0; i < 3; i++) nanosleep(&short_time, 0);
+	printf("pid %d\n", getpid());
+	return 0;
+}
+`
+
+func TestPprofLabels(t *testing.T) {
+	program := compile(t, labelsC)
+	file, p, stdout := profiled(t, []string{"--labels=pid,tid,comm,errno,latency"}, program)
+	var pid, tid int64
+	if _, err := fmt.Sscanf(stdout, "tid %d\npid %d", &tid, &pid); err != nil {
+		t.Fatalf("%v: %q", err, stdout)
+	}
+	calls := func(call string, which func(*pprof.Sample) bool) (n int64) {
+		for _, s := range p.Sample {
+			if frames(s)[0] == call && which(s) {
+				n += s.Value[0]
+			}
+		}
+		return n
+	}
+	expect := func(what string, got, want int64) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %d calls, want %d", what, got, want)
+		}
+	}
+	expect("the worker's", calls("sys_getpgid", func(s *pprof.Sample) bool {
+		return slices.Equal(s.NumLabel["tid"], []int64{tid}) && slices.Equal(s.Label["comm"], []string{"worker"})
+	}), 9)
+	expect("of another process", calls("sys_getpgid", func(s *pprof.Sample) bool {
+		return !slices.Equal(s.NumLabel["pid"], []int64{pid})
+	}), 0)
+	expect("the main thread's", calls("sys_clock_nanosleep", func(s *pprof.Sample) bool {
+		return slices.Equal(s.NumLabel["tid"], []int64{pid}) && slices.Equal(s.Label["comm"], []string{"program"})
+	}), 5)
+	expect("failed", calls("sys_openat", func(s *pprof.Sample) bool {
+		return slices.Equal(s.Label["errno"], []string{"ENOENT"}) && slices.Contains(frames(s), "main")
+	}), 4)
+	expect("failed in no way", calls("sys_openat", func(s *pprof.Sample) bool {
+		return s.Value[1] == 0 && len(s.Label["errno"]) > 0
+	}), 0)
+	expect("long", calls("sys_clock_nanosleep", func(s *pprof.Sample) bool {
+		return s.NumLabel["latency"][0] > 20e6 && slices.Equal(s.NumUnit["latency"], []string{"nanoseconds"})
+	}), 2)
+
+	top := goPprof(t, "-top", "-sample_index=calls", "-tagfocus=latency=20ms:", file)
+	if !regexp.MustCompile(`(?m)^ +2 .* sys_clock_nanosleep$`).MatchString(top) || strings.Contains(top, "sys_getpgid") {
+		t.Errorf("calls of more than 20 ms:\n%s", top)
+	}
+	top = goPprof(t, "-top", "-sample_index=calls", "-tagfocus=tid="+strconv.FormatInt(tid, 10), file)
+	if !regexp.MustCompile(`(?m)^ +9 .* sys_getpgid$`).MatchString(top) || strings.Contains(top, "sys_clock_nanosleep") {
+		t.Errorf("calls of the worker:\n%s", top)
+	}
+	top = goPprof(t, "-top", "-sample_index=calls", "-tagfocus=ENOENT", file)
+	if !strings.Contains(top, "sys_openat") || strings.Contains(top, "sys_getpgid") {
+		t.Errorf("calls that failed with ENOENT:\n%s", top)
+	}
+}
+
+// filesC reads from many things through one descriptor, and prints the port of its connection.
+const filesC = `
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+enum { FD = 9 };
+static char buf[64];
+static void move(int fd) { if (fd < 0 || dup2(fd, FD) != FD || close(fd)) abort(); }
+static void reads(int n) { while (n-- > 0) if (pread(FD, buf, 1, 0) < 0) abort(); }
+static void sends(int fd, int n) { while (n-- > 0) if (send(fd, "x", 1, 0) != 1) abort(); }
+int main(int argc, char **argv) {
+	(void)argc;
+	fcntl(FD, F_GETFD); /* closed */
+	move(open(argv[1], O_RDONLY));
+	reads(3);
+	close(FD);
+	if (open("/dev/null", O_RDONLY) == FD) abort();
+	move(open(argv[2], O_RDONLY));
+	reads(5);
+	move(open(argv[3], O_RDONLY)); /* onto an open one */
+	reads(7);
+	if (fork() == 0) { /* has its own */
+		move(open(argv[1], O_RDONLY));
+		reads(11);
+		_exit(0);
+	}
+	wait(0);
+	reads(1);
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) abort();
+	sends(pair[0], 13);
+	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof a;
+	setsockopt(c, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	if (bind(l, (void *)&a, size) || listen(l, 5) || getsockname(l, (void *)&a, &size) || connect(c, (void *)&a, size)) abort();
+	sends(c, 17);
+	struct sockaddr_in own;
+	getsockname(c, (void *)&own, &size);
+	printf("%d %d\n", ntohs(a.sin_port), ntohs(own.sin_port));
+	return 0;
+}
+`
+
+func TestPprofFileLabels(t *testing.T) {
+	program := compile(t, filesC)
+	dir := filepath.Dir(program)
+	var paths []string
+	for _, name := range []string{"first", "second", "third"} {
+		paths = append(paths, filepath.Join(dir, name))
+		writeFile(t, filepath.Join(dir, name), "text")
+	}
+	file, p, stdout := profiled(t, []string{"--labels=fd"}, append([]string{program}, paths...)...)
+	var server, client int
+	if _, err := fmt.Sscan(stdout, &server, &client); err != nil {
+		t.Fatalf("%v: %q", err, stdout)
+	}
+	got := map[string]int64{}
+	for _, s := range p.Sample {
+		names := frames(s)
+		if call := names[0]; (call == "sys_pread64" || call == "sys_sendto") && slices.Contains(names, "main") {
+			got[call+" "+strings.Join(s.Label["fd"], "|")] += s.Value[0]
+		}
+		if label := s.Label["fd"]; strings.HasSuffix(names[0], "at") && len(label) > 0 {
+			t.Errorf("%s works on %q", names[0], label)
+		}
+	}
+	want := map[string]int64{
+		"sys_pread64 " + paths[0]: 3 + 11, "sys_pread64 " + paths[1]: 5, "sys_pread64 " + paths[2]: 7 + 1,
+		"sys_sendto unix": 13, fmt.Sprintf("sys_sendto tcp 127.0.0.1:%d", min(server, client)): 17,
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("calls by file:\n%v, want\n%v", got, want)
+	}
+	top := goPprof(t, "-top", "-sample_index=calls", "-tagfocus="+regexp.QuoteMeta(paths[1])+"$", file)
+	if !regexp.MustCompile(`(?m)^ +5 .* sys_pread64$`).MatchString(top) {
+		t.Errorf("reads of the second file:\n%s", top)
+	}
+}
+
+// TestPprofOfExec: sysprof's own part of the new process is not the command's, and a program is not the one
+// before it.
+func TestPprofOfExec(t *testing.T) {
+	chain := compile(t, chainC)
+	_, p, _ := profiled(t, []string{"--labels=pid"}, "sh", "-c", `exec "$0" 6`, chain)
+	for _, m := range p.Mapping {
+		if strings.Contains(m.File, "sysprof") && !strings.HasPrefix(m.File, filepath.Dir(chain)) {
+			t.Errorf("the mapping %s is sysprof's", m.File)
+		}
+	}
+	pids := map[int64]bool{}
+	for _, s := range p.Sample {
+		pids[s.NumLabel["pid"][0]] = true
+		for _, name := range frames(s) {
+			if strings.Contains(name, "sysprof/") || strings.HasPrefix(name, "runtime.") || strings.HasPrefix(name, "main.") {
+				t.Errorf("sysprof's own frame in %q", frames(s))
+				break
+			}
+		}
+		files := map[string]bool{}
+		for _, l := range s.Location {
+			if l.Mapping != nil {
+				files[filepath.Base(l.Mapping.File)] = true
+			}
+		}
+		if files["program"] && (files["dash"] || files["bash"] || files["sh"]) {
+			t.Errorf("a stack of two programs: %q", frames(s))
+		}
+	}
+	if len(pids) != 1 {
+		t.Errorf("%d processes, want 1", len(pids))
+	}
+	if got := madeBy(p, "sys_write", "step_c", 0); got < 6 {
+		t.Errorf("%d calls of write by the executed program", got)
+	}
+	if got := madeBy(p, "sys_execve", "sys_execve", 0); got != 2 {
+		t.Errorf("%d calls of execve, want the shell's and sysprof's", got)
+	}
+}
+
+func TestPprofOfAnAttachedProcess(t *testing.T) {
+	target := start(t, as(exec.Command(self()), "echo"))
+	target.line()
+	file := filepath.Join(t.TempDir(), "profile")
+	s := start(t, plain(t, "--pprof", file, "-p", strconv.Itoa(target.pid())))
+	eventually(t, "the target is traced", func() bool { return tracedBy(target.pid()) == s.pid() })
+	for range 10 {
+		target.alive()
+	}
+	target.say("end")
+	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	target.end()
+	p := parseProfile(t, file)
+	if got := madeBy(p, "sys_getppid", "main.main", 0) + madeBy(p, "sys_getppid", "main_test.TestMain", 0); got < 10 {
+		t.Errorf("%d calls of getppid have a stack, want 10", got)
+	}
+	if p.Mapping[0].File != self() {
+		t.Errorf("the first mapping is %s", p.Mapping[0].File)
+	}
+}
+
+// TestPprofIsWrittenWholeOrNot: what was there stays until there is something better.
+func TestPprofIsWrittenWholeOrNot(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		args   func(file string) []string
+		status int
+	}{
+		{"no such command", func(string) []string { return []string{"no-such-command-anywhere"} }, 127},
+		{"nothing to attach to", func(string) []string { return []string{"-p", "4194305"} }, 1},
+		{"bad usage", func(string) []string { return []string{"--labels=nonsense", "true"} }, 2},
+		{"no output", func(string) []string { return []string{"-o", "/no/such/folder/file", "true"} }, 1},
+		{"a folder in the way", func(file string) []string {
+			return []string{"sh", "-c", "rm $0 && mkdir $0 && touch $0/mark", file}
+		}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "profile")
+			writeFile(t, file, "what was here")
+			o := run(t, plain(t, append([]string{"--pprof", file}, test.args(file)...)...))
+			o.exited(t, test.status)
+			if _, err := os.Stat(filepath.Join(file, "mark")); err != nil && read(file) != "what was here" {
+				t.Errorf("the file holds %q", read(file))
+			}
+			onlyEntry(t, dir, "profile")
+		})
+	}
+	t.Run("killed", func(t *testing.T) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "profile")
+		writeFile(t, file, "what was here")
+		s := start(t, as(plain(t, "--pprof", file, "--kill-on-exit", self()), "echo"))
+		s.line()
+		s.alive()
+		s.signal(unix.SIGKILL)
+		s.end()
+		if read(file) != "what was here" {
+			t.Errorf("the file holds %q", read(file))
+		}
+		onlyEntry(t, dir, "profile")
+	})
+	t.Run("replaced", func(t *testing.T) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "profile")
+		writeFile(t, file, "what was here")
+		succeed(t, plain(t, "--pprof", file, "true"))
+		parseProfile(t, file)
+		onlyEntry(t, dir, "profile")
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o600 != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	})
+	t.Run("a command that fails has a profile", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "profile")
+		run(t, plain(t, "--pprof", file, "sh", "-c", "exit 3")).exited(t, 3)
+		parseProfile(t, file)
+	})
+	t.Run("to a pipe", func(t *testing.T) {
+		dir := t.TempDir()
+		pipe, copied := filepath.Join(dir, "pipe"), filepath.Join(dir, "copy")
+		check(t, unix.Mkfifo(pipe, 0o600))
+		reader := start(t, exec.Command("sh", "-c", `cat "$0" > "$1"`, pipe, copied))
+		succeed(t, plain(t, "-q", "-o", os.DevNull, "--pprof", pipe, "true"))
+		if status := reader.end(); status != 0 {
+			t.Errorf("cat: %s", describe(status))
+		}
+		parseProfile(t, copied)
+	})
+}
+
+// onlyEntry demands that a folder has one entry.
+func onlyEntry(t *testing.T, dir, name string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	check(t, err)
+	if len(entries) != 1 || entries[0].Name() != name {
+		t.Errorf("the folder holds %v", entries)
+	}
+}
+
+// TestProfilesSoFar asks for the profile again and again while processes come and go.
+func TestProfilesSoFar(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "profile")
+	s := start(t, plain(t, "-q", "-o", "/dev/null", "--pprof", file, "--labels=comm,fd", "sh", "-c",
+		"echo on; i=0; while [ $i -lt 150 ]; do /bin/true; i=$((i+1)); done; echo off; read end"))
+	s.expect("on")
+	for range 8 {
+		os.Remove(file)
+		s.signal(unix.SIGUSR1)
+		eventually(t, "there is a profile", func() bool {
+			_, err := os.Stat(file)
+			return err == nil || strings.HasPrefix(status(s.pid(), "State"), "Z") // it crashed
+		})
+		parseProfile(t, file)
+	}
+	s.expect("off")
+	s.say("end")
+	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	p := parseProfile(t, file)
+	if got := madeBy(p, "sys_execve", "sys_execve", 0); got != 151 {
+		t.Errorf("%d calls of execve, want 151", got)
+	}
+}

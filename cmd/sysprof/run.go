@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"sysprof/ptrace"
+)
+
+// process is the process that sysprof runs in, as far as sysprof has to do with it.
+type process struct {
+	stdin, stdout, stderr *os.File
+	origin                *ptrace.Origin // nil if not known
+	own                   bool           // it is ours alone: its descriptors may be closed, its signals taken
+}
+
+// ending is how the process is to end.
+type ending struct {
+	status int            // the exit status, if not by a signal
+	signal syscall.Signal // 0, or what it dies of
+}
+
+// The exit statuses that are sysprof's own, and not the command's. 126 and 127 are the shell's
+// (POSIX, "Shell Command Language", 2.8.2).
+const (
+	statusFailure       = 1
+	statusUsage         = 2
+	statusNotExecutable = 126
+	statusNotFound      = 127
+)
+
+// leave ends the process.
+func (e ending) leave() {
+	if e.signal != 0 {
+		ptrace.DieOf(e.signal)
+		os.Exit(128 + int(e.signal)) // it did not end us: as a shell would put it
+	}
+	os.Exit(e.status)
+}
+
+// run is the whole program.
+func (p *process) run(args []string) ending {
+	opt, err := parseOptions(args)
+	switch {
+	case err != nil:
+		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+		return ending{status: statusUsage}
+	case opt.help:
+		io.WriteString(p.stdout, helpText)
+		return ending{}
+	case opt.version:
+		fmt.Fprintln(p.stdout, versionLine())
+		return ending{}
+	}
+	var end ending
+	if opt.fromJSON != "" {
+		err = p.showSaved(opt)
+	} else {
+		end, err = p.profile(opt)
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+		return ending{status: statusOf(err)}
+	}
+	return end
+}
+
+// statusOf is the exit status for what kept sysprof from its work.
+func statusOf(err error) int {
+	var exec *ptrace.ExecError
+	switch {
+	case errors.Is(err, errCommandNotFound):
+		return statusNotFound
+	case errors.Is(err, errNotExecutable):
+		return statusNotExecutable
+	case errors.As(err, &exec) && errors.Is(err, fs.ErrNotExist):
+		return statusNotFound
+	case errors.As(err, &exec):
+		return statusNotExecutable
+	}
+	return statusFailure
+}

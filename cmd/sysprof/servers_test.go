@@ -1,0 +1,357 @@
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// load is a program that sends requests to a server for a short time and says whether all were answered.
+type load struct {
+	args []string
+	bad  *regexp.Regexp // what it prints when a request failed
+	good *regexp.Regexp // what it prints when it has done its work
+}
+
+// attachUnderLoad attaches sysprof to a server and detaches it 50 times while the load runs, in every
+// way there is of ending it. No request may fail, and nothing may remain of the tracing.
+func attachUnderLoad(t *testing.T, pid int, l load) {
+	const rounds, traced = 50, 40 * time.Millisecond
+	requests := l.keepUp(t)
+	empty, calls, threadsSeen := 0, 0, 0
+	for round := range rounds {
+		pids := family(pid)
+		table := filepath.Join(t.TempDir(), "table")
+		cmd := sysprof(t, append([]string{"-q", "-o", table, "-p", commas(pids)}, countColumns...)...)
+		// In turn: its own clock, and the signals; now and then the one that leaves it no time to detach.
+		end := []syscall.Signal{0, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[round%4]
+		if round%10 == 9 {
+			end = syscall.SIGKILL
+		}
+		if end == 0 {
+			cmd.Args = slices.Insert(cmd.Args, 1, "--duration="+traced.String())
+		}
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		check(t, cmd.Start())
+		t.Cleanup(func() { cmd.Process.Kill() }) // if the test is given up
+		if end != 0 {
+			eventually(t, "sysprof has attached", func() bool { return tracedBy(pid) == cmd.Process.Pid })
+			begin := switches(family(pid))
+			time.Sleep(traced)
+			// The load pauses now and then, and the CPUs may be busy with something else.
+			eventually(t, "the server makes calls", func() bool {
+				for tid, n := range switches(family(pid)) {
+					if n > begin[tid]+20 { // two for a call
+						return true
+					}
+				}
+				return false
+			})
+			check(t, cmd.Process.Signal(end))
+		}
+		status := waitFor(t, cmd)
+		if end == 0 && status != 0 || end != 0 && (!status.Signaled() || status.Signal() != end) {
+			t.Errorf("round %d: sysprof was to end with signal %d; %s\n%s", round, end, describe(status), stderr.String())
+		}
+		eventually(t, fmt.Sprintf("round %d: the server runs untraced", round), func() bool { return untouched(family(pid)) })
+		if end == syscall.SIGKILL {
+			continue
+		}
+		got := parseCounts(t, read(table))
+		for name, c := range got {
+			if c.calls <= 0 || c.errors < 0 || c.errors > c.calls || strings.HasPrefix(name, "syscall_") {
+				t.Errorf("round %d: %s: %v", round, name, c)
+			}
+		}
+		if got.total().calls == 0 {
+			empty++
+		}
+		calls += got.total().calls
+		threadsSeen = max(threadsSeen, len(pids))
+	}
+	done := requests()
+	t.Logf("%d rounds on up to %d processes, %d calls counted, %d rounds without any; the load ran %d times",
+		rounds, threadsSeen, calls, empty, done)
+	if empty > rounds/4 { // those that ended by themselves, in a pause of the load
+		t.Errorf("%d of %d rounds counted nothing", empty, rounds)
+	}
+	if done == 0 {
+		t.Error("there was no load")
+	}
+}
+
+// keepUp runs the load over and over. The function returned lets it finish, and tells how often it ran.
+func (l load) keepUp(t *testing.T) (finish func() int) {
+	stop, done, times := make(chan struct{}), make(chan struct{}), 0
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if !l.run(t) {
+				return
+			}
+			times++
+		}
+	}()
+	end := sync.OnceValue(func() int {
+		close(stop)
+		<-done
+		return times
+	})
+	t.Cleanup(func() { end() })
+	return end
+}
+
+// run runs the load once and reports whether all went well.
+func (l load) run(t *testing.T) bool {
+	cmd := exec.Command(l.args[0], l.args[1:]...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Error(err)
+		return false
+	}
+	defer time.AfterFunc(patience, func() { kill(cmd.Process.Pid) }).Stop()
+	err := cmd.Wait()
+	if err != nil || l.bad.Match(out.Bytes()) || !l.good.Match(out.Bytes()) {
+		t.Errorf("%s: %v\n%s", cmd, err, out.String())
+		return false
+	}
+	return true
+}
+
+func commas(pids []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(pids), " ", ","), "[]")
+}
+
+// countAttached attaches a tracer to idle processes, has them do some work, and detaches it when
+// they are idle again.
+func countAttached(t *testing.T, pids []int, port int, work func(), tracer string, flags ...string) counts {
+	t.Helper()
+	table := filepath.Join(t.TempDir(), "table")
+	cmd := exec.Command(tracer, slices.Concat(flags, []string{"-f", "-o", table, "-p", commas(pids)}, countColumns)...)
+	check(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill() }) // if the test is given up
+	idle := func() bool { return !connected(port) && settled(cmd.Process.Pid, pids) }
+	eventually(t, tracer+" has attached", idle)
+	work()
+	eventually(t, "the server is idle again", idle) // it notices by and by that connections are closed
+	check(t, cmd.Process.Signal(syscall.SIGINT))
+	waitFor(t, cmd)
+	return parseCounts(t, read(table))
+}
+
+// equalAttached demands that sysprof and strace count the same when attached to the same work. Before
+// the comparison, settle takes out of a table what a server does by the clock, and what depends on which
+// of two processes is quicker.
+func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(counts)) {
+	t.Helper()
+	work() // fills the server's caches
+	eventually(t, "the server is idle", func() bool { return !connected(port) })
+	want := countAttached(t, pids, port, work, tool(t, "strace", "strace"))
+	got := countAttached(t, pids, port, work, program(t), "-q")
+	t.Logf("sysprof: %v\nstrace: %v", got, want)
+	settle(got)
+	settle(want)
+	for _, name := range got.differing(want) {
+		t.Errorf("%s: sysprof counted %v; strace %v", name, got[name], want[name])
+	}
+}
+
+func startRedis(t *testing.T) (pid, port int) {
+	t.Helper()
+	port = freePort(t)
+	cmd := exec.Command(tool(t, "redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
+		"--save", "", "--appendonly", "no", "--dir", t.TempDir(), "--hz", "1")
+	return startServer(t, cmd, port, syscall.SIGTERM), port
+}
+
+func TestServersRedis(t *testing.T) {
+	pid, port := startRedis(t)
+	t.Run("50 times under load", func(t *testing.T) {
+		attachUnderLoad(t, pid, load{
+			args: []string{tool(t, "redis-benchmark", "redis-tools"), "-p", strconv.Itoa(port), "-c", "20", "-n", "3000",
+				"-t", "set,get,lpush,lrange_100", "-q"},
+			bad:  regexp.MustCompile(`(?i)err|fail|refused|reset|closed`),
+			good: regexp.MustCompile(`LRANGE_100.*requests per second`),
+		})
+	})
+	t.Run("equal counts", func(t *testing.T) {
+		var script strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(&script, "SET key%d value\nGET key%d\nINCR key%d\n", i, i, i)
+		}
+		work := func() {
+			t.Helper()
+			for range 3 {
+				cmd := exec.Command(tool(t, "redis-cli", "redis-tools"), "-p", strconv.Itoa(port))
+				cmd.Stdin = strings.NewReader(script.String())
+				out := succeed(t, cmd)
+				if ok := strings.Count(out, "OK"); ok != 100 {
+					t.Fatalf("%d of 100 keys were set:\n%s", ok, out)
+				}
+			}
+		}
+		equalAttached(t, []int{pid}, port, work, func(c counts) {
+			delete(c, "epoll_wait")
+			delete(c, "futex") // of the allocator's thread, which is busy when the server is young
+			// Once a second, redis reads /proc/self/stat. It opens no other file.
+			files := c["openat"].calls
+			c["read"] = tally{c["read"].calls - files, c["read"].errors}
+			c["close"] = tally{c["close"].calls - files, c["close"].errors}
+			delete(c, "openat")
+		})
+	})
+}
+
+func startNginx(t *testing.T, workers int) (pid, port int) {
+	t.Helper()
+	nginx := tool(t, "nginx", "nginx")
+	dir, port := sharedDir(t), freePort(t)
+	for _, sub := range []string{"body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		check(t, os.Mkdir(filepath.Join(dir, sub), 0o777))
+	}
+	writeFile(t, filepath.Join(dir, "html/index.html"), strings.Repeat("0123456789", 500))
+	writeFile(t, filepath.Join(dir, "nginx.conf"), fmt.Sprintf(`
+daemon off;
+user root;
+worker_processes %[3]d;
+pid %[1]s/pid;
+error_log %[1]s/error.log;
+events { worker_connections 256; }
+http {
+	access_log %[1]s/access.log;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen 127.0.0.1:%[2]d;
+		root %[1]s/html;
+		location /moved { return 302 /; }
+	}
+}
+`, dir, port, workers))
+	cmd := exec.Command(nginx, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
+	pid = startServer(t, cmd, port, syscall.SIGTERM)
+	eventually(t, "nginx has its workers", func() bool { return len(family(pid)) == 1+workers })
+	return pid, port
+}
+
+func TestServersNginx(t *testing.T) {
+	t.Run("50 times under load", func(t *testing.T) {
+		pid, port := startNginx(t, 2)
+		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
+		attachUnderLoad(t, pid, load{
+			args: []string{tool(t, "wrk", "wrk"), "-t", "1", "-c", "10", "-d", "1s", "--timeout", "20s", url},
+			bad:  regexp.MustCompile(`(?i)error|non-2xx|unable`),
+			good: regexp.MustCompile(`[1-9]\d* requests in`),
+		})
+	})
+	t.Run("equal counts", func(t *testing.T) {
+		pid, port := startNginx(t, 1) // of several, it is not certain which wakes up for a connection
+		script := filepath.Join(t.TempDir(), "client.py")
+		writeFile(t, script, `
+import http.client, sys
+def get(c, path, want):
+    c.request("GET", path)
+    r = c.getresponse()
+    r.read()
+    assert r.status == want, (path, r.status)
+for i in range(40):
+    c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+    for path, want in ("/", 200), ("/missing", 404), ("/moved", 302):
+        get(c, path, want)
+    c.close()
+`)
+		work := func() {
+			t.Helper()
+			succeed(t, exec.Command(tool(t, "python3", "python3"), script, strconv.Itoa(port)))
+		}
+		equalAttached(t, family(pid), port, work, func(c counts) {
+			delete(c, "epoll_wait")
+		})
+	})
+}
+
+func TestServersPostgres(t *testing.T) {
+	dir, port := sharedDir(t), freePort(t)
+	initdb, postgres := tool(t, "initdb", "postgresql"), tool(t, "postgres", "postgresql")
+	pgbench, psql := tool(t, "pgbench", "postgresql-contrib"), tool(t, "psql", "postgresql-client")
+	var who *syscall.Credential // postgres refuses to run as root
+	if os.Geteuid() == 0 {
+		uid, err1 := strconv.Atoi(strings.TrimSpace(succeed(t, exec.Command("id", "-u", "postgres"))))
+		gid, err2 := strconv.Atoi(strings.TrimSpace(succeed(t, exec.Command("id", "-g", "postgres"))))
+		check(t, errors.Join(err1, err2))
+		who = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		check(t, os.Chown(dir, uid, gid))
+	}
+	owned := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Setpgid: true}
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	succeed(t, owned(initdb, "--no-sync", "--auth=trust", "--username=postgres", "--locale=C", "-D", data))
+	pid := startServer(t, owned(postgres, "-D", data, "-p", strconv.Itoa(port), "-k", dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "autovacuum=off", "-c", "max_parallel_workers=0",
+	), port, syscall.SIGQUIT)
+	connection := []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "postgres"}
+	eventually(t, "postgres is ready", func() bool {
+		return run(t, exec.Command(psql, append(connection, "-c", "select 1")...)).status == 0
+	})
+	succeed(t, exec.Command(pgbench, append(connection, "-i", "-q", "-s", "1", "postgres")...))
+
+	// This comes first, because once a minute the postmaster looks into its lock file.
+	t.Run("equal counts", func(t *testing.T) {
+		work := func() {
+			t.Helper()
+			for range 3 {
+				cmd := exec.Command(psql, append(connection, "-X", "-q", "postgres")...)
+				cmd.Stdin = strings.NewReader(strings.Repeat("select abalance from pgbench_accounts where aid = 77;\n", 40))
+				succeed(t, cmd)
+			}
+		}
+		equalAttached(t, []int{pid}, port, work, func(c counts) {
+			// Whether the next query is there when the server looks, or it has to wait.
+			delete(c, "epoll_wait")
+			delete(c, "epoll_ctl")
+			c["recvfrom"] = c["recvfrom"].successes()
+			// Several children may have ended when the postmaster looks, and its wait be over or be
+			// interrupted when it learns.
+			for _, name := range []string{"pselect6", "wait4", "rt_sigprocmask", "rt_sigreturn", "getpid", "futex", "munmap"} {
+				delete(c, name)
+			}
+		})
+	})
+
+	bad := regexp.MustCompile(`(?i)error|fatal|aborted|could not|failed transactions: [1-9]`)
+	good := regexp.MustCompile(`number of failed transactions: 0 `)
+	t.Run("50 times under load", func(t *testing.T) {
+		args := append([]string{pgbench, "-S", "-n", "-c", "4", "-T", "1"}, connection...)
+		attachUnderLoad(t, pid, load{args: append(args, "postgres"), bad: bad, good: good})
+	})
+	t.Run("50 times while backends come and go", func(t *testing.T) {
+		args := append([]string{pgbench, "-S", "-C", "-n", "-c", "3", "-T", "1"}, connection...)
+		attachUnderLoad(t, pid, load{args: append(args, "postgres"), bad: bad, good: good})
+	})
+}

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/ptrace"
+	"sysprof/report"
+)
+
+// session is one run of the tracer with all that belongs to it.
+type session struct {
+	opt     *options
+	out     *output
+	profile *profile.Profile
+	samples *samples         // nil: no stacks are asked for
+	transit *profile.Transit // nil: latencies remain raw
+	tracer  *ptrace.Tracer
+	signals chan os.Signal
+	calls   atomic.Int64 // finished so far, counted or not
+
+	stoppedBy syscall.Signal // the signal that made us stop tracing, 0 if none did
+}
+
+// profile traces what the options say, and writes the tables.
+func (p *process) profile(opt *options) (ending, error) {
+	inherited := inheritedDescriptors()
+	command, err := p.command(opt)
+	if err != nil {
+		return ending{}, err
+	}
+	s := &session{opt: opt, profile: profile.New(), samples: newSamples(opt, command)}
+	if s.out, err = p.openOutput(opt); err != nil {
+		return ending{}, err
+	}
+	s.catchSignals(p.origin)
+	s.tracer, err = ptrace.Start(ptrace.Options{
+		Command:    command,
+		Attach:     opt.attach,
+		Follow:     !opt.noFollow,
+		KillOnExit: opt.killOnExit,
+		OnCall:     s.counter(),
+		OnInFlight: s.addInFlight,
+		CPUTime:    opt.cpuTime,
+		OnEntry:    s.samples.onEntry(),
+
+		OnCalibration: s.calibration(),
+	})
+	if err != nil {
+		return ending{}, errors.Join(err, s.out.close())
+	}
+	s.correct()
+	ownTerminal := p.ownTerminal(opt)
+	if command != nil && p.own {
+		release(inherited, opt.output != "", opt.json, opt.csv, opt.pprof)
+	}
+	var status *statusLine
+	if ownTerminal {
+		status = p.showStatus(s, &s.calls)
+	}
+	s.follow()
+	result, err := s.tracer.Wait()
+	status.clear()
+	if err != nil {
+		return ending{}, errors.Join(err, s.out.close())
+	}
+	if err := errors.Join(s.write(result.Warnings), s.out.close()); err != nil {
+		err = fmt.Errorf("write the summary: %w", err)
+		if s.stoppedBy == 0 {
+			return ending{}, err
+		}
+		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+	}
+	return s.ending(result), nil
+}
+
+// counter returns what the tracer calls with every finished call.
+func (s *session) counter() func(*ptrace.Call) {
+	shard, opt := s.profile.Shard(), s.opt
+	calls := int64(0)
+	return func(c *ptrace.Call) {
+		calls++
+		s.calls.Store(calls)
+		outcome := successful
+		if c.Errno != 0 {
+			outcome = failed
+		}
+		counted := opt.statuses&outcome != 0 && (opt.trace == nil || opt.trace.Has(c.ABI, c.Nr))
+		if counted {
+			shard.Add((*profile.Call)(c))
+		} else {
+			shard.Skip((*profile.Call)(c))
+		}
+		if s.samples != nil {
+			s.samples.add(c, counted)
+		}
+	}
+}
+
+// calibration returns what the tracer calls with every call of the calibration child, nil if nothing is
+// to be calibrated.
+func (s *session) calibration() func(*ptrace.Call) {
+	switch {
+	case s.opt.raw:
+		return nil
+	case s.opt.overhead != nil:
+		s.transit = profile.ByHandTransit(*s.opt.overhead)
+		return nil
+	}
+	s.transit = profile.NewTransit()
+	const warmUp = 64 // calls
+	seen := 0
+	return func(c *ptrace.Call) {
+		switch seen++; {
+		case seen <= warmUp:
+		case c.Nr == ptrace.CalibrationCall:
+			s.transit.Add((*profile.Call)(c))
+		default:
+			s.transit.AddReference((*profile.Call)(c))
+		}
+	}
+}
+
+// correct makes the profile correct its latencies by what the calibration showed.
+func (s *session) correct() {
+	if s.transit == nil {
+		return
+	}
+	if c := s.tracer.Calibration(); c != nil {
+		s.transit.Untraced(c.UntracedNs, c.BatchCalls)
+		for _, r := range c.References {
+			s.transit.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
+		}
+	}
+	s.profile.Correct(s.transit)
+}
+
+func (s *session) addInFlight(f *ptrace.InFlight) {
+	if s.samples != nil {
+		s.samples.ended(f)
+	}
+	outcome := unfinished
+	if f.Why == ptrace.Detached {
+		outcome = detached
+	}
+	if s.opt.statuses&outcome == 0 || s.opt.trace != nil && !s.opt.trace.Has(f.ABI, f.Nr) {
+		return
+	}
+	s.profile.AddInFlight(profile.InFlight{PID: f.PID, TID: f.TID, ABI: f.ABI, Nr: f.Nr,
+		SoFarNs: f.SoFarNs, Why: f.Why.String(), Resumed: f.Resumed})
+}
+
+// catchSignals takes over the signals that end a run or ask for a table. One that was ignored when
+// sysprof was started remains so: nohup means it. But a shell without job control starts all its
+// background jobs with SIGINT and SIGQUIT ignored, and a script that sends one of them to a sysprof that is
+// only attached means that: there is nothing else that could end it.
+func (s *session) catchSignals(origin *ptrace.Origin) {
+	if origin != nil {
+		ptrace.DropPending(origin.Pending) // they are the command's, see ptrace.Origin
+	}
+	s.signals = make(chan os.Signal, 16)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1} {
+		ignored := signal.Ignored(sig) || origin != nil && origin.Ignored&(1<<(sig-1)) != 0
+		onlyAttached := len(s.opt.command) == 0
+		if ignored && !(onlyAttached && (sig == syscall.SIGINT || sig == syscall.SIGQUIT)) {
+			signal.Ignore(sig) // the runtime has put a handler in its place
+			continue
+		}
+		signal.Notify(s.signals, sig)
+	}
+}
+
+// follow waits for the end of the run, and does meanwhile what signals ask for.
+func (s *session) follow() {
+	var timeUp <-chan time.Time
+	if s.opt.duration > 0 {
+		timeUp = time.After(s.opt.duration)
+	}
+	commandEnded := s.tracer.CommandEnded() // nil if there is none
+	hasCommand, told := commandEnded != nil, false
+	for {
+		select {
+		case <-s.tracer.Done():
+			return
+		case <-timeUp:
+			s.tracer.Stop()
+		case <-commandEnded:
+			commandEnded = nil
+			hasCommand = false
+			if told && len(s.opt.attach) > 0 {
+				s.tracer.Stop() // the signal was meant for all of it
+			}
+		case got := <-s.signals:
+			sig := got.(syscall.Signal)
+			select {
+			case <-commandEnded: // both have come, and this came first
+				commandEnded, hasCommand = nil, false
+			default:
+			}
+			switch {
+			case sig == syscall.SIGUSR1:
+				if err := s.write(nil); err != nil {
+					fmt.Fprintf(os.Stderr, "sysprof: write the summary so far: %v\n", err)
+				}
+			case hasCommand:
+				// The command decides what becomes of it, and of the run.
+				told = true
+				go s.passOn(sig, time.Now())
+			default:
+				s.stoppedBy = sig
+				s.tracer.Stop()
+			}
+		}
+	}
+}
+
+// passOn gives the command a signal that sysprof alone was sent. One that came from the terminal,
+// or was sent to the process group, has reached both.
+func (s *session) passOn(sig syscall.Signal, at time.Time) {
+	// A signal for several processes is sent to one after the other. That is over in no time, but on
+	// a busy machine this process hears of its own long after the command has had the other.
+	const apart, late = 50 * time.Millisecond, time.Second
+	pending := false
+	for time.Since(at) < apart || pending && time.Since(at) < late {
+		if s.tracer.Delivered(sig, at.Add(-late)) {
+			return
+		}
+		pending = pending || s.tracer.Pending(sig)
+		time.Sleep(time.Millisecond)
+	}
+	if pending {
+		return // the command blocks it
+	}
+	s.tracer.Signal(sig)
+}
+
+// snapshot returns what has been counted so far.
+func (s *session) snapshot(warnings []string) *profile.Snapshot {
+	snapshot := s.profile.SnapshotAfter(s.tracer.Elapsed())
+	snapshot.Warnings = append(snapshot.Warnings, warnings...)
+	return snapshot
+}
+
+// write writes what has been counted so far.
+func (s *session) write(warnings []string) error {
+	snapshot := s.snapshot(warnings)
+	meta := s.meta()
+	var failures []error
+	if s.samples != nil {
+		if err := replaceFile(s.opt.pprof, func(w io.Writer) error { return s.samples.write(w, snapshot, meta) }); err != nil {
+			failures = append(failures, fmt.Errorf("write %s: %w", s.opt.pprof, err))
+		}
+	}
+	return errors.Join(append(failures, s.opt.writeTables(s.out, s.out.look(), snapshot), s.opt.writeFiles(snapshot, meta))...)
+}
+
+// meta says what a snapshot is of.
+func (s *session) meta() report.Meta {
+	host, _ := os.Hostname()
+	var u unix.Utsname
+	unix.Uname(&u)
+	return report.Meta{
+		Version:  versionLine(),
+		Command:  s.opt.command,
+		PIDs:     s.opt.attach,
+		Start:    s.tracer.StartTime(),
+		Duration: s.tracer.Elapsed(),
+		Host:     host,
+		Kernel:   unix.ByteSliceToString(u.Release[:]),
+		Arch:     unix.ByteSliceToString(u.Machine[:]),
+		CPUs:     runtime.NumCPU(),
+	}
+}
+
+// ending says how sysprof ends: by the signal that made it stop, or as its command did.
+func (s *session) ending(result ptrace.Result) ending {
+	status, ended := result.Command, result.CommandEnded
+	if s.tracer.Command() != 0 && !ended {
+		// It runs on untraced, and is still our child: somebody waits for us to know how it ends.
+		status, ended = s.awaitCommand()
+	}
+	switch {
+	case s.stoppedBy != 0:
+		return ending{signal: s.stoppedBy}
+	case !ended:
+		return ending{}
+	case status.Signaled():
+		return ending{signal: status.Signal()}
+	}
+	return ending{status: status.ExitStatus()}
+}
+
+// awaitCommand waits for a command that is not traced any more.
+func (s *session) awaitCommand() (status unix.WaitStatus, ended bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := unix.EINTR
+		for err == unix.EINTR {
+			_, e := unix.Wait4(s.tracer.Command(), &status, 0, nil)
+			err, _ = e.(unix.Errno)
+		}
+		ended = err == 0
+	}()
+	for {
+		select {
+		case <-done:
+			return status, ended
+		case got := <-s.signals:
+			s.tracer.Signal(got.(syscall.Signal))
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestExitStatus(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		file := filepath.Join(dir, name)
+		must(os.WriteFile(file, []byte(text), mode))
+		return file
+	}
+	unwritable := filepath.Join(dir, "no", "such", "folder", "file")
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		table  bool
+	}{
+		{"the command's 0", []string{"true"}, 0, true},
+		{"the command's 1", []string{"false"}, 1, true},
+		{"the command's 7", []string{"sh", "-c", "exit 7"}, 7, true},
+		{"the command's 255", []string{"sh", "-c", "exit 255"}, 255, true},
+		{"a command that is not in PATH", []string{"no-such-command-anywhere"}, 127, false},
+		{"a path that does not exist", []string{filepath.Join(dir, "missing")}, 127, false},
+		{"a path through what is no directory", []string{"/etc/passwd/x"}, 126, false},
+		{"no permission to execute", []string{write("plain", "#!/bin/sh\n", 0o644)}, 126, false},
+		{"a directory", []string{dir}, 126, false},
+		{"neither binary nor script", []string{write("noexec", "hello", 0o755)}, 126, false},
+		{"no interpreter", []string{write("script", "#!/no/such/interpreter\n", 0o755)}, 127, false},
+		{"nothing to attach to", []string{"-p", "4194305"}, 1, false},
+		{"nowhere to write", []string{"-o", unwritable, "true"}, 1, false},
+		{"bad usage", []string{"--no-such-option", "true"}, 2, false},
+		{"no such user", []string{"-u", "no-such-user", "true"}, 1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := run(t, sysprof(t, test.args...))
+			o.exited(t, test.status)
+			if test.table {
+				hasTable(t, o.stderr, 1)
+			} else if strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") {
+				t.Errorf("stderr is not one line of sysprof's: %q", o.stderr)
+			}
+			if o.stdout != "" {
+				t.Errorf("stdout: %q", o.stdout)
+			}
+		})
+	}
+}
+
+func TestCommandDiesOfSignal(t *testing.T) {
+	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL, unix.SIGINT, unix.SIGSEGV, unix.SIGABRT, unix.SIGPIPE, unix.SIGUSR1, 34} {
+		t.Run(sig.String(), func(t *testing.T) {
+			script := "ulimit -c unlimited; kill -" + strconv.Itoa(int(sig)) + " $$"
+			// Its cores stay in a folder of its own.
+			cmd := exec.Command("sh", "-c", script)
+			cmd.Dir = t.TempDir()
+			untraced := run(t, cmd)
+			if !untraced.status.Signaled() || untraced.status.Signal() != sig {
+				t.Fatalf("untraced: %s", describe(untraced.status))
+			}
+			// sysprof itself may dump core, too, if it does not prevent it.
+			cmd = exec.Command("sh", "-c", `ulimit -c unlimited; exec "$0" "$@"`, program(t), "-c", "sh", "-c", script)
+			cmd.Dir = t.TempDir()
+			o := run(t, cmd)
+			died(t, o.status, sig)
+			hasTable(t, o.stderr, 1)
+			cores, _ := filepath.Glob(filepath.Join(cmd.Dir, "core*"))
+			want := 0
+			if untraced.status.CoreDump() && strings.HasPrefix(read("/proc/sys/kernel/core_pattern"), "core") {
+				want = 1 // the command's
+			}
+			if len(cores) != want {
+				t.Errorf("core files: %q, want %d", cores, want)
+			}
+		})
+	}
+}
+
+func TestAttachEnds(t *testing.T) {
+	t.Run("the process ends: status 0", func(t *testing.T) {
+		p := start(t, as(exec.Command(self()), "echo"))
+		p.line()
+		s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
+		eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+		for range 10 {
+			p.alive()
+		}
+		p.say("end")
+		(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+		hasTable(t, s.written(), 1)
+		if calls, _, _ := row(s.written(), "getppid"); calls != 10 {
+			t.Errorf("counted %d getppid, want 10\n%s", calls, s.written())
+		}
+		p.end()
+	})
+	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
+		t.Run("ended by "+unix.SignalName(sig), func(t *testing.T) {
+			p := start(t, as(exec.Command(self()), "echo"))
+			p.line()
+			s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
+			eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+			p.alive()
+			s.signal(sig)
+			died(t, s.end(), sig)
+			hasTable(t, s.written(), 1)
+			if tracedBy(p.pid()) != 0 {
+				t.Error("the target is still traced")
+			}
+			p.alive()
+			if !strings.Contains(s.written(), "futex") && !strings.Contains(s.written(), "read") {
+				t.Errorf("what the target sleeps in is not told:\n%s", s.written())
+			}
+		})
+	}
+}
+
+func TestAttachToOneOfTwo(t *testing.T) {
+	p := start(t, as(exec.Command(self()), "echo"))
+	p.line()
+	s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())+",4194305"))
+	eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+	p.say("end")
+	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	if !strings.Contains(s.written(), "4194305") {
+		t.Errorf("nothing is said of the process that does not exist:\n%s", s.written())
+	}
+	p.end()
+}
+
+func TestDuration(t *testing.T) {
+	t.Run("attached", func(t *testing.T) {
+		p := start(t, as(exec.Command(self()), "echo"))
+		p.line()
+		o := run(t, sysprof(t, "--duration", "0.2", "-p", strconv.Itoa(p.pid())))
+		o.exited(t, 0)
+		p.alive()
+	})
+	t.Run("a command, which goes on and is waited for", func(t *testing.T) {
+		s := start(t, as(sysprof(t, "--duration=50ms", self()), "echo"))
+		pid, err := strconv.Atoi(s.line())
+		must(err)
+		eventually(t, "the command is not traced any more", func() bool { return tracedBy(pid) == 0 })
+		s.alive()
+		if status(s.pid(), "State") == "" {
+			t.Error("sysprof has not waited for the command")
+		}
+		s.say("end")
+		(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+		hasTable(t, s.written(), 1)
+	})
+	t.Run("the command's status", func(t *testing.T) {
+		o := run(t, sysprof(t, "--duration=50ms", "sh", "-c", "sleep 0.2; exit 9"))
+		o.exited(t, 9)
+		hasTable(t, o.stderr, 1)
+	})
+	t.Run("the command's signal", func(t *testing.T) {
+		o := run(t, sysprof(t, "--duration=50ms", "sh", "-c", "sleep 0.2; kill -TERM $$"))
+		died(t, o.status, unix.SIGTERM)
+		hasTable(t, o.stderr, 1)
+	})
+}
+
+func TestChildrenThatOutliveTheCommand(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "late")
+	o := run(t, sysprof(t, "sh", "-c", `(sleep 0.2; echo late > "$0") & exit 3`, file))
+	o.exited(t, 3)
+	if got := read(file); got != "late\n" {
+		t.Errorf("sysprof ended before the last child: its file holds %q", got)
+	}
+	if _, _, ok := row(o.stderr, "clock_nanosleep"); !ok {
+		t.Errorf("the call of the last child is not counted:\n%s", o.stderr)
+	}
+}
+
+func TestNoFollow(t *testing.T) {
+	count := func(args ...string) int {
+		o := run(t, as(sysprof(t, append(args, "sh", "-c", `: ; "$0"; "$0"; exit 0`, self())...), "getppids"))
+		o.exited(t, 0)
+		calls, _, _ := row(o.stderr, "getpgid")
+		return calls
+	}
+	if got := count(); got != 200 {
+		t.Errorf("counted %d calls of two children, want 200", got)
+	}
+	if got := count("-f"); got != 200 {
+		t.Errorf("-f: counted %d calls of two children, want 200", got)
+	}
+	if got := count("--no-follow"); got != 0 {
+		t.Errorf("--no-follow: counted %d calls of two children, want 0", got)
+	}
+}
+
+var _ = target("getppids", func(args []string) {
+	for range 100 {
+		syscall.RawSyscall(unix.SYS_GETPGID, 0, 0, 0)
+	}
+})
+
+func TestKilledSysprof(t *testing.T) {
+	t.Run("the command goes on", func(t *testing.T) {
+		s := start(t, as(sysprof(t, self()), "echo"))
+		pid, err := strconv.Atoi(s.line())
+		must(err)
+		defer unix.Kill(pid, unix.SIGKILL)
+		s.alive()
+		s.signal(unix.SIGKILL)
+		s.end()
+		for range 20 {
+			s.alive()
+		}
+	})
+	t.Run("with --kill-on-exit it does not", func(t *testing.T) {
+		s := start(t, as(sysprof(t, "--kill-on-exit", self()), "echo"))
+		pid, err := strconv.Atoi(s.line())
+		must(err)
+		s.alive()
+		s.signal(unix.SIGKILL)
+		s.end()
+		eventually(t, "the command is gone", func() bool {
+			state := status(pid, "State")
+			return state == "" || state[0] == 'Z'
+		})
+	})
+	t.Run("an attached process goes on", func(t *testing.T) {
+		p := start(t, as(exec.Command(self()), "echo"))
+		p.line()
+		s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
+		eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+		s.signal(unix.SIGKILL)
+		s.end()
+		for range 20 {
+			p.alive()
+		}
+	})
+}
