@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/ptrace"
+)
+
+// BenchmarkTracedCall is the whole way of a call: two stops in package ptrace and a record in
+// package profile, tracer and tracee on one CPU.
+func BenchmarkTracedCall(b *testing.B) {
+	needPtrace(b)
+	_, unpin, err := pin(-1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unpin()
+
+	// The shell is there to keep the helper's output out of the benchmark's.
+	script := "exec " + os.Args[0] + " helper-getppid " + strconv.Itoa(b.N) + " >/dev/null"
+	shard := profile.New().Shard()
+	seen, firstNs, lastNs := 0, int64(0), int64(0)
+	tracer, err := ptrace.Start(ptrace.Options{
+		Command: &ptrace.Command{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: os.Environ()},
+		OnCall: func(c *ptrace.Call) {
+			shard.Add((*profile.Call)(c))
+			if c.Nr == unix.SYS_GETPPID {
+				if seen++; seen == 1 {
+					firstNs = c.EntrySeenNs
+				}
+				lastNs = c.ExitResumedNs
+			}
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	result, err := tracer.Wait()
+	if err != nil || result.Command.ExitStatus() != 0 {
+		b.Fatalf("status %#x, %v", uint32(result.Command), err)
+	}
+	if seen < b.N {
+		b.Fatalf("%d calls seen of %d made", seen, b.N)
+	}
+	b.ReportMetric(float64(lastNs-firstNs)/float64(b.N), "ns/op") // without the start of the helper
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pin restricts this process, with all of its threads, and so all that it starts, to one CPU: to
+// cpu, or, if that is −1, to the last one allowed. It returns which one that is and the way back.
+func pin(cpu int) (int, func(), error) {
+	var before, only unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return 0, nil, fmt.Errorf("read the CPU mask: %w", err)
+	}
+	if cpu < 0 {
+		for i := range len(before) * 64 {
+			if before.IsSet(i) {
+				cpu = i
+			}
+		}
+	}
+	only.Set(cpu)
+	if err := pinThreads(&only); err != nil {
+		return 0, nil, fmt.Errorf("pin on CPU %d: %w", cpu, err)
+	}
+	return cpu, func() { pinThreads(&before) }, nil
+}
+
+// pinThreads gives every thread of this process a CPU mask. New threads inherit it.
+func pinThreads(mask *unix.CPUSet) error {
+	done := make(map[string]bool)
+	for news := true; news; {
+		news = false
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			if done[t.Name()] {
+				continue
+			}
+			done[t.Name()], news = true, true
+			tid, err := strconv.Atoi(t.Name())
+			if err != nil {
+				return err
+			}
+			if err := unix.SchedSetaffinity(tid, mask); err != nil && err != unix.ESRCH {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// load is how busy the machine was with work that is not bench's, in CPUs: 0.5 is half of one CPU.
+type load struct {
+	SameCPU   float64 `json:"same_cpu"`   // on the CPU that was measured on
+	OtherCPUs float64 `json:"other_cpus"` // on all others together
+	Steal     float64 `json:"steal"`      // taken away by the hypervisor
+}
+
+// loadMeter measures a load from its start on.
+type loadMeter struct {
+	cpu   int
+	start time.Time
+	busy  map[int]cpuTicks
+	own   time.Duration
+}
+
+// cpuTicks is what /proc/stat says of one CPU, in ticks of 10 ms (USER_HZ, proc(5)).
+type cpuTicks struct{ busy, steal uint64 }
+
+const tick = 10 * time.Millisecond
+
+func startLoadMeter(cpu int) (*loadMeter, error) {
+	m := &loadMeter{cpu: cpu, start: time.Now(), own: ownCPUTime()}
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return nil, fmt.Errorf("read how busy the machine is: %w", err)
+	}
+	m.busy = parseStat(string(data))
+	return m, nil
+}
+
+// load returns the load since the start.
+func (m *loadMeter) load() (load, error) {
+	now, err := startLoadMeter(m.cpu)
+	if err != nil {
+		return load{}, err
+	}
+	return m.until(now), nil
+}
+
+func (m *loadMeter) until(end *loadMeter) load {
+	var l load
+	wall := end.start.Sub(m.start).Seconds()
+	inCPUs := func(ticks uint64) float64 { return (time.Duration(ticks) * tick).Seconds() / wall }
+	for cpu, e := range end.busy {
+		s := m.busy[cpu]
+		l.Steal += inCPUs(e.steal - s.steal)
+		if busy := inCPUs(e.busy - s.busy); cpu == m.cpu {
+			l.SameCPU = max(0, busy-(end.own-m.own).Seconds()/wall)
+		} else {
+			l.OtherCPUs += busy
+		}
+	}
+	return l
+}
+
+// parseStat reads the cpuN lines of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq,
+// softirq, steal. The guest times after them are in user and nice already.
+func parseStat(text string) map[int]cpuTicks {
+	cpus := make(map[int]cpuTicks)
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu") {
+			continue
+		}
+		cpu, err := strconv.Atoi(fields[0][len("cpu"):])
+		if err != nil {
+			continue // the line of all CPUs together
+		}
+		var v [9]uint64
+		for i := 1; i < len(v); i++ {
+			v[i], _ = strconv.ParseUint(fields[i], 10, 64)
+		}
+		cpus[cpu] = cpuTicks{busy: v[1] + v[2] + v[3] + v[6] + v[7], steal: v[8]}
+	}
+	return cpus
+}
+
+// ownCPUTime is the CPU time of this process and of all children that it has waited for.
+func ownCPUTime() time.Duration {
+	var sum time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) == nil {
+			sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return sum
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// recorded is a run with round numbers: sysprof is 1.1 times the floor on getppid, and as dear as
+// strace, within noise, on dd; strace is not there for getppid.
+func recorded() *results {
+	return &results{
+		Format: 1,
+		Machine: machine{
+			Time: time.Date(2026, 11, 23, 9, 57, 0, 0, time.UTC), CPUModel: "Fast CPU", CPUs: 2, CPU: 1,
+			Kernel: "Linux 6.18", GOARCH: "amd64", Go: "go1.26.0", Target: "C",
+			Tracers: []string{"sysprof (devel) linux/amd64 go1.26.0", "strace -- version 6.1"},
+		},
+		Missing: []string{"floor-c is left out: cc: not found"},
+		tracers: []tracer{{name: untraced}, {name: floorGo}, {name: sysprofC}, {name: straceC}},
+		Timed: []*series{
+			{Workload: "getppid", Calls: 1000, Load: load{0.01, 0.5, 0}, NsPerOp: map[string][]float64{
+				untraced: {100, 100, 100, 100, 100, 100},
+				floorGo:  {5100, 5100, 5100, 5100, 5100, 5100},
+				sysprofC: {5600, 5600, 5600, 5600, 5600, 5650},
+			}},
+			{Workload: "dd-bs1", Calls: 1000, Load: load{0, 0, 0.02}, NsPerOp: map[string][]float64{
+				untraced: {200, 200, 200, 200, 200, 200},
+				floorGo:  {5200, 5200, 5200, 5200, 5200, 5200},
+				sysprofC: {6700, 6500, 6700, 6500, 6700, 6700},
+				straceC:  {6600, 6600, 6600, 6600, 6600, 6600},
+			}},
+		},
+		Memory: &growth{Calls: 10, Processes: 20, Threads: 30, Phases: []growthPhase{
+			{"start", 5120, 5120}, {"threads", 8192, 9216}, {"again", 8704, 9216},
+		}},
+	}
+}
+
+func TestOutputs(t *testing.T) {
+	r := recorded()
+	for name, write := range map[string]func(io.Writer) error{
+		"tables.md": r.writeTables,
+		"o.txt":     r.writeGoFormat,
+		"json.json": r.writeJSON,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if err := write(&out); err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", name)
+			if *update {
+				if err := os.WriteFile(golden, out.Bytes(), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), out.String()); diff != "" {
+				t.Errorf("(-update rewrites it)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	goal := target{floorGo, 1.20}
+	for _, test := range []struct {
+		e    estimate
+		want string
+	}{
+		{estimate{1.10, 1.05, 1.15, 0.95}, "1.10, reached"},
+		{estimate{1.19, 1.15, 1.25, 0.95}, "1.19, reached, within noise"},
+		{estimate{1.21, 1.15, 1.25, 0.95}, "1.21, missed, within noise"},
+		{estimate{1.40, 1.35, 1.45, 0.95}, "1.40, missed"},
+	} {
+		if got := goal.verdict(&test.e); got != test.want {
+			t.Errorf("%v: %q, want %q", test.e, got, test.want)
+		}
+	}
+}

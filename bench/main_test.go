@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestMain makes the test binary the helpers too, as bench is its own.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && helpers()[os.Args[1]] != nil {
+		os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// needPtrace fails where nothing may be traced, as in some containers.
+func needPtrace(t testing.TB) {
+	t.Helper()
+	var out bytes.Buffer
+	if status, err := traceFloor([]string{"true"}, nil, &out, &out); err != nil || status != 0 {
+		t.Fatalf("cannot trace here: status %d, %v %s", status, err, out.String())
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for _, args := range []string{"-n 0", "-calls 1", "-memory-threads 0", "-only (", "-nosuch", "getppid"} {
+		var stdout, stderr bytes.Buffer
+		if status := run(append([]string{"bench"}, strings.Fields(args)...), nil, &stdout, &stderr); status != statusUsage {
+			t.Errorf("%s: status %d, want %d", args, status, statusUsage)
+		}
+		if stdout.Len() > 0 || stderr.Len() == 0 {
+			t.Errorf("%s: stdout %q, stderr %q; want a message on stderr alone", args, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if status := run([]string{"bench", "-list"}, nil, &stdout, &stderr); status != statusOK {
+		t.Fatalf("status %d: %s", status, stderr.String())
+	}
+	for _, name := range []string{"getppid", "dd-bs1", "memory", "accuracy", "untraced", "floor", "floor-c", "sysprof", "strace"} {
+		if !strings.Contains(stdout.String(), "\n  "+name+" ") {
+			t.Errorf("%s is not listed:\n%s", name, stdout.String())
+		}
+	}
+}
+
+// Everything once, at the smallest size, by the command line.
+func TestEverythingOnce(t *testing.T) {
+	needPtrace(t)
+	var before, after unix.CPUSet
+	unix.SchedGetaffinity(0, &before)
+	dir := t.TempDir()
+	goFormat, json := filepath.Join(dir, "go"), filepath.Join(dir, "json")
+	var stdout, stderr bytes.Buffer
+	status := run([]string{"bench", "-n", "1", "-calls", "200", "-memory-calls", "1000",
+		"-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-settings", "pinned+load", "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
+	if status != statusOK {
+		t.Fatalf("status %d\n%s%s", status, stdout.String(), stderr.String())
+	}
+	for _, want := range []string{"getppid", "dd-bs1", "÷ floor", "again", "Missed (pinned+load)"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("the tables lack %q:\n%s", want, stdout.String())
+		}
+	}
+	for file, want := range map[string]string{goFormat: "BenchmarkAdded/dd-bs1/sysprof 1 ", json: `"format": 1`} {
+		if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), want) {
+			t.Errorf("%s: lacks %q, %v:\n%s", file, want, err, data)
+		}
+	}
+	unix.SchedGetaffinity(0, &after)
+	if before != after {
+		t.Errorf("pinned for good: CPUs %v before, %v after", before, after)
+	}
+}
+
+// The floor does nothing, but it must let programs do all that they do.
+func TestFloorEndsAsItsCommand(t *testing.T) {
+	needPtrace(t)
+	for _, test := range []struct {
+		name, script string
+		status       int
+		output       string
+	}{
+		{"exit", "exit 3", 3, ""},
+		{"signal", "kill -TERM $$", 128 + 15, ""},
+		{"handled signal", "trap 'echo caught' USR1; kill -USR1 $$; exit 0", 0, "caught\n"},
+		{"children", "(exit 7); echo $?; sh -c 'echo child' | cat", 0, "7\nchild\n"},
+		{"not found", "exec /nonexistent 2>/dev/null", 127, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout bytes.Buffer
+			floor := exec.Command(os.Args[0], "helper-floor", "/bin/sh", "-c", test.script)
+			floor.Stdout, floor.Stderr = &stdout, os.Stderr
+			floor.Run()
+			if got := floor.ProcessState.ExitCode(); got != test.status {
+				t.Errorf("status %d, want %d", got, test.status)
+			}
+			if stdout.String() != test.output {
+				t.Errorf("output %q, want %q", stdout.String(), test.output)
+			}
+		})
+	}
+}
+
+func TestGrowReportsItsPhases(t *testing.T) {
+	var phases []string
+	err := grow(growSizes{calls: 10, processes: 2, threads: 2}, func(phase string) error {
+		phases = append(phases, phase)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"start", "calls", "processes", "threads", "again"}
+	if diff := cmp.Diff(want, phases); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestChosenTracers(t *testing.T) {
+	all := []tracer{{name: untraced}, {name: floorGo}, {name: straceC, missing: "not installed"}}
+	names := func(list []tracer) (names []string) {
+		for _, t := range list {
+			names = append(names, t.name)
+		}
+		return names
+	}
+	for _, test := range []struct {
+		name                    string
+		want                    []string
+		found, missing, unknown []string
+	}{
+		{"all", nil, []string{untraced, floorGo}, []string{straceC}, nil},
+		{"untraced is always there", []string{floorGo}, []string{untraced, floorGo}, nil, nil},
+		{"missing", []string{straceC}, []string{untraced}, []string{straceC}, nil},
+		{"unknown", []string{floorGo, "truss"}, []string{untraced, floorGo}, nil, []string{"truss"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			found, missing, unknown := chosenTracers(all, test.want)
+			if diff := cmp.Diff([][]string{test.found, test.missing, test.unknown},
+				[][]string{names(found), names(missing), unknown}); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// The helpers that exist in C, too. They are compiled where there is a C compiler.
+var (
+	//go:embed c/floor.c
+	floorSource string
+	//go:embed c/getppid.c
+	getppidSource string
+	//go:embed c/target.c
+	targetSource string
+	//go:embed c/deep.c
+	deepSource string
+)
+
+// toolkit is what bench has built to measure with. Its directory is removed by close.
+type toolkit struct {
+	dir     string
+	self    string // this program
+	sysprof string
+	floorC  string // empty where nothing compiles C
+	getppid []string
+	target  string // times its own calls
+	deep    string // calls from deep down
+
+	whyNoC string
+}
+
+// newToolkit builds sysprof, unless one is given, and the helpers.
+func newToolkit(sysprof string) (*toolkit, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find myself: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "sysprof-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory to build in: %w", err)
+	}
+	k := &toolkit{dir: dir, self: self, sysprof: sysprof, getppid: []string{self, "helper-getppid"}}
+	if k.sysprof == "" {
+		k.sysprof = filepath.Join(dir, "sysprof")
+		if err := build("go", "build", "-o", k.sysprof, "sysprof/cmd/sysprof"); err != nil {
+			k.close()
+			return nil, err
+		}
+	} else if k.sysprof, err = filepath.Abs(sysprof); err != nil {
+		k.close()
+		return nil, fmt.Errorf("-sysprof: %w", err)
+	}
+	if err := k.compileC(); err != nil {
+		k.floorC, k.whyNoC = "", err.Error()
+	}
+	return k, nil
+}
+
+func (k *toolkit) close() { os.RemoveAll(k.dir) }
+
+// compileC compiles the helpers that are in C. A target of one thread is better than a Go program,
+// whose idle threads every wait4 walks over.
+func (k *toolkit) compileC() error {
+	k.floorC = filepath.Join(k.dir, "floor")
+	getppid := filepath.Join(k.dir, "getppid")
+	k.target = filepath.Join(k.dir, "target")
+	k.deep = filepath.Join(k.dir, "deep")
+	for output, source := range map[string]string{k.floorC: floorSource, getppid: getppidSource, k.target: targetSource, k.deep: deepSource} {
+		file := output + ".c"
+		if err := os.WriteFile(file, []byte(source), 0o666); err != nil {
+			return fmt.Errorf("write %s: %w", file, err)
+		}
+		if err := build("cc", "-O2", "-fomit-frame-pointer", "-pthread", "-o", output, file); err != nil {
+			return err
+		}
+	}
+	k.getppid = []string{getppid}
+	return nil
+}
+
+// build runs a compiler.
+func build(name string, args ...string) error {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
