@@ -27,13 +27,15 @@ func BenchmarkTracedCall(b *testing.B) {
 	seen, firstNs, lastNs := 0, int64(0), int64(0)
 	tracer, err := ptrace.Start(ptrace.Options{
 		Command: &ptrace.Command{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: os.Environ()},
-		OnCall: func(c *ptrace.Call) {
-			shard.Add((*profile.Call)(c))
-			if c.Nr == unix.SYS_GETPPID {
-				if seen++; seen == 1 {
-					firstNs = c.EntrySeenNs
+		OnCall: func() func(*ptrace.Call) {
+			return func(c *ptrace.Call) {
+				shard.Add((*profile.Call)(c))
+				if c.Nr == unix.SYS_GETPPID {
+					if seen++; seen == 1 {
+						firstNs = c.EntrySeenNs
+					}
+					lastNs = c.ExitResumedNs
 				}
-				lastNs = c.ExitResumedNs
 			}
 		},
 	})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,15 +22,33 @@ type AttachError struct {
 func (e *AttachError) Error() string { return fmt.Sprintf("attach %d: %v%s", e.PID, e.Err, e.Hint) }
 func (e *AttachError) Unwrap() error { return e.Err }
 
+// attachAll attaches to the processes that the options name. It returns an error if nothing is traced
+// because of that.
+func (t *Tracer) attachAll() error {
+	var failures []error
+	for _, pid := range t.options.Attach {
+		if err := t.attach(int32(pid)); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) == len(t.options.Attach) && len(failures) > 0 && t.options.Command == nil {
+		return errors.Join(failures...)
+	}
+	for _, err := range failures {
+		t.warn("%v", err)
+	}
+	return nil
+}
+
 // attach seizes all threads of process pid, or, when children are not followed, the one thread
-// that pid names. The threads stop, and start to be traced, in the loop.
+// that pid names. The threads stop, and start to be traced when the workers work.
 //
-// Precondition: the caller is the tracer thread.
+// Precondition: no worker works yet.
 func (t *Tracer) attach(pid int32) error {
 	if groupOf(pid) == int32(os.Getpid()) {
 		return &AttachError{PID: int(pid), Err: unix.EPERM, Hint: ": a process cannot trace itself"}
 	}
-	if t.tracees[pid] != nil {
+	if t.tracee(pid) != nil {
 		return nil // named twice
 	}
 	group := groupOf(pid)
@@ -60,11 +79,11 @@ func (t *Tracer) attach(pid int32) error {
 		}
 		news, gone := 0, 0
 		for _, tid := range tids {
-			if t.tracees[tid] != nil {
+			if t.tracee(tid) != nil {
 				continue
 			}
 			switch err := t.seizeThread(tid, group); {
-			case err == nil && t.tracees[tid] != nil:
+			case err == nil && t.tracee(tid) != nil:
 				news++
 			case err == nil: // its first stop puts it into the table
 			case errors.Is(err, unix.ESRCH), tid != group && isEnding(tid):
@@ -97,11 +116,23 @@ func (t *Tracer) attach(pid int32) error {
 	return first
 }
 
+// tracee finds a thread in the tables of all workers.
+//
+// Precondition: no worker works yet.
+func (t *Tracer) tracee(tid int32) *tracee {
+	for _, w := range t.workers {
+		if tr := w.tracees[tid]; tr != nil {
+			return tr
+		}
+	}
+	return nil
+}
+
 // haveStopped reports whether those of the threads that have been interrupted have stopped or died,
 // as far as they can: the parent of a vfork sleeps until its child lets it go.
 func (t *Tracer) haveStopped(tids []int32) bool {
 	for _, tid := range tids {
-		if tr := t.tracees[tid]; tr == nil || !tr.firstStop {
+		if tr := t.tracee(tid); tr == nil || !tr.firstStop {
 			continue
 		}
 		var info unix.Siginfo
@@ -123,23 +154,36 @@ func isEnding(tid int32) bool {
 	return state == "" || strings.ContainsAny(state[:1], "XZ")
 }
 
-// seizeThread seizes one thread and asks it to stop once, so that it can be resumed to its next
-// system call.
-func (t *Tracer) seizeThread(tid, pid int32) error {
+// seizeThread seizes one thread for one of the workers and asks it to stop once, so that it can be
+// resumed to its next system call.
+//
+// Precondition: no worker works yet.
+func (t *Tracer) seizeThread(tid, pid int32) (err error) {
+	w := t.workerFor(tid)
+	w.do(func() { err = w.seizeThread(tid, pid) })
+	return err
+}
+
+func (w *worker) seizeThread(tid, pid int32) error {
 	before := beforeInterrupt(tid)
-	err := seize(tid, t.seizeOptions())
-	if errors.Is(err, unix.EPERM) && tracerOf(tid) == t.tid.Load() {
+	err := seize(tid, w.seizeOptions())
+	if errors.Is(err, unix.EPERM) && w.isOurs(tracerOf(tid)) {
 		return nil // born of a thread that is seized: it stops by itself
 	}
 	if err != nil {
 		return &AttachError{PID: int(tid), Err: err, Hint: whyNoSeize(tid, err)}
 	}
-	tr := t.add(tid, pid)
+	tr := w.add(tid, pid)
 	tr.before = before
 	tr.firstStop = true
-	tr.sinceNs = t.now()
+	tr.sinceNs = w.now()
 	interrupt(tid)
 	return nil
+}
+
+// isOurs reports whether a thread is one of the workers.
+func (t *Tracer) isOurs(tracer int32) bool {
+	return slices.ContainsFunc(t.workers, func(w *worker) bool { return w.tid.Load() == tracer })
 }
 
 // seizeOptions are the PTRACE_O_ options of every tracee. Those that it creates inherit them.

@@ -457,14 +457,14 @@ func TestAttachToSeveral(t *testing.T) {
 	var fromA, fromB atomic.Int64
 	tracer, r := trace(t, ptrace.Options{
 		Attach: []int{a.pid, b.pid, 1<<22 + 1}, Follow: true,
-		OnCall: func(c *ptrace.Call) {
+		OnCall: each(func(c *ptrace.Call) {
 			switch int(c.PID) {
 			case a.pid:
 				fromA.Add(1)
 			case b.pid:
 				fromB.Add(1)
 			}
-		},
+		}),
 	})
 	eventually(t, "calls of both are counted", func() bool { return fromA.Load() > 50 && fromB.Load() > 50 })
 	result := stop(t, tracer)

@@ -81,7 +81,7 @@ func (p *calibrationPage) reference(kind int) Reference {
 // it is traced by the very loop that traces everything else.
 //
 // Precondition: the caller is the tracer thread and nothing is traced yet.
-func (t *Tracer) calibrate(onCall func(*Call)) (*Calibration, error) {
+func (w *worker) calibrate(onCall func(*Call)) (*Calibration, error) {
 	gate, err := newGate()
 	if err != nil {
 		return nil, err
@@ -93,40 +93,42 @@ func (t *Tracer) calibrate(onCall func(*Call)) (*Calibration, error) {
 		return nil, fmt.Errorf("fork: %w", err)
 	}
 	kill := func() { unix.Kill(int(pid), unix.SIGKILL) }
-	if err := seize(pid, t.seizeOptions()|unix.PTRACE_O_EXITKILL); err != nil {
+	if err := seize(pid, w.seizeOptions()|unix.PTRACE_O_EXITKILL); err != nil {
 		kill()
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
 		return nil, fmt.Errorf("trace a child: %w%s", err, whyNoSeize(pid, err))
 	}
-	tr := t.add(pid, pid)
+	tr := w.add(pid, pid)
 	gate.open(phaseSeized)
 	for gate.phase.Load() == phaseSeized {
 		gate.await(phaseSeized, lookAgain)
 		if got, err := unix.Wait4(int(pid), nil, unix.WALL|unix.WNOHANG, nil); err != nil || got != 0 {
 			kill() // somebody interferes with it
-			t.forget(tr)
+			w.forget(tr)
 			return nil, fmt.Errorf("the calibration child did not begin")
 		}
 	}
 	interrupt(pid)
 	fastestNs := int64(math.MaxInt64)
-	t.onCall = func(c *Call) {
+	counting := w.onCall
+	defer func() { w.onCall = counting }()
+	w.onCall = func(c *Call) {
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
 		onCall(c)
 	}
-	for t.step() {
+	for w.step() {
 		// Its first stop is over, so all of its calls from now on are traced.
-		if gate.phase.Load() == phaseReady && t.tracees[pid] != nil {
+		if gate.phase.Load() == phaseReady && w.tracees[pid] != nil {
 			gate.open(phaseGo)
 		}
 	}
-	if t.failure != nil {
+	if err := w.failed(); err != nil {
 		kill()
-		return nil, t.failure
+		return nil, err
 	}
 	// With one tracee nobody waits in line: this is how soon a stop can follow upon a resumption.
 	// Half of it leaves room for a machine that becomes faster.
-	t.queuedBelowNs = fastestNs / 2
+	w.queuedBelowNs = fastestNs / 2
 	if page.traced[calibrationBatches-1] == 0 {
 		return nil, nil // somebody ended it, as a ^C at the terminal does
 	}

@@ -8,52 +8,98 @@ import "golang.org/x/sys/unix"
 
 // makesTracer deals with the entry-stop of a ptrace call. It reports whether tr is not to be
 // resumed.
-func (t *Tracer) makesTracer(tr *tracee) bool {
+func (w *worker) makesTracer(tr *tracee) bool {
 	switch c := &tr.call; c.Args[0] {
 	case unix.PTRACE_TRACEME:
-		t.giveUp(tr, 0)
+		w.giveUp(tr, 0)
 		return true
 	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
-		target := t.tracees[int32(c.Args[1])]
-		if target == nil || target == tr || target.waitingFor != 0 {
+		tid := int32(c.Args[1])
+		owner := w.ownerOf(tid)
+		if owner == nil || tid == c.TID {
 			return false
 		}
-		if !target.handedOn {
-			target.handedOn = true
-			if !target.firstStop {
-				target.firstStop = true
-				target.before = beforeInterrupt(target.call.TID)
-				if interrupt(target.call.TID) != nil {
-					return false // it has died; its status is on the way
-				}
-			}
+		if owner == w && !w.handOn(tid) {
+			return false
 		}
-		tr.waitingFor = target.call.TID
-		t.holders++
+		tr.waitingFor = tid
+		w.holders++
+		if owner != w {
+			owner.post(func() {
+				if !owner.handOn(tid) {
+					w.post(func() { w.releaseHolders(tid) })
+				}
+			})
+		}
 		return true
 	}
 	return false
 }
 
+// ownerOf returns the worker that traces tid, nil if none does.
+func (w *worker) ownerOf(tid int32) *worker {
+	if w.tracees[tid] != nil {
+		return w
+	}
+	tracer := tracerOf(tid)
+	for _, other := range w.workers {
+		if other != w && other.tid.Load() == tracer {
+			return other
+		}
+	}
+	return nil
+}
+
+// handOn makes sure that tid is detached at its next stop, and the holders are told. It reports false if
+// there is nothing to wait for.
+func (w *worker) handOn(tid int32) bool {
+	target := w.tracees[tid]
+	if target == nil || target.waitingFor != 0 {
+		return false
+	}
+	if target.handedOn {
+		return true
+	}
+	target.handedOn = true
+	if !target.firstStop {
+		target.firstStop = true
+		target.before = beforeInterrupt(tid)
+		if interrupt(tid) != nil {
+			return false // it has died; its status is on the way
+		}
+	}
+	return true
+}
+
 // giveUp detaches tr, at a stop of its own, for a tracer of its own.
-func (t *Tracer) giveUp(tr *tracee, sig int) {
-	t.warn("process %d was left to a tracer of its own: its calls from then on are not counted, nor are those of its children", tr.call.TID)
-	t.unfinished(tr, GivenUp)
+func (w *worker) giveUp(tr *tracee, sig int) {
+	w.warn("process %d was left to a tracer of its own: its calls from then on are not counted, nor are those of its children", tr.call.TID)
+	w.unfinished(tr, GivenUp)
 	detach(tr.call.TID, sig)
-	t.forget(tr)
+	w.forget(tr)
+}
+
+// releaseAll lets whoever waits for target to be detached go on, in all workers.
+func (w *worker) releaseAll(target int32) {
+	for _, other := range w.workers {
+		if other != w {
+			other.post(func() { other.releaseHolders(target) })
+		}
+	}
+	w.releaseHolders(target)
 }
 
 // releaseHolders resumes the tracees whose ptrace call waited for target to be detached.
-func (t *Tracer) releaseHolders(target int32) {
-	if t.holders == 0 {
+func (w *worker) releaseHolders(target int32) {
+	if w.holders == 0 {
 		return
 	}
-	for _, tr := range t.tracees {
+	for _, tr := range w.tracees {
 		if tr.waitingFor == target {
 			tr.waitingFor = 0
-			t.holders--
-			tr.call.EntryResumedNs = t.now()
-			t.resume(tr, 0)
+			w.holders--
+			tr.call.EntryResumedNs = w.now()
+			w.resume(tr, 0)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -131,6 +132,7 @@ func environ() []string {
 
 // record is all that a tracer has handed on.
 type record struct {
+	mu      sync.Mutex        // guards calls, while it is traced
 	calls   []ptrace.Call     // valid when tracing has ended
 	flights []ptrace.InFlight // valid when tracing has ended
 	counted atomic.Int64
@@ -147,16 +149,26 @@ func trace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record) {
 	return tracer, r
 }
 
+// each has f called with every call, whichever thread has seen it.
+func each(f func(*ptrace.Call)) func() func(*ptrace.Call) {
+	return func() func(*ptrace.Call) { return f }
+}
+
 func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 	t.Helper()
-	r := &record{onCall: o.OnCall}
-	o.OnCall = func(c *ptrace.Call) {
+	r := &record{}
+	if o.OnCall != nil {
+		r.onCall = o.OnCall()
+	}
+	o.OnCall = each(func(c *ptrace.Call) {
 		if r.onCall != nil {
 			r.onCall(c)
 		}
+		r.mu.Lock()
 		r.calls = append(r.calls, *c)
+		r.mu.Unlock()
 		r.counted.Add(1)
-	}
+	})
 	o.OnInFlight = func(f *ptrace.InFlight) { r.flights = append(r.flights, *f) }
 	tracer, err := ptrace.Start(o)
 	if err != nil {

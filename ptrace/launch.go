@@ -54,7 +54,7 @@ const lookAgain = 20 * time.Millisecond
 // calls to be handed on.
 //
 // Precondition: the caller is the tracer thread.
-func (t *Tracer) launch(c *Command) error {
+func (w *worker) launch(c *Command) error {
 	plan, err := c.plan()
 	if err != nil {
 		return err
@@ -67,14 +67,14 @@ func (t *Tracer) launch(c *Command) error {
 	if err != nil {
 		return fmt.Errorf("fork: %w", err)
 	}
-	if err := seize(pid, t.seizeOptions()); err != nil {
+	if err := seize(pid, w.seizeOptions()); err != nil {
 		unix.Kill(int(pid), unix.SIGKILL)
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
 		return fmt.Errorf("trace %s: %w%s", c.Path, err, whyNoSeize(pid, err))
 	}
-	tr := t.add(pid, pid)
+	tr := w.add(pid, pid)
 	tr.launching = true
-	t.command = pid
+	w.command.Store(pid)
 
 	plan.gate.open(phaseSeized)
 	for plan.gate.phase.Load() == phaseSeized {
@@ -85,10 +85,10 @@ func (t *Tracer) launch(c *Command) error {
 		var status unix.WaitStatus
 		got, err := unix.Wait4(int(pid), &status, unix.WALL|unix.WNOHANG, nil)
 		if err != nil || got == int(pid) && !status.Stopped() {
-			return t.launchFailed(plan, c, status)
+			return w.launchFailed(plan, c, status)
 		}
 		if got == int(pid) { // a signal from outside, or a job-control stop
-			t.stopped(tr, status)
+			w.stopped(tr, status)
 		}
 	}
 
@@ -96,7 +96,7 @@ func (t *Tracer) launch(c *Command) error {
 	// before it is traced.
 	tr.firstStop = true
 	if err := interrupt(pid); err != nil {
-		return t.launchFailed(plan, c, 0)
+		return w.launchFailed(plan, c, 0)
 	}
 	for plan.gate.phase.Load() != phaseGo || tr.launching {
 		var status unix.WaitStatus
@@ -105,31 +105,31 @@ func (t *Tracer) launch(c *Command) error {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil || !status.Stopped():
-			return t.launchFailed(plan, c, status)
+			return w.launchFailed(plan, c, status)
 		}
 		if plan.gate.phase.Load() != phaseGo && uint32(status)>>16 == unix.PTRACE_EVENT_STOP {
 			plan.gate.open(phaseGo)
-			if len(t.options.Attach) == 0 {
-				t.beganNs.Store(t.now())
+			if len(w.options.Attach) == 0 {
+				w.beganNs.Store(w.now())
 			}
 		}
-		t.stopped(tr, status)
-		if t.failure != nil {
-			return t.failure
+		w.stopped(tr, status)
+		if err := w.failed(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // launchFailed says why the child is gone, or kills it if it is not.
-func (t *Tracer) launchFailed(p *childPlan, c *Command, status unix.WaitStatus) error {
-	pid := t.command
+func (w *worker) launchFailed(p *childPlan, c *Command, status unix.WaitStatus) error {
+	pid := w.command.Load()
 	if !status.Exited() && !status.Signaled() {
 		unix.Kill(int(pid), unix.SIGKILL)
 		unix.Wait4(int(pid), &status, unix.WALL, nil)
 	}
-	t.forget(t.tracees[pid])
-	t.command = 0
+	w.forget(w.tracees[pid])
+	w.command.Store(0)
 	step, errno := childStep(p.gate.step), unix.Errno(p.gate.errno)
 	switch {
 	case step == stepExec:

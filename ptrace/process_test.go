@@ -285,7 +285,7 @@ func TestNoAllocations(t *testing.T) {
 			n := 0
 			tracer, err := ptrace.Start(ptrace.Options{
 				Command: targetCommand("", "getppid", strconv.Itoa(test.calls), test.sends), Follow: true,
-				OnCall: func(c *ptrace.Call) {
+				OnCall: each(func(c *ptrace.Call) {
 					if c.Nr != unix.SYS_GETPPID {
 						return
 					}
@@ -295,7 +295,7 @@ func TestNoAllocations(t *testing.T) {
 					case test.calls:
 						runtime.ReadMemStats(&after)
 					}
-				},
+				}),
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -12,15 +12,15 @@ type Registers struct {
 type EntryStop struct {
 	IP, SP uint64
 
-	t   *Tracer
+	w   *worker
 	tid int32
 }
 
 // Registers reads the general registers, nil if the thread has died. They are valid until the next stop
 // of any thread.
 func (e *EntryStop) Registers() *Registers {
-	if e.t.readRegisters(e.tid) != nil {
+	if e.w.readRegisters(e.tid) != nil {
 		return nil
 	}
-	return &e.t.regs
+	return &e.w.regs
 }

@@ -7,14 +7,14 @@ import (
 )
 
 // readRegisters reads the general registers of a stopped thread of 64-bit code.
-func (t *Tracer) readRegisters(tid int32) error {
-	u := &t.userRegs
-	if err := regSet(unix.PTRACE_GETREGSET, tid, unsafe.Pointer(u), unsafe.Sizeof(*u), &t.iov); err != nil {
+func (w *worker) readRegisters(tid int32) error {
+	u := &w.userRegs
+	if err := regSet(unix.PTRACE_GETREGSET, tid, unsafe.Pointer(u), unsafe.Sizeof(*u), &w.iov); err != nil {
 		return err
 	}
-	t.regs.IP = u.Pc
-	copy(t.regs.R[:], u.Regs[:])
-	t.regs.R[31] = u.Sp
+	w.regs.IP = u.Pc
+	copy(w.regs.R[:], u.Regs[:])
+	w.regs.R[31] = u.Sp
 	return nil
 }
 

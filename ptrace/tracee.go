@@ -26,62 +26,68 @@ type tracee struct {
 }
 
 // add puts a thread into the table.
-func (t *Tracer) add(tid, pid int32) *tracee {
+func (w *worker) add(tid, pid int32) *tracee {
 	var tr *tracee
-	if n := len(t.spare); n > 0 {
-		tr, t.spare = t.spare[n-1], t.spare[:n-1]
+	if n := len(w.spare); n > 0 {
+		tr, w.spare = w.spare[n-1], w.spare[:n-1]
 		*tr = tracee{}
 	} else {
 		tr = new(tracee)
 	}
 	tr.call.TID, tr.call.PID = tid, pid
 	tr.call.CPUNs = -1
-	if t.cpuTime {
+	if w.cpuTime {
 		tr.openCPU()
 	}
-	t.tracees[tid] = tr
-	t.count.Store(int64(len(t.tracees)))
+	if w.tracees[tid] == nil {
+		w.count.Add(1)
+	}
+	w.tracees[tid] = tr
 	return tr
 }
 
 // forget takes a thread out of the table.
-func (t *Tracer) forget(tr *tracee) {
-	if tr == nil || t.tracees[tr.call.TID] != tr {
+func (w *worker) forget(tr *tracee) {
+	if tr == nil || w.tracees[tr.call.TID] != tr {
 		return
 	}
-	delete(t.tracees, tr.call.TID)
+	delete(w.tracees, tr.call.TID)
 	if tr.schedstat != 0 {
 		unix.Close(tr.schedstat)
 	}
-	t.count.Store(int64(len(t.tracees)))
-	if t.last == tr {
-		t.last = nil
+	w.count.Add(-1)
+	if w.last == tr {
+		w.last = nil
 	}
 	const spares = 1024 // enough for a storm of threads; the rest goes back to the heap
-	if len(t.spare) < spares {
-		t.spare = append(t.spare, tr)
+	if len(w.spare) < spares {
+		w.spare = append(w.spare, tr)
 	}
 	if tr.waitingFor != 0 { // it died while it was held
-		t.holders--
+		w.holders--
 	}
-	t.releaseHolders(tr.call.TID)
+	if tr.handedOn {
+		w.releaseAll(tr.call.TID)
+	} else {
+		w.releaseHolders(tr.call.TID)
+	}
 }
 
 // lookup finds the thread tid, which is most often the one that stopped last.
-func (t *Tracer) lookup(tid int32) *tracee {
-	if t.last != nil && t.last.call.TID == tid {
-		return t.last
+func (w *worker) lookup(tid int32) *tracee {
+	if w.last != nil && w.last.call.TID == tid {
+		return w.last
 	}
-	tr := t.tracees[tid]
-	t.last = tr
+	tr := w.tracees[tid]
+	w.last = tr
 	return tr
 }
 
 // restartOf names the call that tr's restart_syscall(2) goes on with, and since when that is known.
-func (t *Tracer) restartOf(tr *tracee, soFarNs int64) (nr uint64, sinceNs int64) {
+func (w *worker) restartOf(tr *tracee, soFarNs int64) (nr uint64, sinceNs int64) {
 	nr = tr.call.Nr
 	if tr.broken && tr.brokenNr != nr {
-		return tr.brokenNr, t.now() - tr.sinceNs
+		return tr.brokenNr, w.now() - tr.sinceNs
 	}
 	// It was broken off before the attach.
 	if broken, ok := brokenCall(tr.call.TID); ok {
@@ -91,16 +97,16 @@ func (t *Tracer) restartOf(tr *tracee, soFarNs int64) (nr uint64, sinceNs int64)
 }
 
 // unfinished hands on the call that tr is in, if any, as one that did not return.
-func (t *Tracer) unfinished(tr *tracee, why Ending) {
-	if t.options.OnInFlight == nil || tr.launching || t.beganNs.Load() == 0 {
+func (w *worker) unfinished(tr *tracee, why Ending) {
+	if w.options.OnInFlight == nil || tr.launching || w.beganNs.Load() == 0 {
 		return
 	}
 	f := InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
 	switch {
 	case tr.inCall:
-		f.SoFarNs = t.now() - tr.call.EntrySeenNs
-		if t.isRestart(&tr.call) {
-			f.Nr, f.SoFarNs = t.restartOf(tr, f.SoFarNs)
+		f.SoFarNs = w.now() - tr.call.EntrySeenNs
+		if w.isRestart(&tr.call) {
+			f.Nr, f.SoFarNs = w.restartOf(tr, f.SoFarNs)
 		}
 	case tr.firstStop && why == Detached:
 		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
@@ -109,14 +115,16 @@ func (t *Tracer) unfinished(tr *tracee, why Ending) {
 		if !ok {
 			return
 		}
-		f.ABI, f.Nr, f.Resumed = t.native, call.nr, true
-		f.SoFarNs = t.now() - tr.sinceNs
+		f.ABI, f.Nr, f.Resumed = w.native, call.nr, true
+		f.SoFarNs = w.now() - tr.sinceNs
 	default:
 		return
 	}
-	if why == Killed && t.endsThread(f.ABI, f.Nr) {
+	if why == Killed && w.endsThread(f.ABI, f.Nr) {
 		f.Why = Exited
 	}
 	tr.inCall = false
-	t.options.OnInFlight(&f)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.options.OnInFlight(&f)
 }

@@ -1,10 +1,11 @@
 package ptrace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -14,8 +15,9 @@ import (
 	"sysprof/syscalltab"
 )
 
-// Options say what to trace and whom to tell. The functions are called on the tracer thread while
-// it works, so they must return soon; what they are given is valid only during the call.
+// Options say what to trace and whom to tell. The functions are called on a tracer thread while it
+// works, so they must return soon; what they are given is valid only during the call. There may be
+// several tracer threads; the stops of one tracee are always seen by the same.
 type Options struct {
 	Command *Command // a program to launch, or nil
 	Attach  []int    // processes to attach to (threads, if Follow is false)
@@ -24,8 +26,8 @@ type Options struct {
 	KillOnExit bool // kill the tracees when the tracer goes away
 	CPUTime    bool // measure the CPU time of calls
 
-	OnCall     func(*Call)
-	OnInFlight func(*InFlight)
+	OnCall     func() func(*Call) // called once a tracer thread, for what that thread is to call
+	OnInFlight func(*InFlight)    // never called by two threads at once
 
 	// OnEntry, if not nil, is called at every entry-stop of 64-bit code, for as long as which the
 	// tracee stands still. What it returns becomes the call's Stack.
@@ -43,40 +45,29 @@ type Tracer struct {
 	options Options
 	start   time.Time
 
-	tracees  map[int32]*tracee // by tid; owned by the tracer thread, like all that has no atomic type
-	spare    []*tracee
-	last     *tracee // of the last stop
-	holders  int     // tracees that stand at an entry-stop until another one is detached
-	info     syscallInfo
-	userRegs userRegs
-	iov      unix.Iovec
-	regs     Registers
-	entry    EntryStop
-	siginfo  signalInfo
-	native   syscalltab.ABI
-	special  [syscalltab.LoongArch64 + 1]specialCalls // by ABI; LoongArch64 is the last one
-	result   Result
-	failure  error
-	waiting  waiting
-	onCall   func(*Call)
+	native  syscalltab.ABI
+	special [syscalltab.LoongArch64 + 1]specialCalls // by ABI; LoongArch64 is the last one
+	cpuTime bool
 
-	calibration *Calibration
-	cpuTime     bool
+	// Set before any worker but the first one works.
+	calibration   *Calibration
+	queuedBelowNs int64 // a stop that is reported sooner after the last resumption had been waiting
 
-	// A stop that is reported sooner than any tracee can run and stop after the last one was
-	// resumed had been waiting for the tracer.
-	resumedNs     int64
-	queuedBelowNs int64
+	workers []*worker // the first one launches the command
+	shares  shares    // of those that are attached to
 
-	command   int32 // the launched process
+	command   atomic.Int32 // the launched process
 	count     atomic.Int64
-	tid       atomic.Int32 // the tracer thread
 	beganNs   atomic.Int64 // when the first of the tracees began to be traced, 0 before that
 	leftNs    atomic.Int64 // when the last one ceased to be, 0 before that
 	stopping  atomic.Bool
 	delivered [lastSig + 1]atomic.Int64 // when a signal from elsewhere last reached the command
 	ended     chan struct{}             // the command has ended
 	done      chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	result  Result
+	failure error
 }
 
 // Result is how tracing ended.
@@ -95,7 +86,6 @@ func Start(options Options) (*Tracer, error) {
 	t := &Tracer{
 		options: options,
 		start:   time.Now(),
-		tracees: make(map[int32]*tracee),
 		native:  syscalltab.Native()[0],
 		cpuTime: options.CPUTime,
 		ended:   make(chan struct{}),
@@ -104,17 +94,14 @@ func Start(options Options) (*Tracer, error) {
 	for abi := range t.special {
 		t.special[abi] = specialOf(syscalltab.ABI(abi))
 	}
-	started := make(chan error)
-	onOwnThread(func() {
-		t.tid.Store(int32(unix.Gettid()))
-		err := t.begin()
-		started <- err
-		if err == nil {
-			t.loop()
+	err := t.begin()
+	go func() {
+		for _, w := range t.workers {
+			<-w.gone
 		}
-		t.leave()
-	}, func() { close(t.done) })
-	if err := <-started; err != nil {
+		close(t.done)
+	}()
+	if err != nil {
 		<-t.done
 		return nil, err
 	}
@@ -124,6 +111,8 @@ func Start(options Options) (*Tracer, error) {
 // Wait waits until tracing has ended, and all tracees that are left run untraced.
 func (t *Tracer) Wait() (Result, error) {
 	<-t.done
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.result, t.failure
 }
 
@@ -135,23 +124,13 @@ func (t *Tracer) Stop() {
 	if t.stopping.Swap(true) {
 		return
 	}
-	go func() {
-		// The signal gets lost if it comes just before the thread enters wait4.
-		again := time.NewTicker(5 * time.Millisecond)
-		defer again.Stop()
-		for {
-			wake(t.tid.Load())
-			select {
-			case <-t.done:
-				return
-			case <-again.C:
-			}
-		}
-	}()
+	for _, w := range t.workers {
+		w.post(func() {})
+	}
 }
 
 // Command returns the process launched, 0 if there is none.
-func (t *Tracer) Command() int { return int(t.command) }
+func (t *Tracer) Command() int { return int(t.command.Load()) }
 
 // Calibration returns what the calibration child took, nil if there was none.
 func (t *Tracer) Calibration() *Calibration { return t.calibration }
@@ -170,14 +149,14 @@ func (t *Tracer) Signal(sig syscall.Signal) {
 	select {
 	case <-t.ended:
 	default:
-		unix.Kill(int(t.command), sig)
+		unix.Kill(t.Command(), sig)
 	}
 }
 
 // Pending reports whether sig waits for the launched command, which blocks it.
 func (t *Tracer) Pending(sig syscall.Signal) bool {
 	for _, field := range []string{"SigPnd", "ShdPnd"} {
-		set, err := strconv.ParseUint(statusField(t.command, field), 16, 64)
+		set, err := strconv.ParseUint(statusField(t.command.Load(), field), 16, 64)
 		if err == nil && set&(1<<(sig-1)) != 0 {
 			return true
 		}
@@ -212,108 +191,52 @@ func (t *Tracer) Delivered(sig syscall.Signal, since time.Time) bool {
 
 func (t *Tracer) now() int64 { return int64(time.Since(t.start)) }
 
-// begin launches and attaches.
+// begin launches and attaches, and lets the workers go. It returns an error if there is nothing to trace.
 func (t *Tracer) begin() error {
-	if err := prepareSignals(); err != nil {
-		return err
-	}
-	t.waiting.timer = newKicker(t.tid.Load())
-	if t.options.OnCalibration != nil {
-		var err error
-		if t.calibration, err = t.calibrate(t.options.OnCalibration); err != nil {
-			return fmt.Errorf("calibrate: %w", err)
+	first := t.newWorker()
+	var err error
+	first.do(func() {
+		if t.options.OnCalibration == nil {
+			return
 		}
-	}
-	if t.onCall = t.options.OnCall; t.onCall == nil {
-		t.onCall = func(*Call) {}
-	}
-	t.beganNs.Store(t.now())
-	var failures []error
-	for _, pid := range t.options.Attach {
-		if err := t.attach(int32(pid)); err != nil {
-			failures = append(failures, err)
+		if t.calibration, err = first.calibrate(t.options.OnCalibration); err != nil {
+			err = fmt.Errorf("calibrate: %w", err)
 		}
+	})
+	if err == nil {
+		t.beganNs.Store(t.now())
+		err = t.attachAll()
 	}
-	if len(failures) == len(t.options.Attach) && len(failures) > 0 && t.options.Command == nil {
-		return errors.Join(failures...)
+	if err == nil && t.options.Command != nil {
+		first.do(func() { err = first.launch(t.options.Command) })
 	}
-	for _, err := range failures {
-		t.warn("%v", err)
+	if err != nil {
+		t.stopping.Store(true)
 	}
-	if t.options.Command != nil {
-		return t.launch(t.options.Command)
+	for _, w := range t.workers {
+		w.work()
 	}
-	return nil
+	return err
 }
 
-// loop waits for stops, one after the other, until there are none to come.
-func (t *Tracer) loop() {
-	for !t.stopping.Load() && t.step() {
-	}
+// fail ends tracing for an error.
+func (t *Tracer) fail(err error) {
+	t.mu.Lock()
+	t.failure = cmp.Or(t.failure, err)
+	t.mu.Unlock()
+	t.Stop()
 }
 
-// step waits for one stop and deals with it. It reports whether there may be more.
-func (t *Tracer) step() bool {
-	var status unix.WaitStatus
-	tid, err := t.wait(&status)
-	switch err {
-	case 0:
-	case unix.EINTR:
-		return true
-	case unix.ECHILD:
-		return false
-	default:
-		t.failure = fmt.Errorf("wait for a stop: %w", err)
-		return false
-	}
-	if tr := t.lookup(int32(tid)); tr != nil {
-		t.stopped(tr, status)
-	} else {
-		t.strangerStopped(int32(tid), status)
-	}
-	return t.failure == nil
-}
-
-// leave hands on the calls that are in flight. The thread exits next, and that detaches all.
-func (t *Tracer) leave() {
-	t.waiting.close()
-	t.leftNs.Store(t.now())
-	for _, tr := range t.tracees {
-		t.unfinished(tr, Detached)
-	}
+func (t *Tracer) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failure
 }
 
 func (t *Tracer) warn(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.result.Warnings = append(t.result.Warnings, fmt.Sprintf(format, args...))
-}
-
-// onOwnThread runs work on an OS thread that nothing else uses and that exits with it, and calls
-// after once that thread is gone for the kernel, too.
-func onOwnThread(work, after func()) {
-	placed := make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
-		tid := unix.Gettid()
-		if tid == unix.Getpid() {
-			// The first thread of a process does not exit before the process does. As long as this
-			// goroutine holds it, another one finds itself elsewhere.
-			onOwnThread(work, after)
-			runtime.UnlockOSThread()
-			close(placed)
-			return
-		}
-		close(placed)
-		defer func() {
-			go func() {
-				for unix.Tgkill(unix.Getpid(), tid, 0) == nil {
-					time.Sleep(50 * time.Microsecond)
-				}
-				after()
-			}()
-		}()
-		work()
-	}()
-	<-placed
 }
 
 // specialCalls are the numbers of the calls that the tracer has to know, in one ABI.

@@ -31,8 +31,8 @@ const (
 )
 
 // wait waits for one stop of any tracee.
-func (t *Tracer) wait(status *unix.WaitStatus) (int, unix.Errno) {
-	w := &t.waiting
+func (tw *worker) wait(status *unix.WaitStatus) (int, unix.Errno) {
+	w := &tw.waiting
 	if w.raw {
 		// __WNOTHREAD: the children of other threads of this process are not ours, and the kernel
 		// need not look through those threads for them.
@@ -52,13 +52,20 @@ func (t *Tracer) wait(status *unix.WaitStatus) (int, unix.Errno) {
 	tid, err := unix.Wait4(-1, status, unix.WALL|unix.WNOTHREAD, nil)
 	errno, _ := err.(unix.Errno)
 	if w.stops++; w.stops >= fast {
-		now := t.now()
+		now := tw.now()
 		if w.timer >= 0 && now-w.since < kickEvery && setKicker(w.timer, kickEvery) {
 			w.raw = true
 		}
 		w.stops, w.since = 0, now
 	}
 	return tid, errno
+}
+
+// look is wait for those who have stopped already: it returns 0 if nobody has.
+func (tw *worker) look(status *unix.WaitStatus) (int, unix.Errno) {
+	tid, _, errno := syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(status)),
+		unix.WALL|unix.WNOTHREAD|unix.WNOHANG, 0, 0, 0)
+	return int(tid), errno
 }
 
 // newKicker makes a timer that sends wakeSignal to thread tid; -1 if that cannot be had.

@@ -49,7 +49,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		Attach:     opt.attach,
 		Follow:     !opt.noFollow,
 		KillOnExit: opt.killOnExit,
-		OnCall:     s.counter(),
+		OnCall:     s.counter,
 		OnInFlight: s.addInFlight,
 		CPUTime:    opt.cpuTime,
 		OnEntry:    s.samples.onEntry(),
@@ -84,13 +84,11 @@ func (p *process) profile(opt *options) (ending, error) {
 	return s.ending(result), nil
 }
 
-// counter returns what the tracer calls with every finished call.
+// counter returns what one tracer thread calls with every finished call.
 func (s *session) counter() func(*ptrace.Call) {
 	shard, opt := s.profile.Shard(), s.opt
-	calls := int64(0)
 	return func(c *ptrace.Call) {
-		calls++
-		s.calls.Store(calls)
+		s.calls.Add(1)
 		outcome := successful
 		if c.Errno != 0 {
 			outcome = failed

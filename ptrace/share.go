@@ -1,0 +1,107 @@
+package ptrace
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How the threads that are attached to are dealt out to workers. There are two reasons for more than one
+// worker: programs that make calls on several CPUs at once need as many tracer threads; and a wait4 for
+// any of n tracees walks through all n of them, twice for a stop (kernel/exit.c, do_wait), so that a
+// thousand that sleep make the calls of one that does not four times as dear. So those that have been running
+// are shared among as many workers as there are CPUs, and those that sleep, if they are many, go to others,
+// a bounded number to each. Not a worker each: every stop walks through all the workers that wait.
+const (
+	sleepersToAWorker = 128
+	fewSleepers       = 24 // so many do not need a worker of their own
+	mostWorkers       = 48
+)
+
+// shares counts what the workers have been given.
+type shares struct {
+	cpus     int
+	running  []*worker // for threads that run
+	next     int       // of them
+	sleeping []*worker // for others …
+	sleepers int       // … which are so many until now
+}
+
+// workerFor returns the worker that is to trace a thread which is attached to.
+//
+// Precondition: no worker works yet.
+func (t *Tracer) workerFor(tid int32) *worker {
+	s := &t.shares
+	if s.cpus == 0 {
+		s.cpus = usableCPUs()
+		s.running = t.workers[:1:1]
+	}
+	if !isActive(tid) {
+		s.sleepers++
+		if s.sleepers <= fewSleepers {
+			return s.running[s.sleepers%len(s.running)]
+		}
+		n := (s.sleepers - fewSleepers - 1) / sleepersToAWorker
+		if n >= len(s.sleeping) && len(t.workers) < mostWorkers {
+			s.sleeping = append(s.sleeping, t.newWorker())
+		}
+		return s.sleeping[n%len(s.sleeping)]
+	}
+	if s.next >= len(s.running) && len(s.running) < s.cpus {
+		s.running = append(s.running, t.newWorker())
+	}
+	w := s.running[s.next%len(s.running)]
+	s.next++
+	return w
+}
+
+// usableCPUs is on how many CPUs the tracer may run.
+func usableCPUs() int {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return runtime.NumCPU()
+	}
+	return set.Count()
+}
+
+// isActive reports whether a thread runs, or has run for more than a thousandth of its life.
+func isActive(tid int32) bool {
+	// pid (comm) state … ; the fields behind comm, which may contain anything, counted from state (proc(5)).
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", tid, tid))
+	if err != nil {
+		return false
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const stateAt, startAt = 0, 19
+	if len(fields) <= startAt {
+		return false
+	}
+	if fields[stateAt][0] == 'R' {
+		return true
+	}
+	const tick = time.Second / 100 // USER_HZ
+	ticks, _ := strconv.ParseInt(string(fields[startAt]), 10, 64)
+	var up unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) != nil {
+		return false
+	}
+	age := time.Duration(up.Nano()) - time.Duration(ticks)*tick
+	const seldom = 1000
+	return time.Duration(cpuTimeOf(tid)) > age/seldom+time.Millisecond
+}
+
+// cpuTimeOf is how many nanoseconds a thread has run.
+func cpuTimeOf(tid int32) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", tid))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := bytes.Cut(text, []byte(" "))
+	ns, _ := strconv.ParseInt(string(first), 10, 64)
+	return ns
+}
