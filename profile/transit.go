@@ -14,7 +14,6 @@ import (
 type Transit struct {
 	raw        Histogram // raw latencies of calls that take callNs
 	gap        Histogram // between an exit-stop and the next entry-stop, with no work between them
-	hold       Histogram
 	cpu        Histogram // CPU time seen in calls that take callNs
 	callNs     int64     // what such a call takes untraced
 	untracedNs []int64   // a call, a value a batch
@@ -23,6 +22,7 @@ type Transit struct {
 
 	reference map[uint64]*Histogram // raw latencies of the calibration's other calls, by number
 	colder    []coldness            // in ascending order of longerNs
+	coldLent  bool                  // which was found in the other condition
 }
 
 // coldness is what a call takes longer under trace, apart from the transit of a call that does
@@ -44,7 +44,6 @@ func NewTransit() *Transit { return &Transit{source: Calibrated} }
 // Add takes a call of the calibration program. The first ones are for warming up: leave them out.
 func (t *Transit) Add(c *Call) {
 	t.raw.Record(between(c.EntryResumedNs, c.ExitSeenNs))
-	t.hold.Record(int64(c.Hold()))
 	if c.GapNs >= 0 {
 		t.gap.Record(c.GapNs)
 	}
@@ -144,6 +143,7 @@ func (t *Transit) Usable() bool {
 type fitted struct {
 	transit  *Transit
 	middleNs float64 // the transit of most calls that do nothing
+	lent     bool    // by a calibration of the other condition
 	gapNs    float64 // most switches around the stops of one call, without what disturbs some
 	noise    float64 // what disturbs calls now and then, as a share of the time that they take
 	gapNoise float64 // and gaps
@@ -164,6 +164,9 @@ func (t *Transit) fit(rows map[Key]*Row, gaps *Histogram) *fitted {
 	if t.source == ByHand {
 		f.middleNs = float64(t.byHandNs)
 		return f
+	}
+	if t.coldLent {
+		f.coldOff = 1
 	}
 	rawNs := float64(t.raw.Quantile(0.5))
 

@@ -19,6 +19,8 @@ type machine struct {
 	transitNs float64 // most transits are within 10 % of it
 	switchNs  float64 // both switches of a call
 	holdNs    int64   // at each of the two stops
+	jitter    float64 // by what share transits and switches differ
+	apart     bool    // tracer and tracee are not held on one CPU
 }
 
 const (
@@ -28,13 +30,13 @@ const (
 )
 
 func newMachine(seed uint64) *machine {
-	return &machine{rng: rand.New(rand.NewPCG(seed, 1)), transitNs: 3_000, switchNs: 1_500, holdNs: 400}
+	return &machine{rng: rand.New(rand.NewPCG(seed, 1)), transitNs: 3_000, switchNs: 1_500, holdNs: 400, jitter: 0.04}
 }
 
 // noisy is a time as machines have it: near ns, now and then much longer.
 func (m *machine) noisy(ns float64) int64 {
-	f := 1 + 0.04*m.rng.NormFloat64()
-	f = min(max(f, 0.9), 1.1)
+	const most = 2.5 // standard deviations
+	f := 1 + m.jitter*min(max(m.rng.NormFloat64(), -most), most)
 	if m.rng.IntN(100) < 3 {
 		f += m.rng.Float64()
 	}
@@ -54,7 +56,7 @@ func (m *machine) thread(tid int32) *thread { return &thread{m: m, tid: tid, now
 
 // call computes for workNs and then makes a call that takes ns.
 func (th *thread) call(nr uint64, workNs, ns int64) *Call {
-	c := &Call{PID: 1, TID: th.tid, ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1}
+	c := &Call{PID: 1, TID: th.tid, ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1, Apart: th.m.apart}
 	gap := workNs + th.m.noisy(th.m.switchNs)
 	if th.started {
 		c.GapNs = gap
@@ -94,7 +96,7 @@ func (m *machine) corrected(calls int, next func() int64) *Row {
 	for range calls {
 		p.Add(th.call(readNr, 0, next()))
 	}
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	return &p.SnapshotAfter(th.wall()).Rows[0]
 }
 
@@ -136,7 +138,7 @@ func TestAnUnusableCalibrationLeavesLatenciesRaw(t *testing.T) {
 	for range 100 {
 		p.Add(call(readNr, 0, 5_000))
 	}
-	p.Correct(NewTransit())
+	p.Correct(NewTransit(), nil)
 	s := p.SnapshotAfter(time.Second)
 	equal(t, "mean", s.Total.Mean(), 5_000)
 	equal(t, "source", s.Overhead.Source, Uncorrected)
@@ -211,7 +213,7 @@ func TestACorrectionKeepsWhatItMust(t *testing.T) {
 				}
 			}
 		}
-		p.Correct(transit)
+		p.Correct(transit, nil)
 		s := p.SnapshotAfter(time.Hour)
 		r := &s.Rows[0]
 		equal(t, "calls", r.Calls, calls[0]+calls[1])
@@ -267,7 +269,7 @@ func TestSlowerCallsStaySlower(t *testing.T) {
 			p.Add(th.call(300+nr, 0, int64(nr)*apartNs))
 		}
 	}
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	s := p.SnapshotAfter(th.wall())
 	for i := 1; i < rows; i++ {
 		if a, b := s.Rows[i-1].OK.Quantile(0.5), s.Rows[i].OK.Quantile(0.5); a >= b {
@@ -290,7 +292,7 @@ func TestQueuedCallsDoNotMislead(t *testing.T) {
 		}
 		p.Add(c)
 	}
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	s := p.SnapshotAfter(th.wall())
 	r := &s.Rows[0]
 	equal(t, "calls", r.Calls, plain+queued)
@@ -320,7 +322,7 @@ func TestOnlyQueuedCalls(t *testing.T) {
 		c.Queued = true
 		p.Add(c)
 	}
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	s := p.SnapshotAfter(th.wall())
 	equal(t, "calls", s.Total.Calls, 500)
 	equal(t, "queued calls", s.Total.Queued, 500)
@@ -344,7 +346,7 @@ func TestDrift(t *testing.T) {
 					p.Add(th.call(getppidNr, 0, cheapNs))
 				}
 			}
-			p.Correct(transit)
+			p.Correct(transit, nil)
 			s := p.SnapshotAfter(th.wall())
 			r := &s.Rows[0]
 			equal(t, "call", r.Nr, readNr)
@@ -367,7 +369,7 @@ func TestATransitIsNoLongerThanACall(t *testing.T) {
 		p.Add(th.call(readNr, 0, 700))
 		p.Add(th.call(writeNr, 0, 30_000))
 	}
-	p.Correct(transit)
+	p.Correct(transit, nil)
 	s := p.SnapshotAfter(th.wall())
 	about(t, "the slow calls' median", s.Rows[1].OK.Quantile(0.5), 30_000, 0.06, 0)
 	for i := range s.Rows {
@@ -381,7 +383,7 @@ func TestByHand(t *testing.T) {
 		p.Add(call(readNr, 0, 10_000+i))
 		p.Add(call(writeNr, 11, 400)) // shorter than what is taken off
 	}
-	p.Correct(ByHandTransit(3 * time.Microsecond))
+	p.Correct(ByHandTransit(3*time.Microsecond), nil)
 	s := p.SnapshotAfter(20 * time.Millisecond)
 	r, w := &s.Rows[0], &s.Rows[1]
 	about(t, "the median", r.OK.Quantile(0.5), 7_500, 0.01, 0)
@@ -405,7 +407,7 @@ func TestNothingTakenOffByHand(t *testing.T) {
 	for i := range int64(500) {
 		p.Add(call(readNr, 0, 10_000+i))
 	}
-	p.Correct(ByHandTransit(0))
+	p.Correct(ByHandTransit(0), nil)
 	s := p.SnapshotAfter(10 * time.Millisecond)
 	about(t, "the mean", s.Total.Mean(), 10_249.5, 0.005, 0)
 	equal(t, "calls", s.Total.Calls, 500)
@@ -458,7 +460,7 @@ func TestCPUTimeLosesWhatStopsAdd(t *testing.T) {
 		p.Add(asleep)
 		p.Add(busy)
 	}
-	p.Correct(transit)
+	p.Correct(transit, nil)
 	s := p.SnapshotAfter(th.wall())
 	about(t, "CPU time of a sleeping call", s.Rows[0].CPU.Mean(), 0, 0, 200)
 	about(t, "CPU time of a busy call", s.Rows[1].CPU.Mean(), 40_000, 0.05, 0)
