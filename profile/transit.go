@@ -382,31 +382,49 @@ func (f *fitted) spread() float64 { return f.at(0.9) - f.at(0.1) }
 // Where all calls take the same time, the distribution is that of the transit, moved: the q-quantile
 // of the transit has to come off the q-quantile. Where the calls themselves differ much more than
 // transits do, the two have nothing to do with each other, and the middle one has to come off all.
-// Between these the spread tells how much of each. The order of calls is kept and nothing becomes
-// negative.
+// Between these the spread tells how much of each. Where calls differ less than transits are thought to,
+// their own transits have differed less: by as much as the calls do.
+//
+// The order of calls is kept. It is the middle one that is known best, so that what comes out of order is
+// moved towards it. No call takes less than one that does nothing.
 func (f *fitted) latency(raw *Histogram) (corrected *Histogram, coldNs float64) {
 	if raw.Count() == 0 {
 		return raw, 0
 	}
-	middle := f.at(0.5)
+	middle, least := f.at(0.5), float64(f.transit.callNs)
 	same := 0.0
-	if spread := float64(raw.Quantile(0.9) - raw.Quantile(0.1)); spread > 0 {
-		same = min(f.spread()/spread, 1)
-	} else {
-		same = 1
+	if spread, own := float64(raw.Quantile(0.9)-raw.Quantile(0.1)), f.spread(); spread > 0 && own > 0 {
+		same = min(own/spread, spread/own)
 	}
-	corrected = new(Histogram)
+	type part struct {
+		ns    float64
+		calls uint64
+	}
+	var parts []part
 	var before uint64
-	least, rounded := int64(0), 0.0
+	middlemost, rounded := 0, 0.0
 	for b := range raw.Buckets() {
 		q := (float64(before) + float64(b.Count)/2) / float64(raw.Count())
+		if before < (raw.Count()+1)/2 {
+			middlemost = len(parts)
+		}
 		before += b.Count
-		value := float64(raw.middle(b)) - middle - same*(f.at(q)-middle)
-		cold := f.transit.cold(value - float64(f.transit.callNs))
+		rawNs := float64(raw.middle(b))
+		ns := rawNs - middle - same*(f.at(q)-middle)
+		cold := f.transit.cold(ns - least)
 		coldNs += cold * float64(b.Count)
-		least = max(least, int64(value-cold))
-		corrected.RecordN(least, b.Count)
-		rounded += float64(raw.middle(b)) * float64(b.Count)
+		parts = append(parts, part{max(ns-cold, min(least, rawNs)), b.Count})
+		rounded += rawNs * float64(b.Count)
+	}
+	for i := middlemost + 1; i < len(parts); i++ {
+		parts[i].ns = max(parts[i].ns, parts[i-1].ns)
+	}
+	for i := middlemost - 1; i >= 0; i-- {
+		parts[i].ns = min(parts[i].ns, parts[i+1].ns)
+	}
+	corrected = new(Histogram)
+	for _, p := range parts {
+		corrected.RecordN(int64(p.ns), p.calls)
 	}
 	// The sum of the raw latencies is exact, and what was taken off them is known: for a call that
 	// sleeps for seconds, the width of a bucket is more than all of it.
@@ -414,7 +432,7 @@ func (f *fitted) latency(raw *Histogram) (corrected *Histogram, coldNs float64) 
 	return corrected, coldNs
 }
 
-// cpu takes off what the stops themselves add to the CPU time of a call.
+// cpu takes off what the stops themselves add to the CPU time of a call, and the cold caches.
 func (f *fitted) cpu(raw *Histogram) *Histogram {
 	if raw == nil || f.transit.cpu.Count() == 0 {
 		return raw
@@ -422,7 +440,9 @@ func (f *fitted) cpu(raw *Histogram) *Histogram {
 	stops := max(int64(f.transit.cpu.Quantile(0.5))-f.transit.callNs, 0)
 	corrected := new(Histogram)
 	for b := range raw.Buckets() {
-		corrected.RecordN(max(raw.middle(b)-stops, 0), b.Count)
+		ns := float64(max(raw.middle(b)-stops, 0))
+		cold := f.transit.cold(ns - float64(f.transit.callNs))
+		corrected.RecordN(int64(max(ns-cold, 0)), b.Count)
 	}
 	return corrected
 }

@@ -159,6 +159,69 @@ func TestConstantLatencies(t *testing.T) {
 	}
 }
 
+// TestFewCallsThatDifferLessThanTransitsDid keep their median: a row of few calls does not show how far its
+// transits spread, and those of the calibration must not be taken for them.
+func TestFewCallsThatDifferLessThanTransitsDid(t *testing.T) {
+	m := newMachine(13)
+	m.jitter = 0.2
+	transit := m.calibration()
+	m.jitter = 0.01
+	p := New()
+	th := m.thread(1)
+	for range 60 {
+		p.Add(th.call(readNr, 0, 2_000))
+	}
+	p.Correct(transit, nil)
+	r := &p.SnapshotAfter(th.wall()).Rows[0]
+	about(t, "p10", r.OK.Quantile(0.1), 2_000, 0, 100)
+	about(t, "p50", r.OK.Quantile(0.5), 2_000, 0, 50)
+	about(t, "p90", r.OK.Quantile(0.9), 2_000, 0, 100)
+	about(t, "the mean", r.Mean(), 2_000, 0, 150)
+}
+
+// TestTheMiddleOfADistributionIsKnownBest: an eighth of the calibration's transits were shorter. The eighth of
+// the run's calls that is taken to have met them must not push those next to it upwards.
+func TestTheMiddleOfADistributionIsKnownBest(t *testing.T) {
+	m := newMachine(15)
+	transit := NewTransit()
+	child := m.thread(9)
+	for i := range 2_000 {
+		c := child.call(getppidNr, 0, cheapNs)
+		if i%8 == 0 {
+			c.ExitSeenNs -= 1_000
+		}
+		transit.Add(c)
+	}
+	transit.Untraced([]int64{cheapNs}, 1)
+	p := New()
+	th := m.thread(1)
+	const calls = 5_000
+	for i := range int64(calls) {
+		p.Add(th.call(readNr, 0, 2_000+2_500*i/calls))
+	}
+	p.Correct(transit, nil)
+	r := &p.SnapshotAfter(th.wall()).Rows[0]
+	about(t, "p20", r.OK.Quantile(0.2), 2_500, 0, 120)
+	about(t, "p50", r.OK.Quantile(0.5), 3_250, 0, 120)
+}
+
+// TestNoCallTakesNoTime: the transit of a single call may have been shorter than others, but entering and
+// leaving the kernel takes what it takes.
+func TestNoCallTakesNoTime(t *testing.T) {
+	m := newMachine(14)
+	p := New()
+	th := m.thread(1)
+	p.Add(call(openNr, 0, 2_500))
+	p.Add(call(openNr, 2, 40)) // clocks have stepped
+	for range 300 {
+		p.Add(th.call(readNr, 0, 1_000))
+	}
+	p.Correct(m.calibration(), nil)
+	s := p.SnapshotAfter(th.wall())
+	equal(t, "the shortest call", s.Rows[1].OK.Min(), cheapNs)
+	equal(t, "a call that was seen to take less", s.Rows[1].Failed[0].Latency.Max(), 40)
+}
+
 // TestWideLatencies: the calls differ so much that what transits do does not matter, but for how long the
 // middle one is.
 func TestWideLatencies(t *testing.T) {
@@ -375,6 +438,26 @@ func TestATransitIsNoLongerThanACall(t *testing.T) {
 	for i := range s.Rows {
 		sane(t, s.Rows[i].OK)
 	}
+}
+
+// TestCPUTimeLosesWhatColdCachesAdd, as latencies do: a call that never sleeps has as much of one as of the
+// other.
+func TestCPUTimeLosesWhatColdCachesAdd(t *testing.T) {
+	m := newMachine(16)
+	transit := m.calibration()
+	transit.cpu.RecordN(cheapNs+1_700, 2_000)
+	transit.colder = []coldness{{10_000, 4_000}}
+	p := New()
+	th := m.thread(1)
+	for range 500 {
+		c := th.call(readNr, 0, 10_000+cheapNs)
+		c.CPUNs = 10_000 + cheapNs + 1_700
+		p.Add(c)
+	}
+	p.Correct(transit, nil)
+	r := &p.SnapshotAfter(th.wall()).Rows[0]
+	about(t, "latency", r.OK.Quantile(0.5), 6_000+cheapNs, 0, 200)
+	about(t, "CPU time", r.CPU.Quantile(0.5), 6_000+cheapNs, 0, 50)
 }
 
 func TestByHand(t *testing.T) {
