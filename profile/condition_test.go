@@ -222,6 +222,7 @@ func TestRawLatenciesOfBothConditions(t *testing.T) {
 		equal(t, "calls", row.Calls, 1_000)
 	}
 	equal(t, "source", s.Overhead.Source, Uncorrected)
+	equal(t, "warnings", len(s.Warnings), 0)
 	equal(t, "calls made apart", s.Overhead.Apart, 1_500)
 }
 

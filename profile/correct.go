@@ -14,6 +14,7 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 	fits := fitAll(seen, transits)
 	o := &Overhead{WallNs: int64(wall)}
 	var gapsNs, leastNs, runningNs float64
+	var tooShort uint64 // for what was given by hand
 	var all cost
 	for c, calls := range seen {
 		a := calls.correct(fits[c])
@@ -26,13 +27,15 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 		gapsNs += calls.gaps.sum()
 		leastNs += a.leastNs
 		runningNs += a.runningNs
+		tooShort += a.tooShort
 		if fits[c] != nil {
 			o.Source = fits[c].transit.source
 			all.add(fits[c].cost(&a, &calls.gaps))
 		}
 	}
+	warnings := o.warnings(fits, tooShort)
 	if o.Source == Uncorrected || o.Calls == 0 || wall <= 0 {
-		return o, o.warnings(fits)
+		return o, warnings
 	}
 
 	calls := float64(o.Calls)
@@ -57,7 +60,26 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 	}
 	o.UntracedNs.LowNs = min(o.UntracedNs.LowNs, o.UntracedNs.Ns) // which rounding may have swapped
 	o.UntracedNs.HighNs = max(o.UntracedNs.HighNs, o.UntracedNs.Ns)
-	return o, o.warnings(fits)
+	if o.Source == Calibrated {
+		warnings = append(o.uncertain(all.doubtNs/atOnce), warnings...)
+	}
+	return o, warnings
+}
+
+// uncertain is the sentence on an estimate of the run without tracing whose range is wide. doubtNs of that are
+// for what may have been lost to tracing.
+func (o *Overhead) uncertain(doubtNs float64) []string {
+	const silently = 0.1 // of it: how far off it may be without a word
+	e := &o.UntracedNs
+	off := float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs))
+	if off <= silently*float64(e.Ns) {
+		return nil
+	}
+	why := "tracing took so much longer than the program that a few per cent of it make a difference"
+	if doubtNs > off/2 {
+		why = "some of it may have been lost to tracing, or may not"
+	}
+	return []string{"the run's time without tracing is uncertain: " + why}
 }
 
 // cost is what calls lost to tracing besides being held, in all, and how wrong each may be.
@@ -88,20 +110,20 @@ func (f *fitted) cost(a *account, gaps *Histogram) cost {
 		transitNs = a.takenNs * calls / float64(a.corrected)
 		coldNs = a.coldNs * calls / float64(a.corrected)
 	}
+	if f.transit.source == ByHand {
+		return cost{transitNs: transitNs}
+	}
 	// What disturbs calls now and then does so as long as they take: without tracing, less often. What
 	// of that is in the transit already is not counted twice.
 	disturbedNs := (f.noise*f.middleNs + f.gapNoise*f.gapNs) * calls
 	noiseNs := max(disturbedNs-max(transitNs-f.middleNs*calls-coldNs, 0), 0)
-	if f.byHandNs > 0 {
-		transitNs, noiseNs = float64(f.byHandNs)*calls, 0
-	}
 	coldGapsNs := f.coldGaps(gaps)
 	return cost{
 		transitNs:   transitNs,
 		transitOff:  math.Hypot(f.middleOff*f.middleNs*calls, f.coldOff*coldNs),
 		switchesNs:  f.gapNs*calls + coldGapsNs + noiseNs,
 		switchesOff: math.Hypot(math.Hypot(f.gapOff*f.gapNs*calls, coldGapsNs), f.noiseOff*disturbedNs),
-		doubtNs:     f.doubtNs,
+		doubtNs:     f.doubtNs + f.doubt*(f.middleNs+f.gapNs)*calls,
 	}
 }
 
@@ -137,19 +159,20 @@ func nanoseconds(ns float64) int64 {
 }
 
 // warnings are the sentences that a reader of corrected latencies has to know.
-func (o *Overhead) warnings(fits [conditions]*fitted) []string {
+func (o *Overhead) warnings(fits [conditions]*fitted, tooShort uint64) []string {
 	var w []string
-	if o.Source == Calibrated && o.UntracedNs.Ns > 0 {
-		e := &o.UntracedNs
-		const promised = 0.1
-		if float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs)) > promised*float64(e.Ns) {
-			w = append(w, "the run's time without tracing is uncertain: tracing took so much longer than the program that a few per cent of it make a difference")
+	const many = 0.05
+	if o.Calls > 0 && float64(o.Queued) > many*float64(o.Calls) {
+		so := "how long these took is taken from the others"
+		if o.Source == Uncorrected {
+			so = "the time that they stood in line is part of their latency"
 		}
+		w = append(w, fmt.Sprintf("%.0f %% of the calls ended while the tracer was busy with another thread; %s",
+			100*float64(o.Queued)/float64(o.Calls), so))
 	}
-	const manyQueued = 0.05
-	if o.Calls > 0 && float64(o.Queued) > manyQueued*float64(o.Calls) {
-		w = append(w, fmt.Sprintf("%.0f %% of the calls ended while the tracer was busy with another thread; how long these took is taken from the others",
-			100*float64(o.Queued)/float64(o.Calls)))
+	if o.Calls > 0 && float64(tooShort) > many*float64(o.Calls) {
+		w = append(w, fmt.Sprintf("%.0f %% of the calls took less than the transit given by hand, so that nothing is left of them",
+			100*float64(tooShort)/float64(o.Calls)))
 	}
 	return append(w, o.conditionWarnings(fits)...)
 }

@@ -67,6 +67,7 @@ type account struct {
 
 	takenNs, coldNs float64 // taken off the latencies of … in all, and for cold caches
 	corrected       uint64  // … that many calls
+	tooShort        uint64  // of which had less than the transit given by hand
 }
 
 // correct turns raw latencies into latencies, in place. Without a transit, fit is nil, they remain raw.
@@ -97,11 +98,14 @@ func (o *observed) correctOutcome(r *Row, errno int32, h *Histogram, fit *fitted
 	a.queued += queued.Count()
 	a.calls += h.Count() + queued.Count()
 	if fit != nil {
-		before, cold := h.sum(), 0.0
-		h, cold = fit.latency(h)
+		raw, cold := h, 0.0
+		h, cold = fit.latency(raw)
 		a.coldNs += cold
-		a.takenNs += before - h.sum()
+		a.takenNs += raw.sum() - h.sum()
 		a.corrected += h.Count()
+		if fit.transit.source == ByHand {
+			a.tooShort += raw.below(fit.transit.byHandNs)
+		}
 	}
 	h = withQueued(h, queued, fit)
 	a.runningNs += shortSum(h)
@@ -131,6 +135,18 @@ func shortSum(h *Histogram) float64 {
 		sum += float64(h.middle(b)) * float64(b.Count)
 	}
 	return sum
+}
+
+// below is how many values are in buckets below ns.
+func (h *Histogram) below(ns int64) uint64 {
+	n := uint64(0)
+	for b := range h.Buckets() {
+		if b.HighNs >= ns {
+			break
+		}
+		n += b.Count
+	}
+	return n
 }
 
 // withQueued adds the calls of an outcome whose exit-stops stood in line. They are taken to be like the

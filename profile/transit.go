@@ -142,13 +142,13 @@ func (t *Transit) Usable() bool {
 // the tracer's caches colder than the calibration did: so what the run itself shows comes first.
 type fitted struct {
 	transit  *Transit
-	middleNs float64 // the transit of most calls that do nothing
-	lent     bool    // by a calibration of the other condition
-	gapNs    float64 // most switches around the stops of one call, without what disturbs some
-	noise    float64 // what disturbs calls now and then, as a share of the time that they take
-	gapNoise float64 // and gaps
-	doubtNs  float64 // time that may be the program's own or not: few gaps much longer than all others, …
-	byHandNs int64
+	middleNs float64             // the transit of most calls that do nothing
+	lent     bool                // by a calibration of the other condition
+	gapNs    float64             // most switches around the stops of one call, without what disturbs some
+	noise    float64             // what disturbs calls now and then, as a share of the time that they take
+	gapNoise float64             // and gaps
+	doubt    float64             // a share of transits and switches that may have come on top of them
+	doubtNs  float64             // time that may be the program's own or not: few gaps much longer than all others, …
 	excess   [points + 1]float64 // by how much the transit at a quantile differs from middleNs
 
 	// How wrong these may be, about nine times in ten, as a share of each.
@@ -160,7 +160,7 @@ const points = 1000
 
 // fit looks in a run's raw rows for what shows the transit there.
 func (t *Transit) fit(rows map[Key]*Row, gaps *Histogram) *fitted {
-	f := &fitted{transit: t, byHandNs: t.byHandNs, middleOff: 0.03, gapOff: 0.04, coldOff: 0.5, noiseOff: 0.5}
+	f := &fitted{transit: t, middleOff: 0.03, gapOff: 0.04, coldOff: 0.5, noiseOff: 0.5}
 	if t.source == ByHand {
 		f.middleNs = float64(t.byHandNs)
 		return f
@@ -320,10 +320,25 @@ func (f *fitted) fitNoise(rows map[Key]*Row, cheap *Histogram, rawNs float64) {
 		// tracer come to rest.
 		disturbed(&t.raw)
 		f.noiseOff, most = 1, 0.05
+		f.doubt = max(t.contention()-most, 0)
 	}
 	f.noise = min(max(lostNs/max(quietNs, 1), 0), most)
 	// Gaps have their part of it, and more: the tracer does what can wait while the tracee is about to run.
 	f.gapNoise = max(f.gapNoise, f.noise)
+}
+
+// contention is by what share the calibration took longer than most of its calls and switches did. None of
+// that was work: other programs had the CPU. They may have gone on having it during the run, and what tracing
+// cost that took as much longer.
+func (t *Transit) contention() float64 {
+	const most = 1 // another program that computes all the time gets half of a CPU
+	var lostNs, quietNs float64
+	for _, h := range []*Histogram{&t.raw, &t.gap} {
+		middle := float64(h.Quantile(0.5))
+		lostNs += lostIn(h, middle, math.Inf(1))
+		quietNs += middle * float64(h.Count())
+	}
+	return min(max(lostNs/max(quietNs, 1), 0), most)
 }
 
 // lostIn is by how much all values together exceed what most of them are. What takes more than wide times
