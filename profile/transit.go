@@ -129,7 +129,14 @@ func (t *Transit) cold(longerNs float64) float64 {
 		}
 		before = c
 	}
-	return max(min(before.coldNs+further*max(longerNs-before.longerNs, 0), most*before.coldNs), least)
+	// Up to the longest of bench's calls, the share that is due to cold caches was the same as in shorter ones.
+	alikeNs := max(min(longerNs, usualUpTo)-before.longerNs, 0)
+	coldNs := before.coldNs
+	if before.longerNs > 0 {
+		coldNs += before.coldNs / before.longerNs * alikeNs
+	}
+	coldNs += further * max(longerNs-before.longerNs-alikeNs, 0)
+	return max(min(coldNs, most*before.coldNs), least)
 }
 
 // Usable reports whether enough was learnt to correct anything.

@@ -444,6 +444,32 @@ func TestATransitIsNoLongerThanACall(t *testing.T) {
 	}
 }
 
+// TestWhatColdCachesAdd is as the calibration's calls say, in proportion between them and up to what was tried
+// elsewhere, and grows more slowly from there on.
+func TestWhatColdCachesAdd(t *testing.T) {
+	transit := NewTransit()
+	equal(t, "nothing tried", transit.cold(5_000), 0)
+	transit.colder = []coldness{{200, 100}, {1_000, 500}, {1_800, 900}}
+	for longerNs, wantNs := range map[float64]float64{
+		-50: 0, 0: 0, 100: 50, 200: 100, 600: 300, 1_800: 900,
+		2_500:  1_250,             // as far as calls were tried
+		3_500:  1_250 + 0.2*1_000, // a cache that is full of the tracer's
+		50_000: 2_700,             // and no fuller
+	} {
+		if got := transit.cold(longerNs); math.Abs(got-wantNs) > 1 {
+			t.Errorf("of %v ns, %v are due to cold caches, want %v", longerNs, got, wantNs)
+		}
+	}
+	before := 0.0
+	for ns := 0.0; ns < 60_000; ns += 7 {
+		cold := transit.cold(ns)
+		if cold < before || cold > ns {
+			t.Fatalf("of %v ns, %v are due to cold caches, and of less %v", ns, cold, before)
+		}
+		before = cold
+	}
+}
+
 // TestCPUTimeLosesWhatColdCachesAdd, as latencies do: a call that never sleeps has as much of one as of the
 // other.
 func TestCPUTimeLosesWhatColdCachesAdd(t *testing.T) {
