@@ -24,8 +24,9 @@ type Call struct {
 	ExitResumedNs  int64 // the tracee was let go on
 
 	Queued bool   // the exit-stop stood in line behind another tracee's stop
+	Apart  bool   // tracer and tracee were not held on one CPU
 	CPUNs  int64  // the thread's own CPU time in the call, -1 where not measured
-	GapNs  int64  // from letting the thread go on from its previous call to seeing this one's entry-stop, -1 if there was none
+	GapNs  int64  // from letting the thread go on from its previous call to seeing this one's entry-stop, -1 if there was none; Apart is said of it, too
 	Stack  uint32 // what the source calls the stack that the call was made from, 0 where it was not captured
 }
 

@@ -8,82 +8,47 @@ import (
 	"time"
 )
 
-// correct turns raw latencies into latencies, in place, and says what tracing cost. This is the only
-// place where that happens. Without a transit latencies remain raw.
-func (b *builder) correct(t *Transit, wall time.Duration) *Overhead {
+// correct turns raw latencies into latencies, in place, and says what tracing cost and what the reader has
+// to know. This is the only place where that happens. Without a usable transit latencies remain raw.
+func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall time.Duration) (*Overhead, []string) {
+	fits := fitAll(seen, transits)
 	o := &Overhead{WallNs: int64(wall)}
-	var fit *fitted
-	if t != nil && t.Usable() {
-		fit = t.fit(b.rows, &b.gaps)
-		o.Source = t.source
-	}
-	var leastNs, runningNs float64
-	var takenNs, coldNs float64 // taken off the latencies of …
-	var corrected uint64        // … that many calls
-	correct := func(k Key, errno int32, h *Histogram) *Histogram {
-		queued := b.queue(k, errno)
-		raw := h.sum() + queued.sum()
-		b.rows[k].RawNs = addClamped(b.rows[k].RawNs, int64(raw))
-		o.Queued += queued.Count()
-		o.Calls += h.Count() + queued.Count()
-		b.rows[k].Queued += queued.Count()
-		if fit != nil {
-			before, cold := h.sum(), 0.0
-			h, cold = fit.latency(h)
-			coldNs += cold
-			takenNs += before - h.sum()
-			corrected += h.Count()
+	var gapsNs, leastNs, runningNs float64
+	var tooShort uint64 // for what was given by hand
+	var all cost
+	for c, calls := range seen {
+		a := calls.correct(fits[c])
+		o.Calls += a.calls
+		o.Queued += a.queued
+		o.HoldNs = addClamped(o.HoldNs, a.holdNs)
+		if condition(c) == apart {
+			o.Apart = a.calls
 		}
-		h = withQueued(h, queued, fit)
-		runningNs += shortSum(h)
-		leastNs += leastOf(h)
-		return h
-	}
-	for k, r := range b.rows {
-		r.OK = correct(k, 0, r.OK)
-		for i := range r.Failed {
-			r.Failed[i].Latency = correct(k, r.Failed[i].Errno, r.Failed[i].Latency)
+		gapsNs += calls.gaps.sum()
+		leastNs += a.leastNs
+		runningNs += a.runningNs
+		tooShort += a.tooShort
+		if fits[c] != nil {
+			o.Source = fits[c].transit.source
+			all.add(fits[c].cost(&a, &calls.gaps))
 		}
-		if fit != nil {
-			r.CPU = fit.cpu(r.CPU)
-		}
-		o.HoldNs = addClamped(o.HoldNs, r.HoldNs)
 	}
-	o.HoldNs = addClamped(o.HoldNs, b.left.holdNs)
-	o.Queued += b.left.queued
-	o.Calls += b.left.calls
-	if fit == nil || o.Calls == 0 || wall <= 0 {
-		return o
+	warnings := o.warnings(fits, tooShort)
+	if o.Source == Uncorrected || o.Calls == 0 || wall <= 0 {
+		return o, warnings
 	}
 
-	// Calls that are in no row, or stood in line, have a transit, too.
 	calls := float64(o.Calls)
-	transitNs := fit.at(0.5) * calls
-	if corrected > 0 {
-		transitNs = takenNs * calls / float64(corrected)
-		coldNs *= calls / float64(corrected)
-	}
-	// What disturbs calls now and then does so as long as they take: without tracing, less often. What
-	// of that is in the transit already is not counted twice.
-	disturbedNs := (fit.noise*fit.middleNs + fit.gapNoise*fit.gapNs) * calls
-	noiseNs := max(disturbedNs-max(transitNs-fit.middleNs*calls-coldNs, 0), 0)
-	if fit.byHandNs > 0 {
-		transitNs, noiseNs = float64(fit.byHandNs)*calls, 0
-	}
-	coldGapsNs := fit.coldGaps(&b.gaps)
-	switchesNs := fit.gapNs*calls + coldGapsNs + noiseNs
-	transitOff := math.Hypot(fit.middleOff*fit.middleNs*calls, fit.coldOff*coldNs)
-	switchesOff := math.Hypot(math.Hypot(fit.gapOff*fit.gapNs*calls, coldGapsNs), fit.noiseOff*disturbedNs)
-	o.TransitNs = estimate(transitNs/calls, transitOff/calls)
-	o.SwitchesNs = estimate(switchesNs/calls, switchesOff/calls)
-	total := transitNs + switchesNs + float64(o.HoldNs)
-	o.TotalNs = estimate(total, math.Hypot(transitOff, switchesOff))
+	o.TransitNs = estimate(all.transitNs/calls, all.transitOff/calls)
+	o.SwitchesNs = estimate(all.switchesNs/calls, all.switchesOff/calls)
+	total := all.transitNs + all.switchesNs + float64(o.HoldNs)
+	o.TotalNs = estimate(total, math.Hypot(all.transitOff, all.switchesOff))
 	o.TotalNs.LowNs = max(o.TotalNs.LowNs, o.HoldNs)
-	o.TotalNs.HighNs = nanoseconds(float64(o.TotalNs.HighNs) + fit.doubtNs)
+	o.TotalNs.HighNs = nanoseconds(float64(o.TotalNs.HighNs) + all.doubtNs)
 
 	// What several threads lose at the same time is lost only once. As many run at once, on average,
 	// as the times in which they ran add up to the time that passed.
-	ran := runningNs + b.gaps.sum() + float64(o.HoldNs) + transitNs
+	ran := runningNs + gapsNs + float64(o.HoldNs) + all.transitNs
 	atOnce := min(max(ran/float64(wall), 1), float64(runtime.NumCPU()))
 	untraced := func(lost float64) int64 {
 		return nanoseconds(min(max(float64(wall)-lost/atOnce, leastNs/atOnce, 1), float64(wall)))
@@ -95,49 +60,71 @@ func (b *builder) correct(t *Transit, wall time.Duration) *Overhead {
 	}
 	o.UntracedNs.LowNs = min(o.UntracedNs.LowNs, o.UntracedNs.Ns) // which rounding may have swapped
 	o.UntracedNs.HighNs = max(o.UntracedNs.HighNs, o.UntracedNs.Ns)
-	return o
+	if o.Source == Calibrated {
+		warnings = append(o.uncertain(all.doubtNs/atOnce), warnings...)
+	}
+	return o, warnings
 }
 
-// leastOf is what short calls took at least: three of four are not below the first quartile.
-func leastOf(h *Histogram) float64 {
-	const quartile = 0.25
-	if ns := h.Quantile(quartile); ns < sleep {
-		return float64(ns) * (1 - quartile) * float64(h.Count())
+// uncertain is the sentence on an estimate of the run without tracing whose range is wide. doubtNs of that are
+// for what may have been lost to tracing.
+func (o *Overhead) uncertain(doubtNs float64) []string {
+	const silently = 0.1 // of it: how far off it may be without a word
+	e := &o.UntracedNs
+	off := float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs))
+	if off <= silently*float64(e.Ns) {
+		return nil
 	}
-	return 0
+	why := "tracing took so much longer than the program that a few per cent of it make a difference"
+	if doubtNs > off/2 {
+		why = "some of it may have been lost to tracing, or may not"
+	}
+	return []string{"the run's time without tracing is uncertain: " + why}
 }
 
-// sleep is from when on a call is said to have slept rather than run.
-const sleep = 50 * time.Microsecond
-
-// withQueued adds the calls of an outcome whose exit-stops stood in line. They are taken to be like the
-// others, if there are enough of those to know what they are like; otherwise the time in the line is
-// part of the latency.
-func withQueued(h, queued *Histogram, fit *fitted) *Histogram {
-	const enough = 20
-	switch {
-	case queued.Count() == 0:
-		return h
-	case fit != nil && h.Count() >= enough:
-		return resized(h, h.Count()+queued.Count())
-	case fit != nil:
-		queued, _ = fit.latency(queued)
-	}
-	both := h.Clone()
-	both.Merge(queued)
-	return both
+// cost is what calls lost to tracing besides being held, in all, and how wrong each may be.
+type cost struct {
+	transitNs, transitOff   float64
+	switchesNs, switchesOff float64
+	doubtNs                 float64 // that may be lost, or may not
 }
 
-// shortSum adds up the calls in which the thread ran rather than slept, as far as their length tells.
-func shortSum(h *Histogram) float64 {
-	sum := 0.0
-	for b := range h.Buckets() {
-		if b.LowNs >= int64(sleep) {
-			break
-		}
-		sum += float64(h.middle(b)) * float64(b.Count)
+// add adds the cost of other calls, which was found independently.
+func (c *cost) add(d cost) {
+	c.transitNs += d.transitNs
+	c.switchesNs += d.switchesNs
+	c.transitOff = math.Hypot(c.transitOff, d.transitOff)
+	c.switchesOff = math.Hypot(c.switchesOff, d.switchesOff)
+	c.doubtNs += d.doubtNs
+}
+
+// cost is that of the calls of an account.
+func (f *fitted) cost(a *account, gaps *Histogram) cost {
+	if a.calls == 0 {
+		return cost{}
 	}
-	return sum
+	// Calls that are in no row, or stood in line, have a transit, too.
+	calls := float64(a.calls)
+	transitNs, coldNs := f.at(0.5)*calls, 0.0
+	if a.corrected > 0 {
+		transitNs = a.takenNs * calls / float64(a.corrected)
+		coldNs = a.coldNs * calls / float64(a.corrected)
+	}
+	if f.transit.source == ByHand {
+		return cost{transitNs: transitNs}
+	}
+	// What disturbs calls now and then does so as long as they take: without tracing, less often. What
+	// of that is in the transit already is not counted twice.
+	disturbedNs := (f.noise*f.middleNs + f.gapNoise*f.gapNs) * calls
+	noiseNs := max(disturbedNs-max(transitNs-f.middleNs*calls-coldNs, 0), 0)
+	coldGapsNs := f.coldGaps(gaps)
+	return cost{
+		transitNs:   transitNs,
+		transitOff:  math.Hypot(f.middleOff*f.middleNs*calls, f.coldOff*coldNs),
+		switchesNs:  f.gapNs*calls + coldGapsNs + noiseNs,
+		switchesOff: math.Hypot(math.Hypot(f.gapOff*f.gapNs*calls, coldGapsNs), f.noiseOff*disturbedNs),
+		doubtNs:     f.doubtNs + f.doubt*(f.middleNs+f.gapNs)*calls,
+	}
 }
 
 // sum is the sum of all values.
@@ -172,19 +159,20 @@ func nanoseconds(ns float64) int64 {
 }
 
 // warnings are the sentences that a reader of corrected latencies has to know.
-func (o *Overhead) warnings() []string {
+func (o *Overhead) warnings(fits [conditions]*fitted, tooShort uint64) []string {
 	var w []string
-	if o.Source == Calibrated && o.UntracedNs.Ns > 0 {
-		e := &o.UntracedNs
-		const promised = 0.1
-		if float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs)) > promised*float64(e.Ns) {
-			w = append(w, "the run's time without tracing is uncertain: tracing took so much longer than the program that a few per cent of it make a difference")
+	const many = 0.05
+	if o.Calls > 0 && float64(o.Queued) > many*float64(o.Calls) {
+		so := "how long these took is taken from the others"
+		if o.Source == Uncorrected {
+			so = "the time that they stood in line is part of their latency"
 		}
+		w = append(w, fmt.Sprintf("%.0f %% of the calls ended while the tracer was busy with another thread; %s",
+			100*float64(o.Queued)/float64(o.Calls), so))
 	}
-	const manyQueued = 0.05
-	if o.Calls > 0 && float64(o.Queued) > manyQueued*float64(o.Calls) {
-		w = append(w, fmt.Sprintf("%.0f %% of the calls ended while the tracer was busy with another thread; how long these took is taken from the others",
-			100*float64(o.Queued)/float64(o.Calls)))
+	if o.Calls > 0 && float64(tooShort) > many*float64(o.Calls) {
+		w = append(w, fmt.Sprintf("%.0f %% of the calls took less than the transit given by hand, so that nothing is left of them",
+			100*float64(tooShort)/float64(o.Calls)))
 	}
-	return w
+	return append(w, o.conditionWarnings(fits)...)
 }

@@ -66,7 +66,7 @@ func TestUntracedTimeOfASequentialRun(t *testing.T) {
 			p := New()
 			th := m.thread(1)
 			w.run(th, p.Add)
-			p.Correct(m.calibration())
+			p.Correct(m.calibration(), nil)
 			s := p.SnapshotAfter(th.wall())
 			promised(t, s, th.untracedNs)
 			o := s.Overhead
@@ -98,7 +98,7 @@ func TestUntracedTimeAfterDrift(t *testing.T) {
 			for range 500 {
 				p.Add(th.call(getppidNr, 0, cheapNs))
 			}
-			p.Correct(transit)
+			p.Correct(transit, nil)
 			t.Run(w.name, func(t *testing.T) { promised(t, p.SnapshotAfter(th.wall()), th.untracedNs) })
 		}
 	}
@@ -112,7 +112,7 @@ func TestThreadsThatRunAtOnce(t *testing.T) {
 	a, b := m.thread(1), m.thread(2)
 	w.run(a, p.Add)
 	w.run(b, p.Add)
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	o := p.SnapshotAfter(max(a.wall(), b.wall())).Overhead
 	equal(t, "calls", o.Calls, 8_000)
 	about(t, "in all", time.Duration(o.TotalNs.Ns), float64(a.wall()+b.wall())-float64(a.untracedNs+b.untracedNs), 0.1, 0)
@@ -139,7 +139,7 @@ func TestAFilterDoesNotChangeTheCost(t *testing.T) {
 				shard.Skip(c)
 			}
 		}
-		p.Correct(m.calibration())
+		p.Correct(m.calibration(), nil)
 		return p.SnapshotAfter(th.wall()).Overhead, th
 	}
 	whole, th := account(func(int) bool { return true })
@@ -166,7 +166,7 @@ func TestNoCallsAtAll(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := New()
-			p.Correct(transit)
+			p.Correct(transit, nil)
 			s := p.SnapshotAfter(time.Second)
 			equal(t, "total", s.Total, Totals{})
 			equal(t, "rows", len(s.Rows), 0)
@@ -188,7 +188,7 @@ func TestASnapshotWithoutAWallTime(t *testing.T) {
 	p := New()
 	th := m.thread(1)
 	workload{"", 2_000, readNr, 500, 2_000}.run(th, p.Add)
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	with, without := p.SnapshotAfter(th.wall()), p.Snapshot()
 	if without.Overhead != nil {
 		t.Error("an account of a run of unknown length")
@@ -221,7 +221,7 @@ func TestOddTimes(t *testing.T) {
 				shard := p.Shard()
 				for i := range 400 {
 					at := times[i%len(times)]
-					c := &Call{ABI: syscalltab.AMD64, Nr: uint64(i % 3), Errno: int32(i % 2), Queued: i%5 == 0,
+					c := &Call{ABI: syscalltab.AMD64, Nr: uint64(i % 3), Errno: int32(i % 2), Queued: i%5 == 0, Apart: i%7 > 3,
 						EntrySeenNs: at[0], EntryResumedNs: at[1], ExitSeenNs: at[2], ExitResumedNs: at[3],
 						CPUNs: []int64{-1, 0, end}[i%3], GapNs: []int64{-1, 0, end, 7}[i%4]}
 					if i%4 == 0 {
@@ -230,7 +230,7 @@ func TestOddTimes(t *testing.T) {
 						shard.Add(c)
 					}
 				}
-				p.Correct(transit)
+				p.Correct(transit, nil)
 				s := p.SnapshotAfter(wall)
 				equal(t, "calls", s.Total.Calls, 300)
 				for i := range s.Rows {
@@ -284,7 +284,7 @@ func TestAClockStepInAGoodRun(t *testing.T) {
 		}
 		p.Add(c)
 	}
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	s := p.SnapshotAfter(th.wall())
 	r := &s.Rows[0]
 	equal(t, "calls", r.Calls, 5_000)
@@ -307,7 +307,7 @@ func TestFailedCallsAreCorrectedAlike(t *testing.T) {
 		c.Errno = enoent
 		p.Add(c)
 	}
-	p.Correct(m.calibration())
+	p.Correct(m.calibration(), nil)
 	r := &p.SnapshotAfter(th.wall()).Rows[0]
 	equal(t, "errnos", []int32{r.Failed[0].Errno, r.Failed[1].Errno}, []int32{enoent, eagain})
 	about(t, "the median of ENOENT", r.Failed[0].Latency.Quantile(0.5), 9_000, 0.05, 0)

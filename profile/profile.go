@@ -36,27 +36,32 @@ type Profile struct {
 
 	mu       sync.Mutex // guards what follows
 	inFlight map[flightKey]*Flight
-	transit  *Transit // nil: latencies are raw
+	transits [conditions]*Transit // all nil: latencies are raw
 }
 
 // Shard takes the calls of one or a few feeding threads.
 type Shard struct {
 	mu    sync.Mutex
+	tally [conditions]tally
+	_     [64]byte // keeps the next shard's mutex off this one's cache line
+}
+
+// tally is what one shard knows of the calls that were made in one condition.
+type tally struct {
 	rows  []*row // append-only
 	dense [denseABIs]*[denseNrs]*row
 	rest  map[Key]*row
 	gaps  Histogram // between the calls of a thread, tracing included
 	left  uncounted
-	_     [64]byte // keeps the next shard's mutex off this one's cache line
 }
 
 // uncounted is what tracing cost calls that are in no row.
 type uncounted struct {
 	calls, queued uint64
-	holdNs, rawNs int64
+	holdNs        int64
 }
 
-// row is what one shard knows of one key.
+// row is what one tally knows of one key.
 type row struct {
 	key    Key
 	holdNs int64
@@ -67,8 +72,8 @@ type row struct {
 
 // outcome is the calls of a row that ended in the same way.
 type outcome struct {
-	latency Histogram // raw, of those whose exit-stop was seen at once
-	queued  Histogram // of those whose exit-stop stood in line, which says less of the call than of the others
+	latency Histogram  // raw, of those whose exit-stop was seen at once
+	queued  *Histogram // of those whose exit-stop stood in line, which says less of the call than of the others; nil before the first
 }
 
 type failure struct {
@@ -122,19 +127,20 @@ func (s *Shard) Add(c *Call) {
 	holdNs := int64(c.Hold())
 
 	s.mu.Lock()
-	r := s.row(Key{c.ABI, c.Nr})
+	t := &s.tally[c.condition()]
+	r := t.row(Key{c.ABI, c.Nr})
 	r.holdNs = addClamped(r.holdNs, holdNs)
 	o := &r.ok
 	if c.Errno != 0 {
 		o = r.errno(c.Errno)
 	}
 	if c.Queued {
-		o.queued.Record(rawNs)
+		o.recordQueued(rawNs)
 	} else {
 		o.latency.Record(rawNs)
 	}
 	if c.GapNs >= 0 {
-		s.gaps.Record(c.GapNs)
+		t.gaps.Record(c.GapNs)
 	}
 	if c.CPUNs >= 0 {
 		r.recordCPU(c.CPUNs)
@@ -145,47 +151,47 @@ func (s *Shard) Add(c *Call) {
 // Skip takes note of what tracing cost a call that is not to be counted. Safe for concurrent use.
 func (s *Shard) Skip(c *Call) {
 	s.mu.Lock()
-	s.left.calls++
+	t := &s.tally[c.condition()]
+	t.left.calls++
 	if c.Queued {
-		s.left.queued++
+		t.left.queued++
 	}
-	s.left.holdNs = addClamped(s.left.holdNs, int64(c.Hold()))
-	s.left.rawNs = addClamped(s.left.rawNs, between(c.EntryResumedNs, c.ExitSeenNs))
+	t.left.holdNs = addClamped(t.left.holdNs, int64(c.Hold()))
 	if c.GapNs >= 0 {
-		s.gaps.Record(c.GapNs)
+		t.gaps.Record(c.GapNs)
 	}
 	s.mu.Unlock()
 }
 
-// row finds or makes the row of k. Precondition: s.mu is held.
-func (s *Shard) row(k Key) *row {
+// row finds or makes the row of k. Precondition: the shard's mutex is held.
+func (t *tally) row(k Key) *row {
 	if k.Nr < denseNrs && k.ABI < denseABIs {
-		if t := s.dense[k.ABI]; t != nil && t[k.Nr] != nil {
-			return t[k.Nr]
+		if d := t.dense[k.ABI]; d != nil && d[k.Nr] != nil {
+			return d[k.Nr]
 		}
-	} else if r := s.rest[k]; r != nil {
+	} else if r := t.rest[k]; r != nil {
 		return r
 	}
-	return s.newRow(k)
+	return t.newRow(k)
 }
 
-// newRow makes the row of k. Precondition: s.mu is held and there is none.
-func (s *Shard) newRow(k Key) *row {
+// newRow makes the row of k. Precondition: the shard's mutex is held and there is none.
+func (t *tally) newRow(k Key) *row {
 	r := &row{key: k}
-	s.rows = append(s.rows, r)
+	t.rows = append(t.rows, r)
 	if k.Nr >= denseNrs || k.ABI >= denseABIs {
-		if s.rest == nil {
-			s.rest = make(map[Key]*row)
+		if t.rest == nil {
+			t.rest = make(map[Key]*row)
 		}
-		s.rest[k] = r
+		t.rest[k] = r
 		return r
 	}
-	t := s.dense[k.ABI]
-	if t == nil {
-		t = new([denseNrs]*row)
-		s.dense[k.ABI] = t
+	d := t.dense[k.ABI]
+	if d == nil {
+		d = new([denseNrs]*row)
+		t.dense[k.ABI] = d
 	}
-	t[k.Nr] = r
+	d[k.Nr] = r
 	return r
 }
 
@@ -201,6 +207,13 @@ func (r *row) errno(errno int32) *outcome {
 	return o
 }
 
+func (o *outcome) recordQueued(rawNs int64) {
+	if o.queued == nil {
+		o.queued = new(Histogram)
+	}
+	o.queued.Record(rawNs)
+}
+
 func (r *row) recordCPU(ns int64) {
 	if r.cpu == nil {
 		r.cpu = new(Histogram)
@@ -208,11 +221,20 @@ func (r *row) recordCPU(ns int64) {
 	r.cpu.Record(ns)
 }
 
-// Correct sets what latencies are corrected by from now on, also those of calls that have been added.
-func (p *Profile) Correct(t *Transit) {
+// Correct sets what latencies are corrected by from now on, also those of calls that have been added:
+// the transit of calls made while tracer and tracee were held on one CPU, and that of the others (see
+// Call.Apart). What one of them was not told, or did not see often enough, is taken from the other and from what
+// the run shows; both nil leave latencies raw. A transit given by hand alone is that of all calls.
+//
+// The transits must not be added to any more.
+func (p *Profile) Correct(placedBy, apartBy *Transit) {
+	if placedBy != nil && apartBy != nil {
+		placedBy.complete(apartBy)
+		apartBy.complete(placedBy)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.transit = t
+	p.transits = [conditions]*Transit{placed: placedBy, apart: apartBy}
 }
 
 // Snapshot returns what has been counted so far. It may be called while calls are being added: each row
@@ -224,48 +246,57 @@ func (p *Profile) SnapshotAfter(wall time.Duration) *Snapshot { return p.snapsho
 
 func (p *Profile) snapshot(wall time.Duration) *Snapshot {
 	b := newBuilder()
-	for i := range p.shard {
-		p.shard[i].addTo(b)
+	var seen [conditions]*observed
+	for c := range seen {
+		seen[c] = newObserved()
+		for i := range p.shard {
+			p.shard[i].addTo(seen[c], condition(c))
+		}
 	}
 	p.mu.Lock()
-	transit := p.transit
+	transits := p.transits
 	for _, f := range p.inFlight {
 		b.addFlight(f)
 	}
 	p.mu.Unlock()
-	overhead := b.correct(transit, wall)
+	overhead, warnings := correct(&seen, transits, wall)
+	for _, o := range seen {
+		for _, r := range o.rows {
+			b.takeRow(r)
+		}
+	}
 	s := b.snapshot()
 	if wall > 0 {
 		s.Overhead = overhead
-		s.Warnings = append(s.Warnings, overhead.warnings()...)
+		s.Warnings = append(s.Warnings, warnings...)
 	}
 	return s
 }
 
-// addTo merges the shard's rows into b. The mutex is held for one row at a time, so that the feeding
-// thread, which keeps its tracee stopped, waits some ten microseconds.
-func (s *Shard) addTo(b *builder) {
+// addTo merges the shard's rows of one condition into o. The mutex is held for one row at a time, so that
+// the feeding thread, which keeps its tracee stopped, waits some ten microseconds.
+func (s *Shard) addTo(o *observed, c condition) {
+	t := &s.tally[c]
 	s.mu.Lock()
-	b.gaps.Merge(&s.gaps)
-	b.left.calls += s.left.calls
-	b.left.queued += s.left.queued
-	b.left.holdNs = addClamped(b.left.holdNs, s.left.holdNs)
-	b.left.rawNs = addClamped(b.left.rawNs, s.left.rawNs)
+	o.gaps.Merge(&t.gaps)
+	o.left.calls += t.left.calls
+	o.left.queued += t.left.queued
+	o.left.holdNs = addClamped(o.left.holdNs, t.left.holdNs)
 	s.mu.Unlock()
 	for i := 0; ; i++ {
 		s.mu.Lock()
-		if i >= len(s.rows) {
+		if i >= len(t.rows) {
 			s.mu.Unlock()
 			return
 		}
-		r := s.rows[i]
-		to := b.row(r.key)
+		r := t.rows[i]
+		to := o.row(r.key)
 		to.HoldNs = addClamped(to.HoldNs, r.holdNs)
 		to.OK.Merge(&r.ok.latency)
-		b.queue(r.key, 0).Merge(&r.ok.queued)
+		o.queue(r.key, 0, r.ok.queued)
 		for _, f := range r.failed {
 			to.errno(f.errno).Merge(&f.latency)
-			b.queue(r.key, f.errno).Merge(&f.queued)
+			o.queue(r.key, f.errno, f.queued)
 		}
 		to.addCPU(r.cpu)
 		s.mu.Unlock()

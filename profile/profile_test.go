@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -111,6 +112,7 @@ func TestShardsAndSnapshotsMergeIntoOneProfile(t *testing.T) {
 	for i := range 20_000 {
 		c := call(rng.Uint64N(600), int32(max(rng.IntN(20)-15, 0)), int64(rng.ExpFloat64()*3000))
 		c.Queued = rng.IntN(9) == 0
+		c.Apart = rng.IntN(3) == 0
 		c.CPUNs = rng.Int64N(2_000) - 1_000 // not measured in half of them
 		one.Add(c)
 		feeders[i%7].Add(c)
@@ -183,7 +185,9 @@ func TestSnapshotWhileAdding(t *testing.T) {
 		s := p.Shard()
 		wg.Go(func() {
 			for i := range calls {
-				s.Add(call(uint64(i%40), int32(i%3), int64(i*f)))
+				c := call(uint64(i%40), int32(i%3), int64(i*f))
+				c.Apart = i%7 == 0
+				s.Add(c)
 				if i%500 == 0 {
 					p.AddInFlight(InFlight{Nr: uint64(f), Why: "exited"})
 				}
@@ -219,6 +223,11 @@ func TestAddDoesNotAllocate(t *testing.T) {
 	p := New()
 	s := p.Shard()
 	calls := []*Call{call(0, 0, 900), call(1, 11, 50_000), call(700_000, 0, 900), call(math.MaxUint64, 2, 1<<40)}
+	for _, c := range slices.Clone(calls) {
+		farther, queued := *c, *c
+		farther.Apart, queued.Queued = true, true
+		calls = append(calls, &farther, &queued)
+	}
 	add := func() {
 		for _, c := range calls {
 			s.Add(c)
@@ -272,6 +281,7 @@ func TestCallHasTheAgreedShape(t *testing.T) {
 		Errno                                                  int32
 		EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
 		Queued                                                 bool
+		Apart                                                  bool
 		CPUNs                                                  int64
 		GapNs                                                  int64
 		Stack                                                  uint32

@@ -113,21 +113,12 @@ func Merge(snapshots ...*Snapshot) *Snapshot {
 // builder adds rows up on the way to a Snapshot. It owns its histograms.
 type builder struct {
 	rows     map[Key]*Row
-	queued   map[queueKey]*Histogram // raw latencies that include standing in line
-	gaps     Histogram
-	left     uncounted
 	flights  map[flightKey]*Flight
 	warnings []string
 }
 
-// queueKey is an outcome of a row; errno is 0 for success.
-type queueKey struct {
-	Key
-	errno int32
-}
-
 func newBuilder() *builder {
-	return &builder{rows: make(map[Key]*Row), queued: make(map[queueKey]*Histogram), flights: make(map[flightKey]*Flight)}
+	return &builder{rows: make(map[Key]*Row), flights: make(map[flightKey]*Flight)}
 }
 
 func (b *builder) row(k Key) *Row {
@@ -137,6 +128,15 @@ func (b *builder) row(k Key) *Row {
 		b.rows[k] = r
 	}
 	return r
+}
+
+// takeRow is addRow for a row that nobody needs any more.
+func (b *builder) takeRow(r *Row) {
+	if b.rows[r.Key] == nil {
+		b.rows[r.Key] = r
+		return
+	}
+	b.addRow(r)
 }
 
 func (b *builder) addRow(from *Row) {
@@ -160,17 +160,6 @@ func (b *builder) addFlight(from *Flight) {
 		return
 	}
 	to.add(from)
-}
-
-// queue finds or makes the queued calls of an outcome.
-func (b *builder) queue(k Key, errno int32) *Histogram {
-	key := queueKey{k, errno}
-	h := b.queued[key]
-	if h == nil {
-		h = new(Histogram)
-		b.queued[key] = h
-	}
-	return h
 }
 
 // snapshot sorts and totals. The builder must not be used afterwards.

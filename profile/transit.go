@@ -14,7 +14,6 @@ import (
 type Transit struct {
 	raw        Histogram // raw latencies of calls that take callNs
 	gap        Histogram // between an exit-stop and the next entry-stop, with no work between them
-	hold       Histogram
 	cpu        Histogram // CPU time seen in calls that take callNs
 	callNs     int64     // what such a call takes untraced
 	untracedNs []int64   // a call, a value a batch
@@ -23,6 +22,7 @@ type Transit struct {
 
 	reference map[uint64]*Histogram // raw latencies of the calibration's other calls, by number
 	colder    []coldness            // in ascending order of longerNs
+	coldLent  bool                  // which was found in the other condition
 }
 
 // coldness is what a call takes longer under trace, apart from the transit of a call that does
@@ -44,7 +44,6 @@ func NewTransit() *Transit { return &Transit{source: Calibrated} }
 // Add takes a call of the calibration program. The first ones are for warming up: leave them out.
 func (t *Transit) Add(c *Call) {
 	t.raw.Record(between(c.EntryResumedNs, c.ExitSeenNs))
-	t.hold.Record(int64(c.Hold()))
 	if c.GapNs >= 0 {
 		t.gap.Record(c.GapNs)
 	}
@@ -130,7 +129,14 @@ func (t *Transit) cold(longerNs float64) float64 {
 		}
 		before = c
 	}
-	return max(min(before.coldNs+further*max(longerNs-before.longerNs, 0), most*before.coldNs), least)
+	// Up to the longest of bench's calls, the share that is due to cold caches was the same as in shorter ones.
+	alikeNs := max(min(longerNs, usualUpTo)-before.longerNs, 0)
+	coldNs := before.coldNs
+	if before.longerNs > 0 {
+		coldNs += before.coldNs / before.longerNs * alikeNs
+	}
+	coldNs += further * max(longerNs-before.longerNs-alikeNs, 0)
+	return max(min(coldNs, most*before.coldNs), least)
 }
 
 // Usable reports whether enough was learnt to correct anything.
@@ -143,12 +149,13 @@ func (t *Transit) Usable() bool {
 // the tracer's caches colder than the calibration did: so what the run itself shows comes first.
 type fitted struct {
 	transit  *Transit
-	middleNs float64 // the transit of most calls that do nothing
-	gapNs    float64 // most switches around the stops of one call, without what disturbs some
-	noise    float64 // what disturbs calls now and then, as a share of the time that they take
-	gapNoise float64 // and gaps
-	doubtNs  float64 // time that may be the program's own or not: few gaps much longer than all others, …
-	byHandNs int64
+	middleNs float64             // the transit of most calls that do nothing
+	lent     bool                // by a calibration of the other condition
+	gapNs    float64             // most switches around the stops of one call, without what disturbs some
+	noise    float64             // what disturbs calls now and then, as a share of the time that they take
+	gapNoise float64             // and gaps
+	doubt    float64             // a share of transits and switches that may have come on top of them
+	doubtNs  float64             // time that may be the program's own or not: few gaps much longer than all others, …
 	excess   [points + 1]float64 // by how much the transit at a quantile differs from middleNs
 
 	// How wrong these may be, about nine times in ten, as a share of each.
@@ -160,10 +167,13 @@ const points = 1000
 
 // fit looks in a run's raw rows for what shows the transit there.
 func (t *Transit) fit(rows map[Key]*Row, gaps *Histogram) *fitted {
-	f := &fitted{transit: t, byHandNs: t.byHandNs, middleOff: 0.03, gapOff: 0.04, coldOff: 0.5, noiseOff: 0.5}
+	f := &fitted{transit: t, middleOff: 0.03, gapOff: 0.04, coldOff: 0.5, noiseOff: 0.5}
 	if t.source == ByHand {
 		f.middleNs = float64(t.byHandNs)
 		return f
+	}
+	if t.coldLent {
+		f.coldOff = 1
 	}
 	rawNs := float64(t.raw.Quantile(0.5))
 
@@ -317,10 +327,25 @@ func (f *fitted) fitNoise(rows map[Key]*Row, cheap *Histogram, rawNs float64) {
 		// tracer come to rest.
 		disturbed(&t.raw)
 		f.noiseOff, most = 1, 0.05
+		f.doubt = max(t.contention()-most, 0)
 	}
 	f.noise = min(max(lostNs/max(quietNs, 1), 0), most)
 	// Gaps have their part of it, and more: the tracer does what can wait while the tracee is about to run.
 	f.gapNoise = max(f.gapNoise, f.noise)
+}
+
+// contention is by what share the calibration took longer than most of its calls and switches did. None of
+// that was work: other programs had the CPU. They may have gone on having it during the run, and what tracing
+// cost that took as much longer.
+func (t *Transit) contention() float64 {
+	const most = 1 // another program that computes all the time gets half of a CPU
+	var lostNs, quietNs float64
+	for _, h := range []*Histogram{&t.raw, &t.gap} {
+		middle := float64(h.Quantile(0.5))
+		lostNs += lostIn(h, middle, math.Inf(1))
+		quietNs += middle * float64(h.Count())
+	}
+	return min(max(lostNs/max(quietNs, 1), 0), most)
 }
 
 // lostIn is by how much all values together exceed what most of them are. What takes more than wide times
@@ -379,31 +404,49 @@ func (f *fitted) spread() float64 { return f.at(0.9) - f.at(0.1) }
 // Where all calls take the same time, the distribution is that of the transit, moved: the q-quantile
 // of the transit has to come off the q-quantile. Where the calls themselves differ much more than
 // transits do, the two have nothing to do with each other, and the middle one has to come off all.
-// Between these the spread tells how much of each. The order of calls is kept and nothing becomes
-// negative.
+// Between these the spread tells how much of each. Where calls differ less than transits are thought to,
+// their own transits have differed less: by as much as the calls do.
+//
+// The order of calls is kept. It is the middle one that is known best, so that what comes out of order is
+// moved towards it. No call takes less than one that does nothing.
 func (f *fitted) latency(raw *Histogram) (corrected *Histogram, coldNs float64) {
 	if raw.Count() == 0 {
 		return raw, 0
 	}
-	middle := f.at(0.5)
+	middle, least := f.at(0.5), float64(f.transit.callNs)
 	same := 0.0
-	if spread := float64(raw.Quantile(0.9) - raw.Quantile(0.1)); spread > 0 {
-		same = min(f.spread()/spread, 1)
-	} else {
-		same = 1
+	if spread, own := float64(raw.Quantile(0.9)-raw.Quantile(0.1)), f.spread(); spread > 0 && own > 0 {
+		same = min(own/spread, spread/own)
 	}
-	corrected = new(Histogram)
+	type part struct {
+		ns    float64
+		calls uint64
+	}
+	var parts []part
 	var before uint64
-	least, rounded := int64(0), 0.0
+	middlemost, rounded := 0, 0.0
 	for b := range raw.Buckets() {
 		q := (float64(before) + float64(b.Count)/2) / float64(raw.Count())
+		if before < (raw.Count()+1)/2 {
+			middlemost = len(parts)
+		}
 		before += b.Count
-		value := float64(raw.middle(b)) - middle - same*(f.at(q)-middle)
-		cold := f.transit.cold(value - float64(f.transit.callNs))
+		rawNs := float64(raw.middle(b))
+		ns := rawNs - middle - same*(f.at(q)-middle)
+		cold := f.transit.cold(ns - least)
 		coldNs += cold * float64(b.Count)
-		least = max(least, int64(value-cold))
-		corrected.RecordN(least, b.Count)
-		rounded += float64(raw.middle(b)) * float64(b.Count)
+		parts = append(parts, part{max(ns-cold, min(least, rawNs)), b.Count})
+		rounded += rawNs * float64(b.Count)
+	}
+	for i := middlemost + 1; i < len(parts); i++ {
+		parts[i].ns = max(parts[i].ns, parts[i-1].ns)
+	}
+	for i := middlemost - 1; i >= 0; i-- {
+		parts[i].ns = min(parts[i].ns, parts[i+1].ns)
+	}
+	corrected = new(Histogram)
+	for _, p := range parts {
+		corrected.RecordN(int64(p.ns), p.calls)
 	}
 	// The sum of the raw latencies is exact, and what was taken off them is known: for a call that
 	// sleeps for seconds, the width of a bucket is more than all of it.
@@ -411,7 +454,7 @@ func (f *fitted) latency(raw *Histogram) (corrected *Histogram, coldNs float64) 
 	return corrected, coldNs
 }
 
-// cpu takes off what the stops themselves add to the CPU time of a call.
+// cpu takes off what the stops themselves add to the CPU time of a call, and the cold caches.
 func (f *fitted) cpu(raw *Histogram) *Histogram {
 	if raw == nil || f.transit.cpu.Count() == 0 {
 		return raw
@@ -419,7 +462,9 @@ func (f *fitted) cpu(raw *Histogram) *Histogram {
 	stops := max(int64(f.transit.cpu.Quantile(0.5))-f.transit.callNs, 0)
 	corrected := new(Histogram)
 	for b := range raw.Buckets() {
-		corrected.RecordN(max(raw.middle(b)-stops, 0), b.Count)
+		ns := float64(max(raw.middle(b)-stops, 0))
+		cold := f.transit.cold(ns - float64(f.transit.callNs))
+		corrected.RecordN(int64(max(ns-cold, 0)), b.Count)
 	}
 	return corrected
 }

@@ -18,6 +18,7 @@ type Call struct {
 	EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
 
 	Queued bool   // the exit-stop stood in line behind another tracee's stop
+	Apart  bool   // tracer and tracee were not held on one CPU
 	CPUNs  int64  // the thread's own CPU time in the call, -1 where not measured
 	GapNs  int64  // from the resumption of its previous call's exit-stop to this entry-stop, -1 if there was none
 	Stack  uint32 // what the source calls the stack that the call was made from, 0 where it was not captured

@@ -178,6 +178,7 @@ type jsonFactor struct {
 type jsonOverhead struct {
 	Source      string       `json:"source"`
 	Calls       uint64       `json:"calls"`
+	Apart       uint64       `json:"apart"`
 	Queued      uint64       `json:"queued"`
 	PerCallNs   int64        `json:"per_call_ns"`
 	Transit     jsonEstimate `json:"transit_per_call"`
@@ -261,7 +262,7 @@ func newJSONFlight(f *profile.Flight) *jsonFlight {
 
 func newJSONOverhead(o *profile.Overhead) *jsonOverhead {
 	j := &jsonOverhead{
-		Source: o.Source.String(), Calls: o.Calls, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
+		Source: o.Source.String(), Calls: o.Calls, Apart: o.Apart, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
 		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), HoldNs: o.HoldNs,
 		Total: jsonEstimate(o.TotalNs), WallNs: o.WallNs, Untraced: jsonEstimate(o.UntracedNs),
 	}

@@ -106,7 +106,7 @@ func mixed() *profile.Snapshot {
 	p.AddInFlight(profile.InFlight{PID: 7, TID: 8, ABI: syscalltab.AMD64, Nr: 232, SoFarNs: 1_500_000_000, Why: "detached"})
 	s := p.Snapshot()
 	s.Overhead = &profile.Overhead{
-		Source: profile.Calibrated, Calls: 33_608, Queued: 17,
+		Source: profile.Calibrated, Calls: 33_608, Apart: 2_400, Queued: 17,
 		TransitNs:  profile.Estimate{Ns: 4_210, LowNs: 4_000, HighNs: 4_420},
 		SwitchesNs: profile.Estimate{Ns: 1_870, LowNs: 1_800, HighNs: 1_940},
 		HoldNs:     40_000_000, TotalNs: profile.Estimate{Ns: 244_300_000, LowNs: 234_000_000, HighNs: 255_000_000},

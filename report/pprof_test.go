@@ -87,7 +87,7 @@ var labelNames = []string{"", "sh", "app\tx", "tcp 127.0.0.1:6379"}
 
 // pprof is the profile of the run with these labels.
 func (r *traced) pprof(by PprofLabels) Pprof {
-	r.profile.Correct(profile.ByHandTransit(2 * time.Microsecond))
+	r.profile.Correct(profile.ByHandTransit(2*time.Microsecond), nil)
 	samples, _ := r.samples.All()
 	return Pprof{
 		Snapshot: r.profile.SnapshotAfter(50 * time.Millisecond),

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -180,6 +181,8 @@ func (o *options) check() error {
 		return errors.New("--kill-on-exit is for a command to launch; it would kill the processes that -p names")
 	case o.pprof == "" && (o.labels != labelSet{} || o.stacks != stacksFull || o.debuginfod):
 		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
+	case o.raw && o.overhead != nil:
+		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
 	case o.appending && (o.output == "" || strings.ContainsAny(o.output[:1], "|!")):
 		return errors.New("-A needs a file to append to: add -o FILE")
 	}
@@ -265,14 +268,22 @@ func (o *options) chooseTime(s string) error {
 
 // parseOverhead takes what strace's -O takes: a number of microseconds, or one with a unit.
 func parseOverhead(s string) (time.Duration, error) {
-	if us, err := strconv.ParseFloat(s, 64); err == nil {
-		s = strconv.FormatFloat(us, 'f', -1, 64) + "us"
+	number, unit := s, time.Microsecond
+	for _, u := range []struct {
+		suffix string
+		unit   time.Duration
+	}{{"ms", time.Millisecond}, {"us", time.Microsecond}, {"µs", time.Microsecond}, {"ns", time.Nanosecond}, {"s", time.Second}} {
+		if n, ok := strings.CutSuffix(s, u.suffix); ok {
+			number, unit = n, u.unit
+			break
+		}
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
+	n, err := strconv.ParseFloat(number, 64)
+	ns := n * float64(unit)
+	if err != nil || !(ns >= 0 && ns < math.MaxInt64) {
 		return 0, fmt.Errorf("%q is not an overhead; want microseconds, or a number with s, ms, us or ns", s)
 	}
-	return d, nil
+	return time.Duration(math.Round(ns)), nil
 }
 
 // parseDuration takes "10s", "1m30s", or a bare number of seconds.

@@ -140,7 +140,7 @@ func (s *session) correct() {
 			s.transit.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
 		}
 	}
-	s.profile.Correct(s.transit)
+	s.profile.Correct(s.transit, nil)
 }
 
 func (s *session) addInFlight(f *ptrace.InFlight) {

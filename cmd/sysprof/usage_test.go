@@ -62,6 +62,14 @@ func TestBadUsage(t *testing.T) {
 		{"-e status=bogus true", `"bogus"`},
 		{"--status= true", "--status"},
 		{"-e bogus=1 true", `"bogus"`},
+		{"-O -1 true", `"-1"`},
+		{"-O nan true", `"nan"`},
+		{"-O 1h true", `"1h"`},
+		{"-O 10% true", `"10%"`},
+		{"-O us true", `"us"`},
+		{"-O 1e10s true", `"1e10s"`},
+		{"-O '' true", `""`},
+		{"--raw -O 5 true", "--raw"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			o := badUsage(t, words(test.args))
