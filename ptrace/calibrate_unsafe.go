@@ -12,6 +12,7 @@ import (
 // Calibration is what a child that makes the cheapest of all calls took for them, by its own clock,
 // first untraced and then traced as everything else is. The difference is what tracing costs.
 type Calibration struct {
+	Apart      bool    // tracer and tracee were not held on one CPU
 	BatchCalls int     // calls a batch
 	UntracedNs []int64 // a batch each
 	TracedNs   []int64
@@ -34,7 +35,8 @@ const CalibrationCall = unix.SYS_GETPPID
 
 const (
 	calibrationBatches = 24
-	calibrationCalls   = 48 // a batch; all batches together are well under 20 ms of traced calls
+	calibrationCalls   = 48 // a batch; all batches together are well under 20 ms of traced calls, on one CPU
+	secondBatches      = 6  // of a second calibration, across CPUs, whose calls take several times as long
 
 	// After each batch, a smaller one of one kind of reference call, in turn.
 	referenceKinds = 3
@@ -60,6 +62,7 @@ const (
 // calibrationPage is what the calibration child shares with the tracer.
 type calibrationPage struct {
 	gate       gate
+	batches    int
 	untraced   [calibrationBatches]int64
 	traced     [calibrationBatches]int64
 	references [calibrationBatches]int64 // untraced
@@ -69,25 +72,53 @@ type calibrationPage struct {
 // reference returns the reference calls of one kind.
 func (p *calibrationPage) reference(kind int) Reference {
 	r := Reference{Nrs: referenceNrs[kind], BatchCalls: referenceCalls}
-	for batch := kind; batch < calibrationBatches; batch += referenceKinds {
+	for batch := kind; batch < p.batches; batch += referenceKinds {
 		r.UntracedNs = append(r.UntracedNs, p.references[batch])
 	}
 	return r
+}
+
+// calibrateAll calibrates for where the tracees are going to run: on the tracer's CPU, and, where that
+// is so for some of their calls only, elsewhere.
+//
+// Precondition: the caller is the tracer thread and nothing is traced yet.
+func (w *worker) calibrateAll(onCall func(*Call)) error {
+	defer func() {
+		if w.placement != nil {
+			w.releaseAllPlaced()
+		}
+		w.rest()
+	}()
+	batches := calibrationBatches
+	for _, apart := range []bool{false, true} {
+		switch {
+		case w.placement == nil && !apart, w.placement != nil && w.placement.guard == nil && apart:
+			continue
+		}
+		c, err := w.calibrate(onCall, apart, batches)
+		if err != nil {
+			return fmt.Errorf("calibrate: %w", err)
+		}
+		if c != nil {
+			w.calibrations = append(w.calibrations, c)
+		}
+		batches = secondBatches
+	}
+	return nil
 }
 
 // calibrate lets a child make calls, and hands those that are traced to onCall.
 //
 // The child is forked and executes nothing, so it makes no call but those that are asked of it, and
 // it is traced by the very loop that traces everything else.
-//
-// Precondition: the caller is the tracer thread and nothing is traced yet.
-func (w *worker) calibrate(onCall func(*Call)) (*Calibration, error) {
+func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibration, error) {
 	gate, err := newGate()
 	if err != nil {
 		return nil, err
 	}
 	defer gate.close()
 	page := (*calibrationPage)(unsafe.Pointer(gate)) // one page has room for it
+	page.batches = batches
 	pid, err := forkCalibration(page)
 	if err != nil {
 		return nil, fmt.Errorf("fork: %w", err)
@@ -99,6 +130,11 @@ func (w *worker) calibrate(onCall func(*Call)) (*Calibration, error) {
 		return nil, fmt.Errorf("trace a child: %w%s", err, whyNoSeize(pid, err))
 	}
 	tr := w.add(pid, pid)
+	if apart {
+		tr.place.barred = true
+	} else {
+		w.settle(tr)
+	}
 	gate.open(phaseSeized)
 	for gate.phase.Load() == phaseSeized {
 		gate.await(phaseSeized, lookAgain)
@@ -128,14 +164,17 @@ func (w *worker) calibrate(onCall func(*Call)) (*Calibration, error) {
 	}
 	// With one tracee nobody waits in line: this is how soon a stop can follow upon a resumption.
 	// Half of it leaves room for a machine that becomes faster.
-	w.queuedBelowNs = fastestNs / 2
-	if page.traced[calibrationBatches-1] == 0 {
+	if w.queuedBelowNs == 0 || fastestNs/2 < w.queuedBelowNs {
+		w.queuedBelowNs = fastestNs / 2
+	}
+	if page.traced[batches-1] == 0 {
 		return nil, nil // somebody ended it, as a ^C at the terminal does
 	}
 	c := &Calibration{
+		Apart:      apart,
 		BatchCalls: calibrationCalls,
-		UntracedNs: append([]int64(nil), page.untraced[:]...),
-		TracedNs:   append([]int64(nil), page.traced[:]...),
+		UntracedNs: append([]int64(nil), page.untraced[:batches]...),
+		TracedNs:   append([]int64(nil), page.traced[:batches]...),
 	}
 	for kind := range referenceKinds {
 		c.References = append(c.References, page.reference(kind))
@@ -187,7 +226,7 @@ func forkCalibration(page *calibrationPage) (int32, error) {
 				syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWait, phaseReady, 0, 0, 0)
 			}
 		}
-		for batch = 0; batch < calibrationBatches; batch++ {
+		for batch = 0; batch < page.batches; batch++ {
 			syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&start)), 0)
 			for i = 0; i < calibrationCalls; i++ {
 				syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)

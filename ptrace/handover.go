@@ -75,6 +75,7 @@ func (w *worker) handOn(tid int32) bool {
 func (w *worker) giveUp(tr *tracee, sig int) {
 	w.warn("process %d was left to a tracer of its own: its calls from then on are not counted, nor are those of its children", tr.call.TID)
 	w.unfinished(tr, GivenUp)
+	w.release(tr)
 	detach(tr.call.TID, sig)
 	w.forget(tr)
 }

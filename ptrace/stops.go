@@ -40,7 +40,9 @@ func (w *worker) strangerStopped(tid int32, status unix.WaitStatus) {
 		w.keepStatus(tid, status) // the command itself, when its leader was not traced any more
 		return
 	}
-	w.stopped(w.add(tid, groupOf(tid)), status)
+	tr := w.add(tid, groupOf(tid))
+	w.settleChild(tr)
+	w.stopped(tr, status)
 }
 
 // syscallStop is the entry to or the exit from a call.
@@ -91,6 +93,17 @@ func (w *worker) entered(tr *tracee, seen int64) {
 	if c.Nr == special.ptrace && w.makesTracer(tr) {
 		return
 	}
+	if tr.launching {
+		w.settle(tr) // what it executes begins with nothing but calls
+	}
+	apart := c.Apart
+	c.Apart = !w.placeBy(tr, c.GapNs)
+	if c.Apart != apart {
+		c.GapNs = -1 // it was of the other kind
+	}
+	if w.placement != nil {
+		w.reveal(tr)
+	}
 	c.Stack = 0
 	if w.options.OnEntry != nil && c.ABI == w.native && !tr.launching {
 		w.entry = EntryStop{IP: w.info.ip, SP: w.info.sp, w: w, tid: c.TID}
@@ -123,6 +136,11 @@ func (w *worker) returned(tr *tracee, seen int64) {
 		if c.Errno == errRestartBlock && !w.isRestart(c) {
 			tr.broken, tr.brokenNr, tr.sinceNs = true, c.Nr, c.EntrySeenNs
 		}
+	}
+	w.answered(tr)
+	if tr.place.again {
+		tr.place.again = false
+		w.settle(tr)
 	}
 	c.ExitResumedNs = w.now()
 	w.resumedNs = c.ExitResumedNs
@@ -183,10 +201,12 @@ func (w *worker) execStop(tr *tracee) {
 		w.unfinished(tr, Replaced)
 		tid, pid := tr.call.TID, tr.call.PID
 		tr.schedstat, caller.schedstat = caller.schedstat, tr.schedstat
+		w.abandon(tr)
 		schedstat := tr.schedstat
 		*tr = *caller
 		tr.schedstat = schedstat
 		tr.call.TID, tr.call.PID = tid, pid
+		w.rename(caller, tr)
 		w.forget(caller)
 	}
 	if err == nil && int32(former) != tr.call.TID {

@@ -11,6 +11,8 @@ type tracee struct {
 	firstStop bool // our PTRACE_INTERRUPT has not been answered yet
 	handedOn  bool // to be detached at its next stop, for a tracer of its own
 
+	place placeable
+
 	schedstat  int // descriptor of /proc/TID/schedstat, where CPU time is measured; 0 if there is none
 	entryCPUNs int64
 
@@ -39,6 +41,7 @@ func (w *worker) add(tid, pid int32) *tracee {
 	if w.cpuTime {
 		tr.openCPU()
 	}
+	w.welcome(tr)
 	if w.tracees[tid] == nil {
 		w.count.Add(1)
 	}
@@ -52,6 +55,7 @@ func (w *worker) forget(tr *tracee) {
 		return
 	}
 	delete(w.tracees, tr.call.TID)
+	w.abandon(tr)
 	if tr.schedstat != 0 {
 		unix.Close(tr.schedstat)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type Options struct {
 
 	Follow     bool // trace the threads and children that tracees create
 	KillOnExit bool // kill the tracees when the tracer goes away
+	CPU        CPU  // where tracer and tracees run: see placement
 	CPUTime    bool // measure the CPU time of calls
 
 	OnCall     func() func(*Call) // called once a tracer thread, for what that thread is to call
@@ -33,7 +35,8 @@ type Options struct {
 	// tracee stands still. What it returns becomes the call's Stack.
 	OnEntry func(*Call, *EntryStop) uint32
 
-	// OnCalibration, if not nil, is given the calls of a calibration child that is traced first.
+	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, on the
+	// tracer's CPU or apart from it.
 	OnCalibration func(*Call)
 }
 
@@ -50,8 +53,10 @@ type Tracer struct {
 	cpuTime bool
 
 	// Set before any worker but the first one works.
-	calibration   *Calibration
+	calibrations  []*Calibration
 	queuedBelowNs int64 // a stop that is reported sooner after the last resumption had been waiting
+
+	placement *placement // nil: all run where the kernel has them run
 
 	workers []*worker // the first one launches the command
 	shares  shares    // of those that are attached to
@@ -94,11 +99,13 @@ func Start(options Options) (*Tracer, error) {
 	for abi := range t.special {
 		t.special[abi] = specialOf(syscalltab.ABI(abi))
 	}
+	t.placement = t.newPlacement()
 	err := t.begin()
 	go func() {
 		for _, w := range t.workers {
 			<-w.gone
 		}
+		t.endPlacement()
 		close(t.done)
 	}()
 	if err != nil {
@@ -132,8 +139,9 @@ func (t *Tracer) Stop() {
 // Command returns the process launched, 0 if there is none.
 func (t *Tracer) Command() int { return int(t.command.Load()) }
 
-// Calibration returns what the calibration child took, nil if there was none.
-func (t *Tracer) Calibration() *Calibration { return t.calibration }
+// Calibrations returns what the calibration children took: one whose calls were made on the tracer's CPU,
+// and one whose calls were not, as far as tracees are going to make such calls.
+func (t *Tracer) Calibrations() []*Calibration { return t.calibrations }
 
 // CommandEnded is closed when the launched command itself has ended, whoever else is still traced.
 // It is nil if there is no command.
@@ -196,11 +204,8 @@ func (t *Tracer) begin() error {
 	first := t.newWorker()
 	var err error
 	first.do(func() {
-		if t.options.OnCalibration == nil {
-			return
-		}
-		if t.calibration, err = first.calibrate(t.options.OnCalibration); err != nil {
-			err = fmt.Errorf("calibrate: %w", err)
+		if t.options.OnCalibration != nil {
+			err = first.calibrateAll(t.options.OnCalibration)
 		}
 	})
 	if err == nil {
@@ -213,6 +218,8 @@ func (t *Tracer) begin() error {
 	if err != nil {
 		t.stopping.Store(true)
 	}
+	// The workers keep their Ps while they wait (see waiting): there have to be more than that.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(t.workers)+1))
 	for _, w := range t.workers {
 		w.work()
 	}
@@ -242,6 +249,8 @@ func (t *Tracer) warn(format string, args ...any) {
 // specialCalls are the numbers of the calls that the tracer has to know, in one ABI.
 type specialCalls struct {
 	execve, execveat, exit, exitGroup, ptrace, restart uint64
+
+	clone, clone3, fork, vfork, getAffinity, setAffinity uint64
 }
 
 func specialOf(abi syscalltab.ABI) specialCalls {
@@ -256,6 +265,8 @@ func specialOf(abi syscalltab.ABI) specialCalls {
 		execve: number("execve"), execveat: number("execveat"),
 		exit: number("exit"), exitGroup: number("exit_group"),
 		ptrace: number("ptrace"), restart: number("restart_syscall"),
+		clone: number("clone"), clone3: number("clone3"), fork: number("fork"), vfork: number("vfork"),
+		getAffinity: number("sched_getaffinity"), setAffinity: number("sched_setaffinity"),
 	}
 }
 

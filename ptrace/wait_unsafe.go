@@ -17,12 +17,15 @@ import (
 //
 // A raw wait4 has none of that, but keeps the P, and whoever stops the world waits for it. So it
 // must not last: a timer interrupts it every kickEvery, and if no stop came between two kicks the
-// tracer waits in the ordinary way until stops come fast again.
+// tracer waits in the ordinary way until stops come fast again. The timer is needed for those who are placed,
+// too (watchPlaced).
 type waiting struct {
 	raw   bool
 	timer int32 // of timer_create(2); -1: there is none
-	stops int   // since the last kick; while not raw, since the last pause
-	since int64 // while not raw: when stops was 0
+	armed bool  // it kicks
+	seen  int   // stops since the last kick
+	stops int   // while not raw: since the last pause …
+	since int64 // … which was then
 }
 
 const (
@@ -31,38 +34,67 @@ const (
 )
 
 // wait waits for one stop of any tracee.
-func (tw *worker) wait(status *unix.WaitStatus) (int, unix.Errno) {
-	w := &tw.waiting
-	if w.raw {
+func (w *worker) wait(status *unix.WaitStatus) (int, unix.Errno) {
+	wait := &w.waiting
+	if wait.raw {
 		// __WNOTHREAD: the children of other threads of this process are not ours, and the kernel
 		// need not look through those threads for them.
 		tid, _, errno := syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(status)),
 			unix.WALL|unix.WNOTHREAD, 0, 0, 0)
-		switch {
-		case errno == 0:
-			w.stops++
-		case errno == unix.EINTR && w.stops == 0:
-			w.raw = false
-			setKicker(w.timer, 0)
-		case errno == unix.EINTR:
-			w.stops = 0
+		if errno == 0 {
+			wait.seen++
 		}
 		return int(tid), errno
 	}
 	tid, err := unix.Wait4(-1, status, unix.WALL|unix.WNOTHREAD, nil)
-	errno, _ := err.(unix.Errno)
-	if w.stops++; w.stops >= fast {
-		now := tw.now()
-		if w.timer >= 0 && now-w.since < kickEvery && setKicker(w.timer, kickEvery) {
-			w.raw = true
-		}
-		w.stops, w.since = 0, now
+	if err != nil {
+		errno, _ := err.(unix.Errno)
+		return tid, errno
 	}
-	return tid, errno
+	wait.seen++
+	if wait.stops++; wait.stops >= fast {
+		now := w.now()
+		if now-wait.since < kickEvery {
+			wait.raw = wait.keepTime()
+		}
+		wait.stops, wait.since = 0, now
+	}
+	return tid, 0
+}
+
+// kicked is called when the timer, or somebody else, has broken off the wait.
+func (w *worker) kicked() {
+	wait := &w.waiting
+	idle := wait.seen == 0
+	wait.seen = 0
+	if w.placing.home >= 0 {
+		w.watchPlaced(idle)
+	}
+	if idle {
+		w.rest()
+	}
+}
+
+// rest ends what is done for stops that come fast.
+func (w *worker) rest() {
+	wait := &w.waiting
+	wait.raw = false
+	if w.placing.home < 0 && wait.armed {
+		setKicker(wait.timer, 0)
+		wait.armed = false
+	}
+}
+
+// keepTime lets the timer kick. It reports whether it does.
+func (w *waiting) keepTime() bool {
+	if !w.armed && w.timer >= 0 {
+		w.armed = setKicker(w.timer, kickEvery)
+	}
+	return w.armed
 }
 
 // look is wait for those who have stopped already: it returns 0 if nobody has.
-func (tw *worker) look(status *unix.WaitStatus) (int, unix.Errno) {
+func (w *worker) look(status *unix.WaitStatus) (int, unix.Errno) {
 	tid, _, errno := syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(status)),
 		unix.WALL|unix.WNOTHREAD|unix.WNOHANG, 0, 0, 0)
 	return int(tid), errno

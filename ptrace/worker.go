@@ -29,6 +29,7 @@ type worker struct {
 	entry    EntryStop
 	siginfo  signalInfo
 	waiting  waiting
+	placing  placing
 	onCall   func(*Call)
 
 	resumedNs int64 // when any of its tracees was resumed last
@@ -56,6 +57,7 @@ func (t *Tracer) newWorker() *worker {
 		gone:    make(chan struct{}),
 		onCall:  func(*Call) {},
 	}
+	w.placing.home = -1
 	if t.options.OnCall != nil {
 		w.onCall = t.options.OnCall()
 	}
@@ -146,6 +148,7 @@ func (w *worker) step() bool {
 	case 0:
 	case unix.EINTR:
 		w.readMail()
+		w.kicked()
 		return true
 	case unix.ECHILD:
 		return false
@@ -204,6 +207,9 @@ func (w *worker) reported(tid int32, status unix.WaitStatus) {
 // leave hands on the calls that are in flight. The thread exits next, and that detaches all.
 func (w *worker) leave() {
 	w.waiting.close()
+	if w.placement != nil {
+		w.releaseAllPlaced()
+	}
 	w.leftNs.Store(w.now())
 	why := Detached
 	if !w.stopping.Load() {

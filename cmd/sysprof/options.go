@@ -10,6 +10,7 @@ import (
 
 	"github.com/pborman/getopt/v2"
 
+	"sysprof/ptrace"
 	"sysprof/report"
 	"sysprof/syscalltab"
 )
@@ -27,6 +28,7 @@ type options struct {
 	noFollow   bool
 	killOnExit bool
 	duration   time.Duration // 0: until the end
+	cpu        ptrace.CPU
 
 	trace    *syscalltab.Set // nil: all
 	statuses statusSet
@@ -76,7 +78,7 @@ func (v value) String() string                        { return "" }
 
 // parseOptions reads the command line; args[0] is the program's own name. An error is one line.
 func parseOptions(args []string) (*options, error) {
-	o := &options{statuses: allStatuses, columns: report.DefaultColumns(), sortBy: report.SortKey(0)}
+	o := &options{statuses: allStatuses, cpu: ptrace.CPUAuto, columns: report.DefaultColumns(), sortBy: report.SortKey(0)}
 	set := getopt.New()
 
 	flag := func(short rune, long string, f func()) {
@@ -139,6 +141,7 @@ func parseOptions(args []string) (*options, error) {
 	flag('f', "follow-forks", func() { o.noFollow = false })
 	flag(0, "no-follow", func() { o.noFollow = true })
 	flag(0, "kill-on-exit", func() { o.killOnExit = true })
+	arg(0, "cpu", o.chooseCPU)
 	arg(0, "duration", func(s string) (err error) { o.duration, err = parseDuration(s); return })
 
 	arg('e', "", o.qualify)
@@ -263,6 +266,24 @@ func (o *options) chooseTime(s string) error {
 	default:
 		return fmt.Errorf("%q is not a kind of time; there are wall and cpu", s)
 	}
+	return nil
+}
+
+// chooseCPU takes the argument of --cpu.
+func (o *options) chooseCPU(s string) error {
+	switch s {
+	case "auto":
+		o.cpu = ptrace.CPUAuto
+		return nil
+	case "off":
+		o.cpu = ptrace.CPUOff
+		return nil
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return fmt.Errorf("%q is no CPU; there are auto, off, and the number of one", s)
+	}
+	o.cpu = ptrace.CPU(n)
 	return nil
 }
 

@@ -23,11 +23,12 @@ type session struct {
 	opt     *options
 	out     *output
 	profile *profile.Profile
-	samples *samples         // nil: no stacks are asked for
-	transit *profile.Transit // nil: latencies remain raw
+	samples *samples // nil: no stacks are asked for
 	tracer  *ptrace.Tracer
 	signals chan os.Signal
 	calls   atomic.Int64 // finished so far, counted or not
+
+	transits transits
 
 	stoppedBy syscall.Signal // the signal that made us stop tracing, 0 if none did
 }
@@ -52,6 +53,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		OnCall:     s.counter,
 		OnInFlight: s.addInFlight,
 		CPUTime:    opt.cpuTime,
+		CPU:        opt.cpu,
 		OnEntry:    s.samples.onEntry(),
 
 		OnCalibration: s.calibration(),
@@ -105,42 +107,52 @@ func (s *session) counter() func(*ptrace.Call) {
 	}
 }
 
-// calibration returns what the tracer calls with every call of the calibration child, nil if nothing is
+// transits are what tracing adds to calls, where tracer and tracee share a CPU and elsewhere. Both nil:
+// latencies remain raw.
+type transits struct{ placed, apart *profile.Transit }
+
+// calibration returns what the tracer calls with every call of its calibration children, nil if nothing is
 // to be calibrated.
 func (s *session) calibration() func(*ptrace.Call) {
 	switch {
 	case s.opt.raw:
 		return nil
 	case s.opt.overhead != nil:
-		s.transit = profile.ByHandTransit(*s.opt.overhead)
+		s.transits.placed = profile.ByHandTransit(*s.opt.overhead)
 		return nil
 	}
-	s.transit = profile.NewTransit()
 	const warmUp = 64 // calls
-	seen := 0
+	placed, apart := profile.NewTransit(), profile.NewTransit()
+	s.transits = transits{placed, apart}
+	var seenPlaced, seenApart int
 	return func(c *ptrace.Call) {
-		switch seen++; {
-		case seen <= warmUp:
+		t, seen := placed, &seenPlaced
+		if c.Apart {
+			t, seen = apart, &seenApart
+		}
+		switch *seen++; {
+		case *seen <= warmUp:
 		case c.Nr == ptrace.CalibrationCall:
-			s.transit.Add((*profile.Call)(c))
+			t.Add((*profile.Call)(c))
 		default:
-			s.transit.AddReference((*profile.Call)(c))
+			t.AddReference((*profile.Call)(c))
 		}
 	}
 }
 
-// correct makes the profile correct its latencies by what the calibration showed.
+// correct makes the profile correct its latencies by what the calibrations showed.
 func (s *session) correct() {
-	if s.transit == nil {
-		return
-	}
-	if c := s.tracer.Calibration(); c != nil {
-		s.transit.Untraced(c.UntracedNs, c.BatchCalls)
+	for _, c := range s.tracer.Calibrations() {
+		t := s.transits.placed
+		if c.Apart {
+			t = s.transits.apart
+		}
+		t.Untraced(c.UntracedNs, c.BatchCalls)
 		for _, r := range c.References {
-			s.transit.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
+			t.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
 		}
 	}
-	s.profile.Correct(s.transit, nil)
+	s.profile.Correct(s.transits.placed, s.transits.apart)
 }
 
 func (s *session) addInFlight(f *ptrace.InFlight) {
