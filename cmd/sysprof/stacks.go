@@ -59,19 +59,18 @@ func newSamples(opt *options, command *ptrace.Command) *samples {
 	return s
 }
 
-// onEntry returns what the tracer calls at entry-stops, nil if it has nothing to do there.
+// onEntry returns what the tracer calls at entry-stops, nil if it has nothing to do there. Like add and ended
+// it may be called by several threads at once, but for one tracee by one alone.
 func (s *samples) onEntry() func(*ptrace.Call, *ptrace.EntryStop) uint32 {
 	if s == nil || s.capturer == nil && !s.opt.labels.fd {
 		return nil
 	}
 	return func(c *ptrace.Call, at *ptrace.EntryStop) uint32 {
-		if s.opt.trace != nil && !s.opt.trace.Has(c.ABI, c.Nr) {
-			return 0
-		}
+		wanted := s.opt.trace == nil || s.opt.trace.Has(c.ABI, c.Nr)
 		if s.opt.labels.fd {
-			s.labels.Entered(c)
+			s.labels.Entered(c, wanted)
 		}
-		if s.capturer == nil {
+		if s.capturer == nil || !wanted {
 			return 0
 		}
 		return s.capturer.Stack(c, at.IP, at.SP, at)

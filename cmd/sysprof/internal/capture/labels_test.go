@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,7 +165,7 @@ func (tr traced) does(name string, fd int, and ...int) string {
 	for i, arg := range append([]int{fd}, and...) {
 		c.Args[i] = uint64(uint32(arg))
 	}
-	tr.Entered(c)
+	tr.Entered(c, true)
 	switch name {
 	case "close":
 		c.Errno = errno(unix.Close(fd))
@@ -235,6 +236,94 @@ func TestAnAttemptOnAClosedDescriptor(t *testing.T) {
 	equal(t, "a read", tr.does("read", fd), path)
 }
 
+// TestADescriptorThatIsBeingClosed may be another thread's new one before the close is seen to return.
+func TestADescriptorThatIsBeingClosed(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	tr := traced{t, NewLabels()}
+	fd := open(t, a)
+	equal(t, "a read", tr.does("read", fd), a)
+	for _, wanted := range []bool{true, false} {
+		closing := &ptrace.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, "close"), Args: [6]uint64{uint64(fd)}}
+		tr.Entered(closing, wanted)
+		check(t, unix.Close(fd))
+		if again := open(t, b); again != fd {
+			check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
+			unix.Close(again)
+		}
+		equal(t, "a read of what has the number now", tr.does("read", fd), b)
+		tr.Finished(closing)
+		equal(t, "a read after that", tr.does("read", fd), b)
+		a, b = b, a
+	}
+	unix.Close(fd)
+}
+
+// TestAThreadThatDiesClosing leaves nothing behind.
+func TestAThreadThatDiesClosing(t *testing.T) {
+	tr := traced{t, NewLabels()}
+	for _, name := range []string{"close", "close_range"} {
+		tr.Entered(&ptrace.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, true)
+		tr.Ended(pid, pid+1)
+	}
+	if table := tr.tables[pid]; len(table.changing) != 0 || table.closing != 0 || len(tr.now) != 0 {
+		t.Errorf("%+v, %v", table, tr.now)
+	}
+}
+
+// TestDescriptorsOfManyThreads: they open, read and close files, so that each gets numbers that another one
+// has just given up, and every read is said to be of the file that it is of.
+func TestDescriptorsOfManyThreads(t *testing.T) {
+	dir := t.TempDir()
+	l := NewLabels()
+	const threads, rounds = 4, 300
+	var all sync.WaitGroup
+	for n := range threads {
+		path := filepath.Join(dir, fmt.Sprint(n))
+		check(t, os.WriteFile(path, nil, 0o600))
+		tid := pid + 1 + int32(n)
+		all.Go(func() {
+			for range rounds {
+				fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, name := range []string{"read", "read", "close"} {
+					c := &ptrace.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, name), Args: [6]uint64{uint64(fd)}}
+					l.Entered(c, true)
+					if name == "close" {
+						unix.Close(fd)
+					}
+					equal(t, name, l.Name(l.FD(c)), path)
+					l.Comm(c)
+					l.Finished(c)
+				}
+			}
+			l.Ended(pid, tid)
+		})
+	}
+	all.Wait()
+	if len(l.now) != 0 || len(l.comms) != 0 {
+		t.Errorf("%v and %v are left", l.now, l.comms)
+	}
+}
+
+func TestAKnownDescriptorDoesNotAllocate(t *testing.T) {
+	l := NewLabels()
+	fd := open(t, filepath.Join(t.TempDir(), "a"))
+	defer unix.Close(fd)
+	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
+	if n := testing.AllocsPerRun(100, func() {
+		l.Entered(c, true)
+		l.FD(c)
+		l.Comm(c)
+		l.Finished(c)
+	}); n != 0 {
+		t.Errorf("a call allocates %v times", n)
+	}
+}
+
 // TestASocketGetsItsAddressLater: nothing can be said of it before.
 func TestASocketGetsItsAddressLater(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -246,7 +335,7 @@ func TestASocketGetsItsAddressLater(t *testing.T) {
 	defer unix.Close(fd)
 	equal(t, "setsockopt", tr.does("setsockopt", fd), "socket")
 	connect := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
-	tr.Entered(connect)
+	tr.Entered(connect, true)
 	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
 	tr.Finished(connect)
 	if got := tr.does("write", fd); !strings.HasPrefix(got, "tcp 127.0.0.1:") {
@@ -258,7 +347,7 @@ func TestLabelsOfManyProcesses(t *testing.T) {
 	l := NewLabels()
 	read := func(pid int32, fd int) string {
 		c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
-		l.Entered(c)
+		l.Entered(c, true)
 		return l.Name(l.FD(c))
 	}
 	path := filepath.Join(t.TempDir(), "mine")
@@ -270,6 +359,10 @@ func TestLabelsOfManyProcesses(t *testing.T) {
 	l.Ended(pid, pid)
 	check(t, os.Rename(path, path+"2"))
 	equal(t, "that of the next process of the same id", read(pid, fd), path+"2")
+	check(t, os.Rename(path+"2", path+"3"))
+	l.Finished(&ptrace.Call{PID: pid + 1, TID: pid + 1, ABI: native, Nr: number(t, "clone"), Ret: int64(pid)})
+	equal(t, "that of a process that was made with the same id", read(pid, fd), path+"3")
+	check(t, os.Rename(path+"3", path+"2"))
 	exec := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "execve")}
 	check(t, os.Rename(path+"2", path))
 	l.Finished(exec)
