@@ -159,7 +159,8 @@ func (b *pprofBuilder) learnOverhead() {
 }
 
 // transit returns what has to be taken off each call of a row's samples, as far as that is there, so that
-// what is left adds up to the row's latency. It reorders the samples.
+// what is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has
+// what the others took instead, which may be more. It reorders the samples.
 func transit(r *profile.Row, samples []*profile.Sample) float64 {
 	mean := func(s *profile.Sample) float64 { return float64(s.RawNs) / float64(s.Calls) }
 	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
@@ -170,7 +171,7 @@ func transit(r *profile.Row, samples []*profile.Sample) float64 {
 	}
 	latencyNs := float64(r.SumNs) / float64(r.Calls) * calls
 	for _, s := range samples {
-		transitNs = max((rawNs-latencyNs)/calls, 0)
+		transitNs = (rawNs - latencyNs) / calls
 		if mean(s) >= transitNs {
 			break
 		}
@@ -201,7 +202,7 @@ func (b *pprofBuilder) comments() []string {
 func (b *pprofBuilder) sample(s *profile.Sample) *pprof.Sample {
 	transit := int64(b.transitNs[s.Key] * float64(s.Calls))
 	transit = min(transit, s.RawNs)
-	overhead := transit + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
+	overhead := max(transit, 0) + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
 	out := &pprof.Sample{
 		Value:    []int64{int64(s.Calls), int64(s.Errors), overhead},
 		Location: []*pprof.Location{b.call(s.Key)},
@@ -240,7 +241,7 @@ func (b *pprofBuilder) label(out *pprof.Sample, k profile.SampleKey) {
 		number("tid", "", int64(k.TID))
 	}
 	if b.p.By.Latency {
-		number("latency", "nanoseconds", max(k.LatencyNs-int64(b.transitNs[k.Key]), 0))
+		number("latency", "nanoseconds", max(k.LatencyNs-max(int64(b.transitNs[k.Key]), 0), 0))
 	}
 	if b.p.By.Errno && k.Errno != 0 {
 		text("errno", syscalltab.Errno(int(k.Errno)))
