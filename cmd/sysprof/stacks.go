@@ -149,13 +149,13 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 		Program:  s.program,
 		Stack:    func(id uint32) []*report.Location { return located[id] },
 		By:       report.PprofLabels{PID: by.pid, TID: by.tid, Latency: by.latency, Errno: by.errno},
-		Label: func(k profile.SampleKey) []string {
+		Label: func(comm, fd uint32) []string {
 			var pairs []string
-			if k.Comm != 0 {
-				pairs = append(pairs, "comm", s.labels.Name(k.Comm))
+			if comm != 0 {
+				pairs = append(pairs, "comm", s.labels.Name(comm))
 			}
-			if k.FD != 0 {
-				pairs = append(pairs, "fd", s.labels.Name(k.FD))
+			if fd != 0 {
+				pairs = append(pairs, "fd", s.labels.Name(fd))
 			}
 			return pairs
 		},
