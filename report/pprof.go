@@ -23,9 +23,9 @@ type Pprof struct {
 	Meta     Meta
 	Program  string // the file of the main program; empty: not known
 
-	Stack func(id uint32) []*Location      // the stack that a sample names, innermost first
-	Label func(profile.SampleKey) []string // pairs of name and value; nil for none
-	By    PprofLabels                      // the numbers of the keys that become labels
+	Stack func(id uint32) []*Location    // the stack that a sample names, innermost first
+	Label func(comm, fd uint32) []string // pairs of name and value, for these of a sample's key; nil for none
+	By    PprofLabels                    // the numbers of the keys that become labels
 }
 
 // PprofLabels says which numbers of a sample's key become labels.
@@ -61,6 +61,9 @@ func (p Pprof) Write(w io.Writer) error {
 		calls:     make(map[profile.Key]*pprof.Location),
 		mappings:  make(map[*Mapping]*pprof.Mapping),
 		functions: make(map[Line]*pprof.Function),
+		stacks:    make(map[stackKey][]*pprof.Location),
+		numbers:   make(map[numbers]*numberLabels),
+		texts:     make(map[texts]map[string][]string),
 	}
 	out := b.build()
 	if err := out.CheckValid(); err != nil {
@@ -80,6 +83,31 @@ type pprofBuilder struct {
 	mappings  map[*Mapping]*pprof.Mapping
 	functions map[Line]*pprof.Function
 	kernel    *pprof.Mapping
+
+	// Profiles have up to 200,000 samples, which have most of this in common.
+	stacks  map[stackKey][]*pprof.Location
+	numbers map[numbers]*numberLabels
+	texts   map[texts]map[string][]string
+}
+
+// stackKey is a stack with the call that was made from it.
+type stackKey struct {
+	call  profile.Key
+	stack uint32
+}
+
+// numbers are the values of a sample's labels that are numbers, 0 for those that are not asked for.
+type numbers struct{ pid, tid, latencyNs int64 }
+
+type numberLabels struct {
+	values map[string][]int64
+	units  map[string][]string
+}
+
+// texts is what the other labels are made from.
+type texts struct {
+	errno    int32
+	comm, fd uint32
 }
 
 func (b *pprofBuilder) build() *pprof.Profile {
@@ -127,6 +155,9 @@ func (b *pprofBuilder) build() *pprof.Profile {
 // last.
 func (b *pprofBuilder) orderMappings() {
 	main := slices.IndexFunc(b.out.Mapping, func(m *pprof.Mapping) bool { return m.File == b.p.Program })
+	if main < 0 { // it is a script, or not known
+		main = slices.Index(b.out.Mapping, b.mostCalls())
+	}
 	if main > 0 {
 		m := b.out.Mapping[main]
 		b.out.Mapping = slices.Insert(slices.Delete(b.out.Mapping, main, main+1), 0, m)
@@ -135,6 +166,26 @@ func (b *pprofBuilder) orderMappings() {
 	for i, m := range b.out.Mapping {
 		m.ID = uint64(i + 1)
 	}
+}
+
+// mostCalls returns the mapping that most calls come from, going by their outermost frames; nil if none has
+// any.
+func (b *pprofBuilder) mostCalls() (most *pprof.Mapping) {
+	calls := make(map[*pprof.Mapping]int64)
+	for _, s := range b.out.Sample {
+		for _, l := range slices.Backward(s.Location[1:]) {
+			if l.Mapping != nil { // as one that stands for what was cut off has not
+				calls[l.Mapping] += s.Value[0]
+				break
+			}
+		}
+	}
+	for _, m := range b.out.Mapping {
+		if most == nil || calls[m] > calls[most] {
+			most = m
+		}
+	}
+	return most
 }
 
 func compareInt[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
@@ -159,7 +210,8 @@ func (b *pprofBuilder) learnOverhead() {
 }
 
 // transit returns what has to be taken off each call of a row's samples, as far as that is there, so that
-// what is left adds up to the row's latency. It reorders the samples.
+// what is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has
+// what the others took instead, which may be more. It reorders the samples.
 func transit(r *profile.Row, samples []*profile.Sample) float64 {
 	mean := func(s *profile.Sample) float64 { return float64(s.RawNs) / float64(s.Calls) }
 	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
@@ -170,7 +222,7 @@ func transit(r *profile.Row, samples []*profile.Sample) float64 {
 	}
 	latencyNs := float64(r.SumNs) / float64(r.Calls) * calls
 	for _, s := range samples {
-		transitNs = max((rawNs-latencyNs)/calls, 0)
+		transitNs = (rawNs - latencyNs) / calls
 		if mean(s) >= transitNs {
 			break
 		}
@@ -201,55 +253,90 @@ func (b *pprofBuilder) comments() []string {
 func (b *pprofBuilder) sample(s *profile.Sample) *pprof.Sample {
 	transit := int64(b.transitNs[s.Key] * float64(s.Calls))
 	transit = min(transit, s.RawNs)
-	overhead := transit + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
+	overhead := max(transit, 0) + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
 	out := &pprof.Sample{
-		Value:    []int64{int64(s.Calls), int64(s.Errors), overhead},
-		Location: []*pprof.Location{b.call(s.Key)},
+		Value:    make([]int64, 0, len(b.out.SampleType)),
+		Location: b.stack(stackKey{s.Key, s.Stack}),
 	}
+	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), overhead)
 	if b.hasCPU {
 		out.Value = append(out.Value, s.CPUNs)
 	}
 	out.Value = append(out.Value, s.RawNs-transit)
-	for _, l := range b.p.Stack(s.Stack) {
-		out.Location = append(out.Location, b.location(l))
-	}
 	b.label(out, s.SampleKey)
 	return out
 }
 
+// stack is the frames of a sample, the call first.
+func (b *pprofBuilder) stack(k stackKey) []*pprof.Location {
+	if known := b.stacks[k]; known != nil {
+		return known
+	}
+	frames := b.p.Stack(k.stack)
+	out := make([]*pprof.Location, 0, 1+len(frames))
+	out = append(out, b.call(k.call))
+	for _, l := range frames {
+		out = append(out, b.location(l))
+	}
+	b.stacks[k] = out
+	return out
+}
+
 func (b *pprofBuilder) label(out *pprof.Sample, k profile.SampleKey) {
-	number := func(name, unit string, n int64) {
-		if out.NumLabel == nil {
-			out.NumLabel, out.NumUnit = make(map[string][]int64), make(map[string][]string)
-		}
-		out.NumLabel[name] = []int64{n}
-		if unit != "" {
-			out.NumUnit[name] = []string{unit}
-		}
-	}
-	text := func(name, value string) {
-		if out.Label == nil {
-			out.Label = make(map[string][]string)
-		}
-		out.Label[name] = []string{value}
-	}
+	var n numbers
 	if b.p.By.PID {
-		number("pid", "", int64(k.PID))
+		n.pid = int64(k.PID)
 	}
 	if b.p.By.TID {
-		number("tid", "", int64(k.TID))
+		n.tid = int64(k.TID)
 	}
 	if b.p.By.Latency {
-		number("latency", "nanoseconds", max(k.LatencyNs-int64(b.transitNs[k.Key]), 0))
+		n.latencyNs = max(k.LatencyNs-max(int64(b.transitNs[k.Key]), 0), 0)
 	}
-	if b.p.By.Errno && k.Errno != 0 {
-		text("errno", syscalltab.Errno(int(k.Errno)))
+	labels := b.numbers[n]
+	if labels == nil {
+		labels = b.p.By.numbers(n)
+		b.numbers[n] = labels
+	}
+	out.NumLabel, out.NumUnit = labels.values, labels.units
+
+	t := texts{comm: k.Comm, fd: k.FD}
+	if b.p.By.Errno {
+		t.errno = k.Errno
+	}
+	text, known := b.texts[t]
+	if !known {
+		text = b.text(t)
+		b.texts[t] = text
+	}
+	out.Label = text
+}
+
+func (by PprofLabels) numbers(n numbers) *numberLabels {
+	l := &numberLabels{values: make(map[string][]int64), units: make(map[string][]string)}
+	if by.PID {
+		l.values["pid"] = []int64{n.pid}
+	}
+	if by.TID {
+		l.values["tid"] = []int64{n.tid}
+	}
+	if by.Latency {
+		l.values["latency"], l.units["latency"] = []int64{n.latencyNs}, []string{"nanoseconds"}
+	}
+	return l
+}
+
+func (b *pprofBuilder) text(t texts) map[string][]string {
+	labels := make(map[string][]string)
+	if t.errno != 0 {
+		labels["errno"] = []string{syscalltab.Errno(int(t.errno))}
 	}
 	if b.p.Label != nil {
-		for pair := range slices.Chunk(b.p.Label(k), 2) {
-			text(pair[0], pair[1])
+		for pair := range slices.Chunk(b.p.Label(t.comm, t.fd), 2) {
+			labels[pair[0]] = []string{pair[1]}
 		}
 	}
+	return labels
 }
 
 // The kernel's calls have addresses in a mapping of their own, made up from their numbers: where the

@@ -23,6 +23,7 @@ type traced struct {
 	profile *profile.Profile
 	samples profile.Samples
 	calls   int64
+	queued  bool // the calls that are added stood in line
 }
 
 func newTraced() *traced { return &traced{profile: profile.New()} }
@@ -32,7 +33,7 @@ func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, 
 	for range n {
 		r.calls++
 		at := r.calls * 1_000_000
-		c := &profile.Call{PID: 10, TID: 11, ABI: syscalltab.AMD64, Nr: nr, Errno: errno, Stack: stack, CPUNs: -1, GapNs: -1,
+		c := &profile.Call{PID: 10, TID: 11, ABI: syscalltab.AMD64, Nr: nr, Errno: errno, Stack: stack, CPUNs: -1, GapNs: -1, Queued: r.queued,
 			EntrySeenNs: at, EntryResumedNs: at + 100, ExitSeenNs: at + 100 + rawNs, ExitResumedNs: at + 300 + rawNs}
 		if k.TID == cpuTID {
 			c.CPUNs = rawNs / 2
@@ -96,12 +97,12 @@ func (r *traced) pprof(by PprofLabels) Pprof {
 		Program:  "/srv/app",
 		Stack:    func(id uint32) []*Location { return stacks[id] },
 		By:       by,
-		Label: func(k profile.SampleKey) (pairs []string) {
-			if k.Comm != 0 {
-				pairs = append(pairs, "comm", labelNames[k.Comm])
+		Label: func(comm, fd uint32) (pairs []string) {
+			if comm != 0 {
+				pairs = append(pairs, "comm", labelNames[comm])
 			}
-			if k.FD != 0 {
-				pairs = append(pairs, "fd", labelNames[k.FD])
+			if fd != 0 {
+				pairs = append(pairs, "fd", labelNames[fd])
 			}
 			return pairs
 		},
@@ -228,9 +229,11 @@ func TestPprofMapsTheProgramFirst(t *testing.T) {
 		p := written(t, r)
 		equal(t, "mappings", len(p.Mapping), 3)
 		equal(t, "the last", p.Mapping[2].File, "[kernel.kallsyms]")
-		if strings.HasPrefix(program, "/srv") || strings.HasPrefix(program, "/usr") {
-			equal(t, "the first", p.Mapping[0].File, program)
+		want := program
+		if program == "/elsewhere" || program == "" {
+			want = "/srv/app" // where stacks begin
 		}
+		equal(t, "the first", p.Mapping[0].File, want)
 	}
 }
 
@@ -318,6 +321,30 @@ func TestPprofSumsOfUnequalCalls(t *testing.T) {
 		if want := in.Snapshot.Rows[i].SumNs; sums[name] < want-10 || sums[name] > want+10 {
 			t.Errorf("%s: %d ns in the profile, %d in the table", name, sums[name], want)
 		}
+	}
+}
+
+// TestPprofSumsOfQueuedCalls: the table says that they took as long as the others.
+func TestPprofSumsOfQueuedCalls(t *testing.T) {
+	r := newTraced()
+	r.call(30, readNr, 1, 0, 100_000, profile.SampleKey{})
+	r.queued = true
+	r.call(10, readNr, 2, 0, 3_000, profile.SampleKey{})
+	in := r.pprof(PprofLabels{Latency: true})
+	latency, overhead := int64(0), int64(0)
+	for _, s := range written(t, in).Sample {
+		overhead += s.Value[2]
+		latency += s.Value[3]
+	}
+	row := &in.Snapshot.Rows[0]
+	if row.SumNs <= 30*100_000+10*3_000 {
+		t.Fatalf("the table says %d ns", row.SumNs)
+	}
+	if latency < row.SumNs-10 || latency > row.SumNs+10 {
+		t.Errorf("%d ns in the profile, %d in the table", latency, row.SumNs)
+	}
+	if overhead < row.HoldNs {
+		t.Errorf("an overhead of %d ns, and %d of them are hold", overhead, row.HoldNs)
 	}
 }
 

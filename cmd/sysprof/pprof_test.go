@@ -256,6 +256,18 @@ func TestPprofNamesTheProgram(t *testing.T) {
 	}
 }
 
+// TestPprofOfAScriptNamesWhatRunsIt: the script itself is in no mapping.
+func TestPprofOfAScriptNamesWhatRunsIt(t *testing.T) {
+	program := compile(t, chainC)
+	script := filepath.Join(filepath.Dir(program), "script")
+	writeFile(t, script, "#!"+program+" 500\n")
+	check(t, os.Chmod(script, 0o700))
+	_, p, _ := profiled(t, nil, script)
+	if p.Mapping[0].File != program {
+		t.Errorf("the first mapping is %s", p.Mapping[0].File)
+	}
+}
+
 // goChain calls main.a → main.b → main.c, which writes, and prints what runtime.Callers says there.
 const goChain = `package main
 

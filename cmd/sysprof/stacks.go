@@ -59,19 +59,18 @@ func newSamples(opt *options, command *ptrace.Command) *samples {
 	return s
 }
 
-// onEntry returns what the tracer calls at entry-stops, nil if it has nothing to do there.
+// onEntry returns what the tracer calls at entry-stops, nil if it has nothing to do there. Like add and ended
+// it may be called by several threads at once, but for one tracee by one alone.
 func (s *samples) onEntry() func(*ptrace.Call, *ptrace.EntryStop) uint32 {
 	if s == nil || s.capturer == nil && !s.opt.labels.fd {
 		return nil
 	}
 	return func(c *ptrace.Call, at *ptrace.EntryStop) uint32 {
-		if s.opt.trace != nil && !s.opt.trace.Has(c.ABI, c.Nr) {
-			return 0
-		}
+		wanted := s.opt.trace == nil || s.opt.trace.Has(c.ABI, c.Nr)
 		if s.opt.labels.fd {
-			s.labels.Entered(c)
+			s.labels.Entered(c, wanted)
 		}
-		if s.capturer == nil {
+		if s.capturer == nil || !wanted {
 			return 0
 		}
 		return s.capturer.Stack(c, at.IP, at.SP, at)
@@ -150,13 +149,13 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 		Program:  s.program,
 		Stack:    func(id uint32) []*report.Location { return located[id] },
 		By:       report.PprofLabels{PID: by.pid, TID: by.tid, Latency: by.latency, Errno: by.errno},
-		Label: func(k profile.SampleKey) []string {
+		Label: func(comm, fd uint32) []string {
 			var pairs []string
-			if k.Comm != 0 {
-				pairs = append(pairs, "comm", s.labels.Name(k.Comm))
+			if comm != 0 {
+				pairs = append(pairs, "comm", s.labels.Name(comm))
 			}
-			if k.FD != 0 {
-				pairs = append(pairs, "fd", s.labels.Name(k.FD))
+			if fd != 0 {
+				pairs = append(pairs, "fd", s.labels.Name(fd))
 			}
 			return pairs
 		},

@@ -36,16 +36,37 @@ func TestStacksEqualStrace(t *testing.T) {
 				return
 			}
 			want := straceStacks(t, command)
-			both, missing, extra := 0, 0, 0
+			// strace's unwinder stops in the middle of programs that LLD has linked (Rust's, by default),
+			// where gdb and we reach the outermost frame.
+			longer := map[string]string{} // ours by those of its beginnings that are strace's
+			for s := range got {
+				for i := range s {
+					if s[i] == '\n' && want[s[:i]] > 0 {
+						longer[s[:i]] = s
+					}
+				}
+			}
+			both, cut, missing, extra := 0, 0, 0, 0
+			goesOn := map[string]bool{}
 			for s := range want {
-				if got[s] > 0 {
+				switch {
+				case got[s] > 0:
 					both++
-				} else if missing++; missing <= 3 {
-					t.Logf("only strace (%d×):\n%s", want[s], s)
+				case longer[s] != "" && strings.Contains(s, "\n"):
+					cut++
+					goesOn[s] = true
+				default:
+					if missing++; missing <= 3 {
+						t.Logf("only strace (%d×):\n%s", want[s], s)
+					}
 				}
 			}
 			for s := range got {
-				if want[s] == 0 {
+				begins := false
+				for i := range s {
+					begins = begins || s[i] == '\n' && goesOn[s[:i]]
+				}
+				if want[s] == 0 && !begins {
 					if extra++; extra <= 3 {
 						t.Logf("only we (%d×):\n%s", got[s], s)
 					}
@@ -56,7 +77,8 @@ func TestStacksEqualStrace(t *testing.T) {
 			if missing > 5+both/50 {
 				t.Errorf("%d of strace's stacks are not ours", missing)
 			}
-			t.Logf("%d stacks in both, %d only in strace's, %d only in ours; our ends: %v", both, missing, extra, ends)
+			t.Logf("%d stacks in both, %d that strace cuts short, %d only in strace's, %d only in ours; our ends: %v",
+				both, cut, missing, extra, ends)
 		})
 	}
 }
@@ -64,7 +86,6 @@ func TestStacksEqualStrace(t *testing.T) {
 func straceStacks(t *testing.T, command []string) map[string]int {
 	out := filepath.Join(t.TempDir(), "log")
 	cmd := exec.Command("setarch", append([]string{"-R", "strace", "-f", "-k", "-o", out}, command...)...)
-	cmd.Dir = "/work/main"
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, msg)
 	}
@@ -91,6 +112,9 @@ func straceStacks(t *testing.T, command []string) map[string]int {
 		}
 		end := strings.LastIndex(line, "[0x")
 		open := strings.IndexByte(line, '(')
+		if strings.Contains(line, "unexpected_backtracing_error") {
+			continue // it ends here, for no reason
+		}
 		if end < 0 || open < 0 {
 			frames = append(frames, line)
 			continue
@@ -106,9 +130,6 @@ const sigreturnOffset = "libc.so.6+0x3c050"
 
 func ourStacks(t *testing.T, command []string) (map[string]int, map[Reason]int) {
 	stacks, ends := map[string]int{}, map[Reason]int{}
-	dir, _ := os.Getwd()
-	os.Chdir("/work/main")
-	defer os.Chdir(dir)
 	tr := trace(t, "/usr/bin/setarch", append([]string{"-R"}, command...)...)
 	go func() {
 		buf := make([]byte, 4096)

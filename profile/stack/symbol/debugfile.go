@@ -215,6 +215,9 @@ func DebuginfodFind(timeout time.Duration) func(ctx context.Context, buildID str
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "debuginfod-find", "debuginfo", buildID)
 		cmd.WaitDelay = time.Second
+		// It may be a script that has started others.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		out, err := cmd.Output()
 		if err != nil {
 			if ctx.Err() != nil {

@@ -6,11 +6,13 @@ import (
 	"debug/elf"
 	"debug/gosym"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -390,8 +392,18 @@ func TestDebuginfod(t *testing.T) {
 	if got, _ := resolveFile(t, opt, fileSource(stripped), addrs); !cmp.Equal(got, want) {
 		t.Error(cmp.Diff(want, got))
 	}
-	// One that hangs is waited for once.
-	if err := os.WriteFile(filepath.Join(dir, "debuginfod-find"), []byte("#!/bin/sh\nexec sleep 100\n"), 0o755); err != nil {
+	// One that hangs is waited for once, and nothing is left of it: not the end of a pipe that its child has.
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	script = "#!/bin/sh\nsleep 100 3>" + fifo + "\n:\n"
+	if err := os.WriteFile(filepath.Join(dir, "debuginfod-find"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s := New(Options{DebugDirs: []string{}, Debuginfod: DebuginfodFind(200 * time.Millisecond)})
@@ -401,5 +413,9 @@ func TestDebuginfod(t *testing.T) {
 	}
 	if d := time.Since(start); d > 3*time.Second {
 		t.Errorf("waited %v for a debuginfod-find that hangs", d)
+	}
+	reader.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := reader.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("something is left of it: %v", err)
 	}
 }

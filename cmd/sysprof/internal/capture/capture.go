@@ -18,38 +18,50 @@ import (
 	"sysprof/syscalltab"
 )
 
-// Capturer captures stacks. Its methods are for the one thread that traces, but for Locate and Lost, which
-// may be called while it does.
+// Capturer captures stacks. It is safe for concurrent use, as long as each thread's stops are told in their
+// order: what the kernel has to be asked for is asked for outside of the lock, so that it is held for about
+// as long as it takes to unwind.
 type Capturer struct {
-	objects  *stack.Objects
-	unwinder *stack.Unwinder
-	stacks   *stack.Stacks // as addresses
-	cache    *stack.Cache
-	known    []uint32 // the store's number of each of the stacks
-	files    *files
+	objects *stack.Objects
+	files   *files
+	numbers [syscalltab.LoongArch64 + 1]numbers // by ABI; LoongArch64 is the last one
 
+	mu        sync.Mutex // guards what follows; taken before storeMu
+	unwinder  *stack.Unwinder
+	stacks    *stack.Stacks // as addresses
+	cache     *stack.Cache
+	known     []uint32 // the store's number of each of the stacks
 	processes map[int32]*process
 	byMaps    map[string]*space // by the text of the executable mappings
+	last      *process          // whose stack was taken last …
+	lastPID   int32
+	idle      []*scratch
 
+	storeMu sync.Mutex // guards what follows
+	store   store      // the stacks as places
+}
+
+// scratch is the memory that capturing one stack takes.
+type scratch struct {
 	regs   stack.Regs
 	window stack.Window
 	memory memory
 	words  []byte // the piece of stack that is read first
 	maps   []byte // the text of a maps file
-
-	numbers [syscalltab.LoongArch64 + 1]numbers // by ABI; LoongArch64 is the last one
-	last    *process                            // whose stack was taken last …
-	lastPID int32
-
-	mu    sync.Mutex // guards what follows
-	store store      // the stacks as places
 }
 
 // process is what is known of a traced process.
 type process struct {
-	space *space
-	stale bool // its mappings have to be read before the next stack
+	space   *space
+	changes uint32 // how often its mappings may have changed …
+	read    uint32 // … and which of these changes space has
+
+	fruitless uint // how often nothing had changed when code was missing
+	skip      uint // how often that is not to be looked into from now on
 }
+
+// stale reports whether the mappings have to be read before the next stack.
+func (p *process) stale() bool { return p.space == nil || p.read != p.changes }
 
 // space is an address space that stacks were taken in.
 type space struct {
@@ -60,10 +72,17 @@ type space struct {
 }
 
 // numbers are the calls that change what is executable.
-type numbers struct{ mmap, mprotect, munmap, mremap, execve, execveat uint64 }
+type numbers struct {
+	mmap, mprotect, pkeyMprotect, munmap, mremap, execve, execveat uint64
+	fork, vfork, clone, clone3                                     uint64 // make processes
+}
 
-// The piece of stack that is read first holds most stacks whole; 16 KB cost 0.2 µs more.
-const firstWords = 4 << 10
+// The piece of stack that is read first holds most stacks whole; 16 KB cost 0.2 µs more. Where that was seen
+// to be too little for a stack, up to maxWords are read.
+const (
+	firstWords = 4 << 10
+	maxWords   = 64 << 10
+)
 
 // New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers.
 func New(framePointersOnly bool) *Capturer {
@@ -73,7 +92,6 @@ func New(framePointersOnly bool) *Capturer {
 		files:     newFiles(),
 		processes: make(map[int32]*process),
 		byMaps:    make(map[string]*space),
-		words:     make([]byte, 64<<10),
 	}
 	c.objects = stack.NewObjects(c.files.open, 0, 0)
 	if framePointersOnly {
@@ -89,8 +107,10 @@ func New(framePointersOnly bool) *Capturer {
 			}
 			return nr
 		}
-		c.numbers[i] = numbers{mmap: number("mmap"), mprotect: number("mprotect"), munmap: number("munmap"),
-			mremap: number("mremap"), execve: number("execve"), execveat: number("execveat")}
+		c.numbers[i] = numbers{mmap: number("mmap"), mprotect: number("mprotect"),
+			pkeyMprotect: number("pkey_mprotect"), munmap: number("munmap"), mremap: number("mremap"),
+			execve: number("execve"), execveat: number("execveat"), fork: number("fork"),
+			vfork: number("vfork"), clone: number("clone"), clone3: number("clone3")}
 	}
 	return c
 }
@@ -123,46 +143,71 @@ func (c *Capturer) Stack(call *ptrace.Call, ip, sp uint64, all registers) uint32
 	if !supported {
 		return 0
 	}
-	p := c.last
-	if p == nil || c.lastPID != call.PID {
-		if p = c.processes[call.PID]; p == nil {
-			p = &process{stale: true}
-			c.processes[call.PID] = p
-		}
-		c.last, c.lastPID = p, call.PID
-	}
-	if p.stale && !c.readMaps(p, call.PID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, at := c.process(call.PID), c.scratch()
+	defer func() { c.idle = append(c.idle, at) }()
+	if p.stale() && !c.readMaps(p, call.PID, at) {
 		return 0
 	}
-	c.regs.Arch, c.regs.AfterCall, c.regs.IP = nativeArch, true, ip
-	c.regs.R[stackPointer] = sp
-	c.memory.tid = call.TID
-	c.readWords(p)
-	if id, ok := c.cache.Known(p.space.Space, &c.regs, &c.window); ok {
-		return c.number(p.space, id)
+	at.regs.Arch, at.regs.AfterCall, at.regs.IP = nativeArch, true, ip
+	at.regs.R[stackPointer] = sp
+	at.memory.tid = call.TID
+	c.readWords(p.space, at)
+	space := p.space // which it may have ceased to have meanwhile
+	if id, ok := c.cache.Known(space.Space, &at.regs, &at.window); ok {
+		return c.number(space, id)
 	}
+	c.mu.Unlock()
 	regs := all.Registers()
+	if regs != nil {
+		at.regs.R = regs.R
+	}
+	c.mu.Lock()
 	if regs == nil {
 		return 0
 	}
-	c.regs.R = regs.R
-	before := p.space.ID()
-	id := c.cache.Stack(p.space.Space, &c.regs, &c.window)
-	if s, ok := c.stacks.At(id); ok && s.End == stack.Unmapped {
-		// Something was mapped in a way that we have not seen.
-		if c.readMaps(p, call.PID) && p.space.ID() != before {
-			c.readWords(p)
-			id = c.cache.Stack(p.space.Space, &c.regs, &c.window)
-		}
+	id := c.cache.Stack(space.Space, &at.regs, &at.window)
+	if s, ok := c.stacks.At(id); ok && s.End == stack.Unmapped && c.lookAgain(p, call.PID, space, at) {
+		space = p.space
+		c.readWords(space, at)
+		id = c.cache.Stack(space.Space, &at.regs, &at.window)
 	}
-	return c.number(p.space, id)
+	return c.number(space, id)
+}
+
+// process returns what is known of a process.
+//
+// Precondition: c.mu is held, as for all that follows here. What the kernel is asked for is asked without it,
+// so anything that it guards may be another after that.
+func (c *Capturer) process(pid int32) *process {
+	if c.last != nil && c.lastPID == pid {
+		return c.last
+	}
+	p := c.processes[pid]
+	if p == nil {
+		p = new(process)
+		c.processes[pid] = p
+	}
+	c.last, c.lastPID = p, pid
+	return p
+}
+
+// scratch returns memory for one stack.
+func (c *Capturer) scratch() *scratch {
+	if n := len(c.idle); n > 0 {
+		at := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		return at
+	}
+	return &scratch{words: make([]byte, maxWords)}
 }
 
 // number returns the store's number of a stack.
 func (c *Capturer) number(s *space, id stack.StackID) uint32 {
 	if id == stack.NoStack {
-		c.mu.Lock()
-		defer c.mu.Unlock()
+		c.storeMu.Lock()
+		defer c.storeMu.Unlock()
 		c.store.lost++
 		return 0
 	}
@@ -173,9 +218,9 @@ func (c *Capturer) number(s *space, id stack.StackID) uint32 {
 		return known
 	}
 	at, _ := c.stacks.At(id)
-	c.mu.Lock()
+	c.storeMu.Lock()
 	number := c.store.add(s, at)
-	c.mu.Unlock()
+	c.storeMu.Unlock()
 	c.known[id] = number
 	if int(id) >= maxAddressStacks {
 		c.forgetAddresses()
@@ -184,32 +229,87 @@ func (c *Capturer) number(s *space, id stack.StackID) uint32 {
 }
 
 // readWords reads the piece of stack that the thread's stack most likely lies in.
-func (c *Capturer) readWords(p *process) {
+func (c *Capturer) readWords(s *space, at *scratch) {
 	size := firstWords
-	if reach := c.cache.Reach(p.space.Space, &c.regs); reach > 0 {
-		size = min(reach, len(c.words))
+	if reach := c.cache.Reach(s.Space, &at.regs); reach > 0 {
+		size = min(reach, len(at.words))
 	}
-	sp := c.regs.SP()
-	n := c.memory.ReadMemory(c.words[:size], sp)
-	c.window.Reset(&c.memory, sp, c.words[:n])
+	sp := at.regs.SP()
+	c.mu.Unlock()
+	n := at.memory.ReadMemory(at.words[:size], sp)
+	c.mu.Lock()
+	at.window.Reset(&at.memory, sp, at.words[:n])
 }
 
+// maxSkip is how many stacks that lead to unmapped code are taken for what they are, at most, before the
+// mappings are read again because of one: reading them takes ten times as long as all the rest, and
+// a program without frame pointers in code made at run time has such stacks only.
+const maxSkip = 1 << 10
+
+// lookAgain reads the mappings of a process of whose code some is in none of those that are known: something
+// was mapped in a way that we have not seen. It reports whether there are others now.
+func (c *Capturer) lookAgain(p *process, pid int32, before *space, at *scratch) bool {
+	if p.skip > 0 {
+		p.skip--
+		return false
+	}
+	if !c.readMaps(p, pid, at) {
+		return false
+	}
+	if p.space == before {
+		p.skip = min(1<<p.fruitless, uint(maxSkip))
+		p.fruitless = min(p.fruitless+1, 32)
+		return false
+	}
+	p.fruitless = 0
+	return true
+}
+
+// maxSpaces bounds the spaces that are kept because another process may have the same one. When it is
+// reached they start anew; each process has its own.
+const maxSpaces = 1 << 10
+
 // readMaps brings p's mappings up to date.
-func (c *Capturer) readMaps(p *process, pid int32) bool {
-	text, err := readFile(fmt.Sprintf("/proc/%d/maps", pid), c.maps[:0])
-	c.maps = text
+func (c *Capturer) readMaps(p *process, pid int32, at *scratch) bool {
+	changes := p.changes
+	c.mu.Unlock()
+	text, err := readFile(fmt.Sprintf("/proc/%d/maps", pid), at.maps[:0])
+	c.mu.Lock()
+	at.maps = text
 	if err != nil {
 		return false
 	}
 	text = executable(text)
-	p.stale = false
-	if s := c.byMaps[string(text)]; s != nil { // as after a fork
-		p.space = s
-		return true
+	s := c.byMaps[string(text)] // as after a fork
+	if s == nil {
+		c.mu.Unlock()
+		s = c.newSpace(pid, text)
+		c.mu.Lock()
+		if s == nil {
+			return false
+		}
+		if other := c.byMaps[string(text)]; other != nil {
+			s = other
+		} else {
+			if len(c.byMaps) >= maxSpaces {
+				clear(c.byMaps)
+			}
+			c.byMaps[string(text)] = s
+		}
 	}
+	if p.space == nil || int32(changes-p.read) >= 0 { // nobody was faster
+		p.space, p.read = s, changes
+	}
+	return true
+}
+
+// newSpace makes a space of the text of a process's executable mappings, nil if there are none.
+//
+// Precondition: c.mu is not held.
+func (c *Capturer) newSpace(pid int32, text []byte) *space {
 	mappings, err := stack.AppendMaps(nil, text)
 	if err != nil || len(mappings) == 0 {
-		return false
+		return nil
 	}
 	s := &space{Space: stack.NewSpace(c.objects, mappings), pid: pid}
 	for i := range mappings {
@@ -222,9 +322,7 @@ func (c *Capturer) readMaps(p *process, pid int32) bool {
 		}
 	}
 	c.files.see(pid, mappings)
-	c.byMaps[string(text)] = s
-	p.space = s
-	return true
+	return s
 }
 
 // ownPID is what a process is called in its own PID namespace.
@@ -277,40 +375,55 @@ func readFile(path string, buf []byte) ([]byte, error) {
 func (c *Capturer) Finished(call *ptrace.Call) {
 	n := &c.numbers[call.ABI]
 	switch call.Nr {
-	case n.mmap, n.mprotect:
-		if call.Args[2]&unix.PROT_EXEC == 0 || call.Errno != 0 {
+	case n.mmap, n.mprotect, n.pkeyMprotect:
+		if call.Args[2]&unix.PROT_EXEC == 0 {
 			return
 		}
-	case n.munmap, n.mremap:
-		p := c.processes[call.PID]
-		if p == nil || p.space == nil || call.Errno != 0 {
-			return
-		}
-		if _, ok := p.space.Mapping(call.Args[0]); !ok {
-			return
-		}
-	case n.execve, n.execveat:
-		if call.Errno != 0 {
-			return
-		}
+	case n.munmap, n.mremap, n.execve, n.execveat, n.fork, n.vfork, n.clone, n.clone3:
 	default:
 		return
 	}
-	if p := c.processes[call.PID]; p != nil {
-		p.stale = true
+	if call.Errno != 0 {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch call.Nr {
+	case n.fork, n.vfork, n.clone, n.clone3:
+		c.forget(int32(call.Ret)) // a former process of that number, whose death nobody has told us of
+		return
+	}
+	p := c.processes[call.PID]
+	if p == nil || p.space == nil {
+		return
+	}
+	switch call.Nr {
+	case n.munmap, n.mremap:
+		if _, ok := p.space.Mapping(call.Args[0]); !ok {
+			return
+		}
+	}
+	p.changes++
 }
 
 // Ended forgets a process.
 func (c *Capturer) Ended(pid int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(pid)
+}
+
+func (c *Capturer) forget(pid int32) {
 	delete(c.processes, pid)
-	c.last = nil
+	if c.lastPID == pid {
+		c.last = nil
+	}
 }
 
 // Lost returns how many calls found no room for their stack.
 func (c *Capturer) Lost() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.storeMu.Lock()
+	defer c.storeMu.Unlock()
 	return c.store.lost
 }
 

@@ -21,12 +21,10 @@ import (
 // mapped brings a process's mappings up to date, as a stack does.
 func mapped(t *testing.T, c *Capturer, pid int32) *space {
 	t.Helper()
-	p := c.processes[pid]
-	if p == nil {
-		p = &process{stale: true}
-		c.processes[pid] = p
-	}
-	if p.stale && !c.readMaps(p, pid) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.process(pid)
+	if p.stale() && !c.readMaps(p, pid, c.scratch()) {
 		t.Fatalf("the mappings of %d can't be read", pid)
 	}
 	return p.space
@@ -86,9 +84,9 @@ func TestMapsAreReadAgainWhenCodeIsMapped(t *testing.T) {
 	if !ok || m.Path != path {
 		t.Fatalf("what was mapped is not known: %+v", m)
 	}
-	for _, name := range []string{"mprotect", "munmap", "mremap", "execve", "execveat"} {
+	for _, name := range []string{"mprotect", "pkey_mprotect", "munmap", "mremap", "execve", "execveat"} {
 		done(name, 0, addr, size, unix.PROT_EXEC)
-		if !c.processes[pid].stale {
+		if !c.processes[pid].stale() {
 			t.Errorf("%s changes nothing", name)
 		}
 		if mapped(t, c, pid) != after {
@@ -156,9 +154,6 @@ func (s standing) Registers() *ptrace.Registers { return &s.regs }
 func TestMapsOfNobody(t *testing.T) {
 	c := New(false)
 	defer c.Close()
-	if c.readMaps(&process{}, 1<<22+1) {
-		t.Error("a process that does not exist has mappings")
-	}
 	if id := c.Stack(&ptrace.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, standing{}); id != 0 {
 		t.Errorf("its stack is number %d", id)
 	}

@@ -1,16 +1,15 @@
 package capture
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/hex"
+	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
@@ -18,32 +17,61 @@ import (
 
 // Labels finds out what the calls of a profile can be told apart by: the name of the thread that makes
 // them, and the file, pipe or socket that they work on. Names are handed out as numbers, 0 for none.
-// Its methods are for the one thread that traces, but for Name, which may be called while it does.
+// It is safe for concurrent use, as long as each thread's stops are told in their order. What the kernel has
+// to be asked for is asked for outside of the lock.
 type Labels struct {
-	mu    sync.Mutex // guards names
-	names []string
-
-	numbers map[string]uint32
-
-	comms map[int32]uint32           // by thread
-	files map[int32]map[int32]uint32 // by process and descriptor
-	now   map[int32]uint32           // what the call in progress works on, by thread
 	calls map[syscalltab.ABI]descriptorCalls
+
+	mu      sync.Mutex // guards what follows
+	names   []string
+	numbers map[string]uint32
+	comms   map[int32]uint32       // by thread
+	tables  map[int32]*descriptors // by process
+	now     map[int32]work         // by thread: what the call in progress does
+	naming  map[int32]int32        // by process: a descriptor through which threads are given names
 }
 
-// descriptorCalls are the numbers of the calls that end what a descriptor is.
+// descriptors is what is known of a process's descriptors.
+type descriptors struct {
+	names    map[int32]uint32
+	changing map[int32]int // how many calls are in progress that make a descriptor something else, …
+	closing  int           // … and how many that close no one knows which
+	changes  uint32        // how many there were
+	shared   bool          // with another process, whose calls change them, too: nothing is kept
+}
+
+// work is what a call in progress works on, and which descriptor it makes something else.
+type work struct {
+	name    uint32
+	changes change
+	fd      int32
+}
+
+// change says which descriptors a call makes something else.
+type change uint8
+
+const (
+	changesNone change = iota
+	changesOne
+	changesMany
+)
+
+// descriptorCalls are the numbers of the calls that end what a descriptor, or the name of a thread, is.
 type descriptorCalls struct {
 	close, closeRange, dup2, dup3, execve, execveat, prctl uint64
-	bind, connect, listen                                  uint64          // give a socket its address
+	bind, connect, listen                                  uint64 // give a socket its address
+	fork, vfork, clone, clone3                             uint64 // make processes and threads
+	open, openat                                           uint64
 	takesFD                                                map[uint64]bool // its first argument is a descriptor
 }
 
 // NewLabels returns Labels that know nothing yet.
 func NewLabels() *Labels {
 	l := &Labels{
-		names: []string{"", other}, numbers: map[string]uint32{"": 0, other: 1},
-		comms: make(map[int32]uint32), files: make(map[int32]map[int32]uint32), now: make(map[int32]uint32),
 		calls: make(map[syscalltab.ABI]descriptorCalls),
+		names: []string{"", other}, numbers: map[string]uint32{"": 0, other: 1},
+		comms: make(map[int32]uint32), tables: make(map[int32]*descriptors), now: make(map[int32]work),
+		naming: make(map[int32]int32),
 	}
 	for _, abi := range syscalltab.Native() {
 		number := func(name string) uint64 {
@@ -56,7 +84,8 @@ func NewLabels() *Labels {
 		d := descriptorCalls{close: number("close"), closeRange: number("close_range"), dup2: number("dup2"),
 			dup3: number("dup3"), execve: number("execve"), execveat: number("execveat"), prctl: number("prctl"),
 			bind: number("bind"), connect: number("connect"), listen: number("listen"),
-			takesFD: make(map[uint64]bool)}
+			fork: number("fork"), vfork: number("vfork"), clone: number("clone"), clone3: number("clone3"),
+			open: number("open"), openat: number("openat"), takesFD: make(map[uint64]bool)}
 		for nr, name := range abi.Each() {
 			// Classes say which calls work on descriptors, but not in which argument. In these it is
 			// not the first one, or the first one is a directory's that AT_FDCWD may stand for.
@@ -80,71 +109,190 @@ var firstIsNoFD = []string{
 	"socketcall", "landlock_create_ruleset",
 }
 
-// Entered notes what a call works on, while it still is that.
-func (l *Labels) Entered(call *ptrace.Call) {
-	delete(l.now, call.TID)
+// Entered notes what a call works on, while it still is that; or, if nobody wants to know, only whether it
+// changes that.
+func (l *Labels) Entered(call *ptrace.Call, wanted bool) {
 	calls, ok := l.calls[call.ABI]
-	if !ok || !calls.takesFD[call.Nr] {
-		return
-	}
-	fd := int32(call.Args[0])
-	if fd < 0 { // none, or AT_FDCWD
-		return
-	}
-	known, ok := l.files[call.PID][fd]
 	if !ok {
-		what := describe(call.PID, fd)
-		if known = l.number(what); what == closed {
-			// Nothing tells us who is given the number next, and when.
-			l.now[call.TID] = known
-			return
-		}
-		if l.files[call.PID] == nil {
-			l.files[call.PID] = make(map[int32]uint32)
-		}
-		l.files[call.PID][fd] = known
+		return
 	}
-	l.now[call.TID] = known
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over(call.PID, call.TID) // it was not seen to return
+	var w work
+	if fd := int32(call.Args[0]); wanted && calls.takesFD[call.Nr] && fd >= 0 { // none, or AT_FDCWD
+		w.name = l.descriptor(call.PID, fd)
+	}
+	switch call.Nr {
+	case calls.close, calls.bind, calls.connect, calls.listen:
+		w.changes, w.fd = changesOne, int32(call.Args[0])
+	case calls.dup2, calls.dup3:
+		w.changes, w.fd = changesOne, int32(call.Args[1])
+	case calls.closeRange:
+		w.changes = changesMany
+	case calls.clone, calls.clone3:
+		if l.sharesDescriptors(call, &calls) {
+			l.table(call.PID).shared = true
+		}
+	}
+	if w == (work{}) {
+		return
+	}
+	l.now[call.TID] = w
+	switch t := l.table(call.PID); w.changes {
+	case changesOne:
+		t.changing[w.fd]++
+	case changesMany:
+		t.closing++
+	}
+}
+
+// descriptor returns the number of what a descriptor is.
+//
+// Precondition: l.mu is held. It is not while the kernel is asked.
+func (l *Labels) descriptor(pid, fd int32) uint32 {
+	t := l.table(pid)
+	// In the middle of a change it may be the one thing or the other already.
+	stable := func() bool { return t.changing[fd] == 0 && t.closing == 0 && !t.shared }
+	if known, ok := t.names[fd]; ok && stable() {
+		return known
+	}
+	before := t.changes
+	l.mu.Unlock()
+	what := describe(pid, fd)
+	l.mu.Lock()
+	name := l.number(what)
+	// Of a number that is closed nothing tells us who is given it next, and when.
+	if what != closed && stable() && t.changes == before {
+		t.names[fd] = name
+	}
+	return name
+}
+
+// sharesDescriptors reports whether a clone makes another process with the same descriptors.
+func (l *Labels) sharesDescriptors(call *ptrace.Call, calls *descriptorCalls) bool {
+	flags := call.Args[0]
+	if call.Nr == calls.clone3 { // they come first in struct clone_args (linux/sched.h)
+		var memory [8]byte
+		ptrace.ReadMemory(call.TID, call.Args[0], memory[:])
+		flags = binary.NativeEndian.Uint64(memory[:])
+	}
+	return flags&(unix.CLONE_FILES|unix.CLONE_THREAD) == unix.CLONE_FILES
+}
+
+func (l *Labels) table(pid int32) *descriptors {
+	t := l.tables[pid]
+	if t == nil {
+		t = &descriptors{names: make(map[int32]uint32), changing: make(map[int32]int)}
+		l.tables[pid] = t
+	}
+	return t
+}
+
+// over ends what the thread's call did to descriptors.
+func (l *Labels) over(pid, tid int32) {
+	w, ok := l.now[tid]
+	if !ok {
+		return
+	}
+	delete(l.now, tid)
+	t := l.tables[pid]
+	if t == nil || w.changes == changesNone {
+		return
+	}
+	t.changes++
+	switch {
+	case w.changes == changesMany:
+		t.closing = max(t.closing-1, 0)
+		clear(t.names)
+	case t.changing[w.fd] > 1:
+		t.changing[w.fd]--
+		delete(t.names, w.fd)
+	default:
+		delete(t.changing, w.fd)
+		delete(t.names, w.fd)
+	}
 }
 
 // Comm returns the number of the calling thread's name.
 func (l *Labels) Comm(call *ptrace.Call) uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if known, ok := l.comms[call.TID]; ok {
 		return known
 	}
+	l.mu.Unlock()
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", call.TID))
+	l.mu.Lock()
 	known := l.number(string(bytes.TrimSpace(comm)))
-	l.comms[call.TID] = known
+	if len(l.naming) == 0 {
+		l.comms[call.TID] = known
+	}
 	return known
 }
 
 // FD returns the number of what the call works on.
-func (l *Labels) FD(call *ptrace.Call) uint32 { return l.now[call.TID] }
+func (l *Labels) FD(call *ptrace.Call) uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now[call.TID].name
+}
 
 // Finished forgets what the call has changed.
 func (l *Labels) Finished(call *ptrace.Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over(call.PID, call.TID)
 	switch calls := l.calls[call.ABI]; call.Nr {
-	case calls.close, calls.bind, calls.connect, calls.listen:
-		delete(l.files[call.PID], int32(call.Args[0]))
-	case calls.dup2, calls.dup3:
-		delete(l.files[call.PID], int32(call.Args[1]))
-	case calls.closeRange:
-		delete(l.files, call.PID)
 	case calls.execve, calls.execveat:
-		delete(l.files, call.PID)
+		delete(l.tables, call.PID)
 		delete(l.comms, call.TID)
+		delete(l.naming, call.PID)
 	case calls.prctl:
 		delete(l.comms, call.TID)
+	case calls.fork, calls.vfork, calls.clone, calls.clone3:
+		// One may have had that number before, whose death nobody has told us of.
+		child := int32(call.Ret)
+		delete(l.tables, child)
+		delete(l.comms, child)
+		delete(l.naming, child)
+		if t := l.tables[call.PID]; t != nil && t.shared && call.Ret > 0 {
+			l.table(child).shared = true // or it is a thread, and has none of its own
+		}
+	case calls.open:
+		l.opened(call, call.Args[1])
+	case calls.openat:
+		l.opened(call, call.Args[2])
+	case calls.close:
+		if fd, ok := l.naming[call.PID]; ok && fd == int32(call.Args[0]) {
+			delete(l.naming, call.PID)
+			clear(l.comms)
+		}
+	}
+}
+
+// opened looks whether a file that was opened is one by which a thread gives another one its name, as
+// pthread_setname_np does: it opens, writes and closes /proc/self/task/TID/comm. No name is kept meanwhile.
+func (l *Labels) opened(call *ptrace.Call, flags uint64) {
+	if call.Errno != 0 || flags&unix.O_ACCMODE == unix.O_RDONLY || len(l.comms) == 0 {
+		return
+	}
+	l.mu.Unlock()
+	what := describe(call.PID, int32(call.Ret))
+	l.mu.Lock()
+	if strings.HasPrefix(what, "/proc/") && strings.HasSuffix(what, "/comm") {
+		l.naming[call.PID] = int32(call.Ret)
 	}
 }
 
 // Ended forgets a thread, and with its last one a process.
 func (l *Labels) Ended(pid, tid int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over(pid, tid)
 	delete(l.comms, tid)
-	delete(l.now, tid)
-	if pid == tid {
-		delete(l.files, pid)
-	}
+	delete(l.tables, tid) // only a process's last thread has them
+	delete(l.naming, tid)
 }
 
 // Name returns the name of a number.
@@ -162,6 +310,9 @@ const (
 	closed = "[closed]" // what a descriptor is that is none
 )
 
+// number returns the number of a name.
+//
+// Precondition: l.mu is held.
 func (l *Labels) number(name string) uint32 {
 	if known, ok := l.numbers[name]; ok {
 		return known
@@ -170,9 +321,7 @@ func (l *Labels) number(name string) uint32 {
 		return l.numbers[other]
 	}
 	known := uint32(len(l.names))
-	l.mu.Lock()
 	l.names = append(l.names, name)
-	l.mu.Unlock()
 	l.numbers[name] = known
 	return known
 }
@@ -191,80 +340,9 @@ func describe(pid, fd int32) string {
 	rest = strings.Trim(rest, "[]")
 	switch kind {
 	case "socket":
-		return describeSocket(pid, rest)
+		return describeSocket(pid, fd, rest)
 	case "anon_inode":
 		return rest
 	}
 	return kind
-}
-
-// describeSocket finds a socket in the process's network namespace (proc_pid_net(5)).
-func describeSocket(pid int32, inode string) string {
-	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		found := ""
-		eachLine(fmt.Sprintf("/proc/%d/net/%s", pid, protocol), func(line string) bool {
-			// sl local remote st queues tr retrnsmt uid timeout inode …
-			f := strings.Fields(line)
-			if len(f) < 10 || f[9] != inode {
-				return true
-			}
-			local, remote := address(f[1]), address(f[2])
-			found = strings.TrimSuffix(protocol, "6") + " " + local.String()
-			if remote.Port() != 0 {
-				// The side with the lower port is the service, most likely: it is what people look for.
-				service := remote
-				if local.Port() < remote.Port() {
-					service = local
-				}
-				found = strings.TrimSuffix(protocol, "6") + " " + service.String()
-			}
-			return false
-		})
-		if found != "" {
-			return found
-		}
-	}
-	found := ""
-	eachLine(fmt.Sprintf("/proc/%d/net/unix", pid), func(line string) bool {
-		// Num RefCount Protocol Flags Type St Inode [Path]
-		f := strings.Fields(line)
-		if len(f) < 7 || f[6] != inode {
-			return true
-		}
-		if found = "unix"; len(f) > 7 {
-			found += " " + f[7]
-		}
-		return false
-	})
-	if found == "" {
-		return "socket"
-	}
-	return found
-}
-
-// address reads the kernel's "0100007F:18EB": words of 32 bits in the machine's byte order, and a port.
-func address(text string) netip.AddrPort {
-	host, port, _ := strings.Cut(text, ":")
-	raw, err := hex.DecodeString(host)
-	number, err2 := strconv.ParseUint(port, 16, 16)
-	if err != nil || err2 != nil || len(raw)%4 != 0 {
-		return netip.AddrPort{}
-	}
-	for word := range slices.Chunk(raw, 4) {
-		slices.Reverse(word)
-	}
-	ip, _ := netip.AddrFromSlice(raw)
-	return netip.AddrPortFrom(ip.Unmap(), uint16(number))
-}
-
-// eachLine calls f with every line of a file until it returns false.
-func eachLine(path string, f func(string) bool) {
-	file, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() && f(lines.Text()) {
-	}
 }

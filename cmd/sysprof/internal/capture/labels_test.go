@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,12 +94,32 @@ func TestDescribeFiles(t *testing.T) {
 }
 
 func TestDescribeSockets(t *testing.T) {
+	t.Run("by itself", func(t *testing.T) {
+		testSockets(t, func(fd int32) string {
+			what, ok := askSocket(pid, fd)
+			if !ok { // as it is said of sockets without an address
+				what = describe(pid, fd)
+			}
+			return what
+		}, true)
+	})
+	t.Run("in the lists", func(t *testing.T) {
+		testSockets(t, func(fd int32) string {
+			target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+			check(t, err)
+			return findSocket(pid, strings.Trim(strings.TrimPrefix(target, "socket:"), "[]"))
+		}, false)
+	})
+}
+
+// testSockets describes sockets, of clients of unix sockets too, if that is known.
+func testSockets(t *testing.T, describe func(fd int32) string, clients bool) {
 	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, err := net.Listen("tcp", at)
 		check(t, err)
 		defer l.Close()
 		want := "tcp " + l.Addr().String()
-		equal(t, "a listener", describe(pid, descriptor(t, l)), want)
+		equal(t, "a listener", describe(descriptor(t, l)), want)
 		client, err := net.Dial("tcp", l.Addr().String())
 		check(t, err)
 		defer client.Close()
@@ -108,28 +129,34 @@ func TestDescribeSockets(t *testing.T) {
 		// Which side is the service is a guess by the port, and the same one from both sides.
 		guess := min(client.LocalAddr().(*net.TCPAddr).Port, l.Addr().(*net.TCPAddr).Port)
 		want = fmt.Sprintf("tcp %s", netip.AddrPortFrom(netip.MustParseAddrPort(l.Addr().String()).Addr(), uint16(guess)))
-		equal(t, "a client", describe(pid, descriptor(t, client)), want)
-		equal(t, "its server", describe(pid, descriptor(t, server)), want)
+		equal(t, "a client", describe(descriptor(t, client)), want)
+		equal(t, "its server", describe(descriptor(t, server)), want)
 	}
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	check(t, err)
 	defer udp.Close()
-	equal(t, "udp", describe(pid, descriptor(t, udp)), "udp "+udp.LocalAddr().String())
+	equal(t, "udp", describe(descriptor(t, udp)), "udp "+udp.LocalAddr().String())
 
 	path := filepath.Join(t.TempDir(), "sock")
 	l, err := net.Listen("unix", path)
 	check(t, err)
 	defer l.Close()
-	equal(t, "a unix listener", describe(pid, descriptor(t, l)), "unix "+path)
+	equal(t, "a unix listener", describe(descriptor(t, l)), "unix "+path)
+	client, err := net.Dial("unix", path)
+	check(t, err)
+	defer client.Close()
+	if clients {
+		equal(t, "a unix client", describe(descriptor(t, client)), "unix "+path)
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
-	equal(t, "a pair", describe(pid, int32(pair[0])), "unix")
+	equal(t, "a pair", describe(int32(pair[0])), "unix")
 	unix.Close(pair[0])
 	unix.Close(pair[1])
 	unbound, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
 	defer unix.Close(unbound)
-	equal(t, "a socket without an address", describe(pid, int32(unbound)), "socket")
+	equal(t, "a socket without an address", describe(int32(unbound)), "socket")
 }
 
 func TestAddresses(t *testing.T) {
@@ -164,7 +191,7 @@ func (tr traced) does(name string, fd int, and ...int) string {
 	for i, arg := range append([]int{fd}, and...) {
 		c.Args[i] = uint64(uint32(arg))
 	}
-	tr.Entered(c)
+	tr.Entered(c, true)
 	switch name {
 	case "close":
 		c.Errno = errno(unix.Close(fd))
@@ -235,6 +262,177 @@ func TestAnAttemptOnAClosedDescriptor(t *testing.T) {
 	equal(t, "a read", tr.does("read", fd), path)
 }
 
+// TestADescriptorThatIsBeingClosed may be another thread's new one before the close is seen to return.
+func TestADescriptorThatIsBeingClosed(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	tr := traced{t, NewLabels()}
+	fd := open(t, a)
+	equal(t, "a read", tr.does("read", fd), a)
+	for _, wanted := range []bool{true, false} {
+		closing := &ptrace.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, "close"), Args: [6]uint64{uint64(fd)}}
+		tr.Entered(closing, wanted)
+		check(t, unix.Close(fd))
+		if again := open(t, b); again != fd {
+			check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
+			unix.Close(again)
+		}
+		equal(t, "a read of what has the number now", tr.does("read", fd), b)
+		tr.Finished(closing)
+		equal(t, "a read after that", tr.does("read", fd), b)
+		a, b = b, a
+	}
+	unix.Close(fd)
+}
+
+// TestAThreadThatDiesClosing leaves nothing behind.
+func TestAThreadThatDiesClosing(t *testing.T) {
+	tr := traced{t, NewLabels()}
+	for _, name := range []string{"close", "close_range"} {
+		tr.Entered(&ptrace.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, true)
+		tr.Ended(pid, pid+1)
+	}
+	if table := tr.tables[pid]; len(table.changing) != 0 || table.closing != 0 || len(tr.now) != 0 {
+		t.Errorf("%+v, %v", table, tr.now)
+	}
+}
+
+// TestDescriptorsOfManyThreads: they open, read and close files, so that each gets numbers that another one
+// has just given up, and every read is said to be of the file that it is of.
+func TestDescriptorsOfManyThreads(t *testing.T) {
+	dir := t.TempDir()
+	l := NewLabels()
+	const threads, rounds = 4, 300
+	var all sync.WaitGroup
+	for n := range threads {
+		path := filepath.Join(dir, fmt.Sprint(n))
+		check(t, os.WriteFile(path, nil, 0o600))
+		tid := pid + 1 + int32(n)
+		all.Go(func() {
+			for range rounds {
+				fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, name := range []string{"read", "read", "close"} {
+					c := &ptrace.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, name), Args: [6]uint64{uint64(fd)}}
+					l.Entered(c, true)
+					if name == "close" {
+						unix.Close(fd)
+					}
+					equal(t, name, l.Name(l.FD(c)), path)
+					l.Comm(c)
+					l.Finished(c)
+				}
+			}
+			l.Ended(pid, tid)
+		})
+	}
+	all.Wait()
+	if len(l.now) != 0 || len(l.comms) != 0 {
+		t.Errorf("%v and %v are left", l.now, l.comms)
+	}
+}
+
+func TestAKnownDescriptorDoesNotAllocate(t *testing.T) {
+	l := NewLabels()
+	fd := open(t, filepath.Join(t.TempDir(), "a"))
+	defer unix.Close(fd)
+	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
+	if n := testing.AllocsPerRun(100, func() {
+		l.Entered(c, true)
+		l.FD(c)
+		l.Comm(c)
+		l.Finished(c)
+	}); n != 0 {
+		t.Errorf("a call allocates %v times", n)
+	}
+}
+
+// TestASocketThatIsBeingConnected is named by where it is connected to, though that has not answered.
+func TestASocketThatIsBeingConnected(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(fd)
+	// A listener whose queue is full answers nobody.
+	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(l)
+	check(t, unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	check(t, unix.Listen(l, 0))
+	at, err := unix.Getsockname(l)
+	check(t, err)
+	first, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(first)
+	check(t, unix.Connect(first, at))
+	if err := unix.Connect(fd, at); err != unix.EINPROGRESS {
+		t.Skipf("it is connected at once: %v", err)
+	}
+	local, err := unix.Getsockname(fd)
+	check(t, err)
+	equal(t, "a socket", describe(pid, int32(fd)), endpoints("tcp", addressOf(local), addressOf(at)))
+}
+
+// TestDescriptorsOfTwoProcesses: what one of them does to a descriptor, it does to the other's.
+func TestDescriptorsOfTwoProcesses(t *testing.T) {
+	for _, name := range []string{"clone", "clone3"} {
+		dir := t.TempDir()
+		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		tr := traced{t, NewLabels()}
+		fd := open(t, a)
+		equal(t, "a read", tr.does("read", fd), a)
+		args := &[11]uint64{unix.CLONE_FILES} // struct clone_args
+		clone := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Ret: int64(pid) + 1}
+		if clone.Args[0] = args[0]; name == "clone3" {
+			_, err := fmt.Sscanf(fmt.Sprintf("%p", args), "0x%x", &clone.Args[0])
+			check(t, err)
+		}
+		tr.Entered(clone, false)
+		tr.Finished(clone)
+		other := open(t, b)
+		check(t, unix.Dup3(other, fd, unix.O_CLOEXEC)) // by the other one
+		equal(t, name+": a read after that", tr.does("read", fd), b)
+		if !tr.table(pid + 1).shared {
+			t.Errorf("%s: the other process keeps names", name)
+		}
+		unix.Close(fd)
+		unix.Close(other)
+	}
+}
+
+// TestAnotherThreadGivesTheName, as pthread_setname_np does.
+func TestAnotherThreadGivesTheName(t *testing.T) {
+	l := NewLabels()
+	own, err := os.ReadFile("/proc/self/comm")
+	check(t, err)
+	defer os.WriteFile("/proc/self/comm", own, 0)
+	call := func(name string, args ...uint64) *ptrace.Call {
+		c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name)}
+		copy(c.Args[:], args)
+		return c
+	}
+	check(t, os.WriteFile("/proc/self/comm", []byte("before"), 0))
+	equal(t, "the name", l.Name(l.Comm(call("read"))), "before")
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/task/%d/comm", pid), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	check(t, err)
+	opened := call("openat", 0, 0, unix.O_RDWR)
+	opened.TID++ // another thread
+	opened.Ret = int64(fd)
+	l.Finished(opened)
+	_, err = unix.Write(fd, []byte("after"))
+	check(t, err)
+	closed := call("close", uint64(fd))
+	closed.TID++
+	l.Finished(closed)
+	unix.Close(fd)
+	equal(t, "the name after that", l.Name(l.Comm(call("read"))), "after")
+	if len(l.naming) != 0 || len(l.comms) != 1 {
+		t.Errorf("%v, %v", l.naming, l.comms)
+	}
+}
+
 // TestASocketGetsItsAddressLater: nothing can be said of it before.
 func TestASocketGetsItsAddressLater(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -246,7 +444,7 @@ func TestASocketGetsItsAddressLater(t *testing.T) {
 	defer unix.Close(fd)
 	equal(t, "setsockopt", tr.does("setsockopt", fd), "socket")
 	connect := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
-	tr.Entered(connect)
+	tr.Entered(connect, true)
 	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
 	tr.Finished(connect)
 	if got := tr.does("write", fd); !strings.HasPrefix(got, "tcp 127.0.0.1:") {
@@ -258,7 +456,7 @@ func TestLabelsOfManyProcesses(t *testing.T) {
 	l := NewLabels()
 	read := func(pid int32, fd int) string {
 		c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
-		l.Entered(c)
+		l.Entered(c, true)
 		return l.Name(l.FD(c))
 	}
 	path := filepath.Join(t.TempDir(), "mine")
@@ -270,6 +468,10 @@ func TestLabelsOfManyProcesses(t *testing.T) {
 	l.Ended(pid, pid)
 	check(t, os.Rename(path, path+"2"))
 	equal(t, "that of the next process of the same id", read(pid, fd), path+"2")
+	check(t, os.Rename(path+"2", path+"3"))
+	l.Finished(&ptrace.Call{PID: pid + 1, TID: pid + 1, ABI: native, Nr: number(t, "clone"), Ret: int64(pid)})
+	equal(t, "that of a process that was made with the same id", read(pid, fd), path+"3")
+	check(t, os.Rename(path+"3", path+"2"))
 	exec := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "execve")}
 	check(t, os.Rename(path+"2", path))
 	l.Finished(exec)

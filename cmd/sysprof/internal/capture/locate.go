@@ -24,7 +24,7 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		symbols:  symbol.New(opt),
 	}
 	located := make(map[uint32][]*report.Location, len(ids))
-	c.mu.Lock()
+	c.storeMu.Lock()
 	for _, id := range ids {
 		places, truncated := c.store.at(id)
 		if len(places) == 0 {
@@ -39,7 +39,7 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		}
 		located[id] = locations
 	}
-	c.mu.Unlock()
+	c.storeMu.Unlock()
 	l.resolve(ctx)
 	return located
 }

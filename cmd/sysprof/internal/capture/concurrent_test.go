@@ -1,0 +1,147 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile/stack/symbol"
+	"sysprof/ptrace"
+)
+
+// waiting starts a program that waits in a call, and returns a call of it and where it stands.
+func waiting(t *testing.T) (call *ptrace.Call, at standing) {
+	t.Helper()
+	sleep := exec.Command("sleep", "1000")
+	check(t, sleep.Start())
+	t.Cleanup(func() {
+		sleep.Process.Kill()
+		sleep.Wait()
+	})
+	pid := int32(sleep.Process.Pid)
+	nr := number(t, "clock_nanosleep")
+	eventually(t, "the program sleeps", func() bool {
+		// proc(5), /proc/PID/syscall: its number, six arguments, the stack pointer, the program counter.
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+		f := bytes.Fields(text)
+		if len(f) != 9 || string(f[0]) != fmt.Sprint(nr) {
+			return false
+		}
+		fmt.Sscanf(string(f[7]), "0x%x", &at.regs.R[stackPointer])
+		fmt.Sscanf(string(f[8]), "0x%x", &at.regs.IP)
+		return true
+	})
+	return &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: nr}, at
+}
+
+// take captures the stack of a waiting program.
+func take(c *Capturer, call *ptrace.Call, at standing) uint32 {
+	return c.Stack(call, at.regs.IP, at.regs.R[stackPointer], at)
+}
+
+// TestStacksFromManyThreads: each of them traces a process of its own, whose mappings change now and then
+// and which ends now and then, while somebody asks for names. All processes run the same program.
+func TestStacksFromManyThreads(t *testing.T) {
+	if !supported {
+		t.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	const threads, rounds = 4, 300
+	ids := make([][]uint32, threads)
+	var tracers sync.WaitGroup
+	var running atomic.Int32
+	mprotect := number(t, "mprotect")
+	for n := range threads {
+		call, at := waiting(t)
+		running.Add(1)
+		tracers.Go(func() {
+			defer running.Add(-1)
+			for i := range rounds {
+				ids[n] = append(ids[n], take(c, call, at))
+				switch i % 20 {
+				case 5:
+					c.Finished(&ptrace.Call{PID: call.PID, TID: call.TID, ABI: native, Nr: mprotect, Args: [6]uint64{2: unix.PROT_EXEC}})
+				case 15:
+					c.Ended(call.PID)
+				}
+			}
+		})
+	}
+	for running.Load() > 0 {
+		c.Locate(context.Background(), []uint32{1, 2}, symbol.Options{})
+		c.Lost()
+	}
+	tracers.Wait()
+	all := slices.Compact(slices.Concat(ids...))
+	if len(all) != 1 || all[0] == 0 {
+		t.Fatalf("the stack is numbered %v", all)
+	}
+	locations := c.Locate(context.Background(), all[:1], symbol.Options{})[all[0]]
+	if len(locations) < 3 {
+		t.Errorf("a stack of %d frames", len(locations))
+	}
+	for _, l := range locations {
+		if l.Mapping == nil {
+			t.Errorf("%+v is in no mapping", l)
+		}
+	}
+}
+
+// TestThreadsOfOneProcess are traced by several threads, and map code.
+func TestThreadsOfOneProcess(t *testing.T) {
+	if !supported {
+		t.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	call, at := waiting(t)
+	mprotect := number(t, "mprotect")
+	const threads, rounds = 4, 300
+	ids := make([][]uint32, threads)
+	var tracers sync.WaitGroup
+	for n := range threads {
+		tracers.Go(func() {
+			for range rounds {
+				ids[n] = append(ids[n], take(c, call, at))
+				c.Finished(&ptrace.Call{PID: call.PID, TID: call.TID, ABI: native, Nr: mprotect, Args: [6]uint64{2: unix.PROT_EXEC}})
+			}
+		})
+	}
+	tracers.Wait()
+	if all := slices.Compact(slices.Concat(ids...)); len(all) != 1 || all[0] == 0 {
+		t.Errorf("the stack is numbered %v", all)
+	}
+	if !c.processes[call.PID].stale() {
+		t.Error("the last change of the mappings was not noticed")
+	}
+	if len(c.idle) > threads {
+		t.Errorf("memory for %d stacks at once, of %d threads", len(c.idle), threads)
+	}
+}
+
+func TestAKnownStackDoesNotAllocate(t *testing.T) {
+	if !supported {
+		t.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	call, at := waiting(t)
+	var all registers = &at // as the tracer's
+	want := take(c, call, at)
+	if n := testing.AllocsPerRun(100, func() {
+		if got := c.Stack(call, at.regs.IP, at.regs.R[stackPointer], all); got != want {
+			t.Errorf("number %d, then %d", want, got)
+		}
+	}); n != 0 {
+		t.Errorf("a stack allocates %v times", n)
+	}
+}
