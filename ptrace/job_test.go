@@ -23,8 +23,8 @@ type jobReport struct {
 	Rounds int
 }
 
-// The target is the parent of a server in the process group of its own, as a shell with job control
-// is. Told to go, it stops and continues it by several signals and looks at it with waitpid.
+// The target is the parent of a server in a process group of its own, as a shell with job control
+// makes one. Told to go, it stops and continues it by several signals and looks at it with waitpid.
 var _ = target("jobs", func(l *ledger, args []string) {
 	in, childOut, err := os.Pipe()
 	must(err)
@@ -33,6 +33,10 @@ var _ = target("jobs", func(l *ledger, args []string) {
 	cmd := exec.Command(self())
 	cmd.Env = append(environ(), targetEnv+"=server")
 	cmd.Stdin, cmd.Stdout = childIn, childOut
+	// The group of the tests may be an orphaned one (setpgid(2)), where a script runs them by setsid(1) or
+	// its shell has ended, and SIGTSTP, SIGTTIN and SIGTTOU do not stop the members of such a group.
+	// The child's own group is never one as long as its parent lives.
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	must(cmd.Start())
 	childIn.Close()
 	childOut.Close()

@@ -324,7 +324,7 @@ int main(int argc, char **argv) { printf("%d\n", argc + NUMBER); return EXIT_SUC
 	writeFile(t, dir+"/program.h", "#define NUMBER 3\n")
 }
 
-// // prepareGo makes a module that was never built before, with the go command's cache, which has the
+// prepareGo makes a module that was never built before, with the go command's cache, which has the
 // standard library: go build compiles one package and links.
 func prepareGo(t *testing.T, dir string) {
 	t.Helper()
