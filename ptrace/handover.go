@@ -14,7 +14,13 @@ func (t *Tracer) makesTracer(tr *tracee) bool {
 		t.giveUp(tr, 0)
 		return true
 	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
-		target := t.tracees[int32(c.Args[1])]
+		tid := int32(c.Args[1])
+		target := t.tracees[tid]
+		if target == nil && tid > 0 && tracerOf(tid) == t.tid.Load() {
+			// It was created just now, and its first stop, by itself, is yet to be seen.
+			target = t.add(tid, groupOf(tid))
+			target.handedOn = true
+		}
 		if target == nil || target == tr || target.waitingFor != 0 {
 			return false
 		}

@@ -284,3 +284,40 @@ func TestTraceeIsATracer(t *testing.T) {
 		}
 	}
 }
+
+// The target seizes children of its own right after it has made them, when their tracer has often not
+// yet heard of them.
+var _ = target("hasty debugger", func(l *ledger, args []string) {
+	runtime.LockOSThread()
+	for range hastyRounds {
+		pid := forkSleeper()
+		if _, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0); errno != 0 {
+			l.fault("SEIZE: %v", errno)
+		}
+		unix.Kill(pid, unix.SIGKILL)
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != nil || !status.Signaled() {
+			l.fault("the child's end is %#x, %v", status, err)
+		}
+		l.call(unix.SYS_GETPPID)
+	}
+})
+
+const hastyRounds = 50
+
+// forkSleeper forks a child that sleeps until it is killed. (No lock of the runtime can be taken in it.)
+func forkSleeper() (pid int) {
+	r, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	for r == 0 {
+		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+	return int(r)
+}
+
+func TestTraceeIsAHastyTracer(t *testing.T) {
+	l, r, result := launch(t, "hasty debugger")
+	r.demand(t, native(), l)
+	if len(result.Warnings) != hastyRounds {
+		t.Errorf("%d children were left to their own tracer, want %d; warnings: %q", len(result.Warnings), hastyRounds, result.Warnings)
+	}
+}
