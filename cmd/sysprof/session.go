@@ -57,7 +57,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		OnCalibration: s.calibration(),
 	})
 	if err != nil {
-		return ending{}, errors.Join(err, s.out.close())
+		return ending{}, errors.Join(explainLaunch(err, opt), s.out.close())
 	}
 	s.correct()
 	ownTerminal := p.ownTerminal(opt)
@@ -74,6 +74,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, errors.Join(err, s.out.close())
 	}
+	result.Warnings = append(result.Warnings, losesPrivileges(command)...)
 	if err := errors.Join(s.write(result.Warnings), s.out.close()); err != nil {
 		err = fmt.Errorf("write the summary: %w", err)
 		if s.stoppedBy == 0 {

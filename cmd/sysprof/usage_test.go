@@ -38,6 +38,7 @@ func TestBadUsage(t *testing.T) {
 		{"-S", "-S"},
 		{"-U bogus true", `"bogus"`},
 		{"-U '' true", "-U"},
+		{"-U calls,name true", "-c"},
 		{"-A true", "-o"},
 		{"-A -o |cat true", "-A"},
 		{"-E", "-E"},
