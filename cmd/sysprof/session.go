@@ -34,6 +34,9 @@ type session struct {
 
 // profile traces what the options say, and writes the tables.
 func (p *process) profile(opt *options) (ending, error) {
+	if err := enoughDescriptors(); err != nil {
+		return ending{}, err
+	}
 	inherited := inheritedDescriptors()
 	command, err := p.command(opt)
 	if err != nil {

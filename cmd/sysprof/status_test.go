@@ -93,6 +93,13 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 			}
 		})
 	}
+	t.Run("few files may be open", func(t *testing.T) {
+		o := run(t, exec.Command("sh", "-c", `ulimit -n 6; exec "$0" -c true`, program(t)))
+		o.exited(t, 1)
+		if strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "ulimit -n") {
+			t.Errorf("stderr: %q", o.stderr)
+		}
+	})
 	t.Run("no /proc", func(t *testing.T) {
 		if os.Geteuid() != 0 {
 			t.Skip("only root may mount")
