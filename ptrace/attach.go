@@ -75,7 +75,7 @@ func (t *Tracer) attach(pid int32) error {
 			if seized > 0 {
 				return nil // it ended meanwhile
 			}
-			return &AttachError{PID: int(pid), Err: err}
+			return &AttachError{PID: int(pid), Err: err, Hint: whyNoThreads()}
 		}
 		news, gone := 0, 0
 		for _, tid := range tids {

@@ -16,7 +16,7 @@ func (w *worker) makesTracer(tr *tracee) bool {
 	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
 		tid := int32(c.Args[1])
 		owner := w.ownerOf(tid)
-		if owner == nil || tid == c.TID {
+		if owner == nil || tid <= 0 || tid == c.TID {
 			return false
 		}
 		if owner == w && !w.handOn(tid) {
@@ -43,7 +43,7 @@ func (w *worker) ownerOf(tid int32) *worker {
 	}
 	tracer := tracerOf(tid)
 	for _, other := range w.workers {
-		if other != w && other.tid.Load() == tracer {
+		if other.tid.Load() == tracer {
 			return other
 		}
 	}
@@ -54,6 +54,12 @@ func (w *worker) ownerOf(tid int32) *worker {
 // there is nothing to wait for.
 func (w *worker) handOn(tid int32) bool {
 	target := w.tracees[tid]
+	if target == nil && tracerOf(tid) == w.tid.Load() {
+		// It was created just now, and its first stop, by itself, is yet to be seen.
+		target = w.add(tid, groupOf(tid))
+		target.handedOn = true
+		return true
+	}
 	if target == nil || target.waitingFor != 0 {
 		return false
 	}

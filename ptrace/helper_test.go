@@ -448,12 +448,20 @@ func sleepsIn(tid int) int {
 	return -1
 }
 
-// processes describes the threads of a process for an error message.
+// processes describes the threads of a process, and of those that descend from it, for an error message.
 func processes(pid int) string {
 	var b strings.Builder
+	var children []string
 	for _, tid := range threads(pid) {
 		call, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
-		fmt.Fprintf(&b, "  %d: state %s, traced by %d, in %s", tid, status(tid, "State"), tracedBy(tid), call)
+		fmt.Fprintf(&b, "  %d of %d: state %s, traced by %d, in %s", tid, pid, status(tid, "State"), tracedBy(tid), call)
+		list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, tid))
+		children = append(children, strings.Fields(string(list))...)
+	}
+	for _, child := range children {
+		if pid, err := strconv.Atoi(child); err == nil {
+			b.WriteString(processes(pid))
+		}
 	}
 	return b.String()
 }

@@ -23,8 +23,8 @@ type jobReport struct {
 	Rounds int
 }
 
-// The target is the parent of a server in the process group of its own, as a shell with job control
-// is. Told to go, it stops and continues it by several signals and looks at it with waitpid.
+// The target is the parent of a server in a process group of its own, as a shell with job control
+// makes one. Told to go, it stops and continues it by several signals and looks at it with waitpid.
 var _ = target("jobs", func(l *ledger, args []string) {
 	in, childOut, err := os.Pipe()
 	must(err)
@@ -33,6 +33,10 @@ var _ = target("jobs", func(l *ledger, args []string) {
 	cmd := exec.Command(self())
 	cmd.Env = append(environ(), targetEnv+"=server")
 	cmd.Stdin, cmd.Stdout = childIn, childOut
+	// The group of the tests may be an orphaned one (setpgid(2)), where a script runs them by setsid(1) or
+	// its shell has ended, and SIGTSTP, SIGTTIN and SIGTTOU do not stop the members of such a group.
+	// The child's own group is never one as long as its parent lives.
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	must(cmd.Start())
 	childIn.Close()
 	childOut.Close()
@@ -278,5 +282,42 @@ func TestTraceeIsATracer(t *testing.T) {
 		if !strings.Contains(w, "tracer of its own") {
 			t.Errorf("warning: %q", w)
 		}
+	}
+}
+
+// The target seizes children of its own right after it has made them, when their tracer has often not
+// yet heard of them.
+var _ = target("hasty debugger", func(l *ledger, args []string) {
+	runtime.LockOSThread()
+	for range hastyRounds {
+		pid := forkSleeper()
+		if _, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0); errno != 0 {
+			l.fault("SEIZE: %v", errno)
+		}
+		unix.Kill(pid, unix.SIGKILL)
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != nil || !status.Signaled() {
+			l.fault("the child's end is %#x, %v", status, err)
+		}
+		l.call(unix.SYS_GETPPID)
+	}
+})
+
+const hastyRounds = 50
+
+// forkSleeper forks a child that sleeps until it is killed. (No lock of the runtime can be taken in it.)
+func forkSleeper() (pid int) {
+	r, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	for r == 0 {
+		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+	return int(r)
+}
+
+func TestTraceeIsAHastyTracer(t *testing.T) {
+	l, r, result := launch(t, "hasty debugger")
+	r.demand(t, native(), l)
+	if len(result.Warnings) != hastyRounds {
+		t.Errorf("%d children were left to their own tracer, want %d; warnings: %q", len(result.Warnings), hastyRounds, result.Warnings)
 	}
 }

@@ -89,6 +89,15 @@ func sleepingCall(tid int32) (call blockedCall, ok bool) {
 	return call, true
 }
 
+// whyNoThreads explains why the threads of a process could not be listed, if that is not the process's own
+// fault. The answer begins with ": ", or is empty.
+func whyNoThreads() string {
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		return ": /proc, where its threads would be found, is not mounted"
+	}
+	return ""
+}
+
 // whyNoSeize explains why tid could not be attached to, and what to do, as far as that can be
 // seen. The answer begins with ": ", or is empty.
 func whyNoSeize(tid int32, err error) string {

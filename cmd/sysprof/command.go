@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"sysprof/ptrace"
 )
 
@@ -31,7 +33,7 @@ func (p *process) command(opt *options) (*ptrace.Command, error) {
 	c := &ptrace.Command{
 		Path:   path,
 		Args:   slices.Clone(opt.command),
-		Env:    changedEnv(os.Environ(), opt.env),
+		Env:    changedEnv(p.environment(), opt.env),
 		Origin: p.origin,
 	}
 	if opt.argv0 != nil {
@@ -61,6 +63,47 @@ func findCommand(name string) (string, error) {
 		cause = e.Err
 	}
 	return "", fmt.Errorf("%s: %w: %v", name, errNotExecutable, cause)
+}
+
+// environment returns the environment that this process was executed with. os.Environ leaves out entries
+// that are empty, and all but the first of one name.
+func (p *process) environment() []string {
+	if data, err := os.ReadFile("/proc/self/environ"); p.own && err == nil && len(data) > 0 {
+		return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+	}
+	return os.Environ()
+}
+
+// explainLaunch adds to an error of Start what may be done about it, as far as it is about the command.
+func explainLaunch(err error, opt *options) error {
+	var failed *ptrace.ExecError
+	var attach *ptrace.AttachError
+	switch {
+	case errors.As(err, &failed) && errors.Is(err, unix.ENOEXEC):
+		return fmt.Errorf("%w: it is neither a program for this machine nor a script that begins with #! (try sh %s)", err, failed.Path)
+	case errors.As(err, &failed) && errors.Is(err, unix.ENOENT) && exists(failed.Path):
+		return fmt.Errorf("%w: it is there, but the interpreter that it names is not", err)
+	case failed == nil && opt.user != "" && errors.Is(err, unix.EPERM) && !errors.As(err, &attach):
+		return fmt.Errorf("%w: only root may use -u (CAP_SETUID and CAP_SETGID)", err)
+	}
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// losesPrivileges returns a warning if the command is one that the kernel gives its privileges only
+// while it is not traced by somebody who has not got them (execve(2), "set-user-ID").
+func losesPrivileges(c *ptrace.Command) (warnings []string) {
+	if c == nil || os.Geteuid() == 0 {
+		return nil
+	}
+	if info, err := os.Stat(c.Path); err == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		return []string{c.Path + " ran without the privileges of its owner, because it was traced; as root, trace it with -u USER"}
+	}
+	return nil
 }
 
 // changedEnv applies -E: "NAME=value" sets, "NAME" unsets.

@@ -1,12 +1,27 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
+
+// enoughDescriptors returns an error if this process cannot open some files: the Go runtime ends a program
+// that cannot have a descriptor for its poller. (It has raised the limit as far as it may.)
+func enoughDescriptors() error {
+	const needed = 16 // of the runtime, the files of /proc that are read, and those that are written
+	for range needed {
+		fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("not even %d files can be opened: %w; raise the limit (ulimit -n)", needed, err)
+		}
+		defer unix.Close(fd)
+	}
+	return nil
+}
 
 // inheritedDescriptors lists the descriptors beyond stderr that this process was started with: the
 // open ones that an execve would pass on. (All that Go opens is close-on-exec.)

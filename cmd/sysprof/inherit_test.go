@@ -26,6 +26,7 @@ var _ = target("prepare", func(args []string) {
 	runtime.LockOSThread()
 	end := slices.Index(args, "--")
 	var blocked uint64
+	var more []string
 	for _, arg := range args[:end] {
 		key, value, _ := strings.Cut(arg, "=")
 		n, _ := strconv.Atoi(value)
@@ -42,6 +43,8 @@ var _ = target("prepare", func(args []string) {
 			raw(unix.SYS_CLOSE, uintptr(n), 0, 0, 0)
 		case "nofile":
 			must(syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(n), Max: uint64(n) * 2}))
+		case "env":
+			more = append(more, value)
 		case "umask":
 			unix.Umask(n)
 		case "cd":
@@ -57,7 +60,7 @@ var _ = target("prepare", func(args []string) {
 	argv, err := syscall.SlicePtrFromStrings(args[end+1:])
 	must(err)
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, targetEnv) })
-	envp, err := syscall.SlicePtrFromStrings(env)
+	envp, err := syscall.SlicePtrFromStrings(append(env, more...))
 	must(err)
 	// Not syscall.Exec, which restores the limit of open files that the runtime found.
 	raw(unix.SYS_EXECVE, uintptr(unsafe.Pointer(argv[0])), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envp[0])), 0)
@@ -94,6 +97,7 @@ func TestCommandInherits(t *testing.T) {
 		{"a mask of file modes", "umask=23", state, "Umask:\t0027"},
 		{"working directory", "cd=/usr", []string{"/bin/ls", "-l", "--time-style=+", "/proc/self/cwd"}, "-> /usr"},
 		{"environment", "", []string{"/usr/bin/env"}, "SYSPROF_TEST_MARK=x y"},
+		{"unusual environment", "env=A=1 env=B=2 env=A=3 env= env=C env==4", []string{"/bin/cat", "/proc/self/environ"}, "\x00A=1\x00B=2\x00A=3\x00\x00C\x00=4\x00"},
 		{"descriptors", "", descriptors, "0 ->"},
 		{"stdin is closed", "close=0", descriptors, "1 ->"},
 		{"stderr is closed", "close=2", descriptors, "1 ->"},

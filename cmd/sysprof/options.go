@@ -33,12 +33,13 @@ type options struct {
 	trace    *syscalltab.Set // nil: all
 	statuses statusSet
 
-	summaryOnly bool
-	columns     []report.Column
-	sortBy      report.SortKey
-	output      string
-	appending   bool
-	quiet       bool
+	summaryOnly   bool
+	columns       []report.Column
+	columnsChosen bool
+	sortBy        report.SortKey
+	output        string
+	appending     bool
+	quiet         bool
 
 	histogram    bool // draw whole distributions …
 	histogramOf  string
@@ -104,7 +105,11 @@ func parseOptions(args []string) (*options, error) {
 	flag('c', "summary-only", func() { o.summaryOnly = true })
 	flag('w', "summary-wall-clock", func() {}) // latencies are wall-clock time as it is
 	arg('S', "summary-sort-by", func(s string) (err error) { o.sortBy, err = report.ParseSortKey(s); return })
-	arg('U', "summary-columns", func(s string) (err error) { o.columns, err = report.ParseColumns(s); return })
+	arg('U', "summary-columns", func(s string) (err error) {
+		o.columnsChosen = true
+		o.columns, err = report.ParseColumns(s)
+		return err
+	})
 	arg('o', "output", func(s string) error { o.output = s; return nil })
 	flag('A', "output-append-mode", func() { o.appending = true })
 	optional('q', "quiet", func(string) error { o.quiet = true; return nil })
@@ -186,6 +191,8 @@ func (o *options) check() error {
 		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
+	case o.columnsChosen && !o.summaryOnly:
+		return errors.New("-U chooses the columns of the table of -c: add -c")
 	case o.appending && (o.output == "" || strings.ContainsAny(o.output[:1], "|!")):
 		return errors.New("-A needs a file to append to: add -o FILE")
 	}

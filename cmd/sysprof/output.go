@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 )
 
 // output is where tables go.
@@ -50,10 +51,22 @@ func (p *process) openPipe(command string) (*output, error) {
 	if err := reader.Start(); err != nil {
 		return nil, fmt.Errorf("-o '|%s': %w", command, err)
 	}
-	return &output{Writer: in, close: func() error {
+	return &output{Writer: untilClosed{in}, close: func() error {
 		if err := errors.Join(in.Close(), reader.Wait()); err != nil {
 			return fmt.Errorf("-o '|%s': %w", command, err)
 		}
 		return nil
 	}}, nil
+}
+
+// untilClosed writes to a reader that need not read all of it, as head(1) does not. Its exit status says
+// whether something was wrong.
+type untilClosed struct{ io.Writer }
+
+func (w untilClosed) Write(data []byte) (int, error) {
+	n, err := w.Writer.Write(data)
+	if errors.Is(err, syscall.EPIPE) {
+		return len(data), nil
+	}
+	return n, err
 }

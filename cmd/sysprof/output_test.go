@@ -125,6 +125,7 @@ func TestOutput(t *testing.T) {
 	// fails.
 	for _, test := range []struct{ name, output, says string }{
 		{"a reader that fails", "|cat >/dev/null; exit 3", "exit status 3"},
+		{"a reader that reads nothing and fails", "|exec <&-; exit 3", "exit status 3"},
 		{"a full device", "/dev/full", "no space left"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -135,6 +136,11 @@ func TestOutput(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a reader that has read enough", func(t *testing.T) {
+		mark := filepath.Join(dir, "closed")
+		wait := "while [ ! -e " + mark + " ]; do sleep 0.01; done"
+		clean(run(t, sysprof(t, "-o", "|exec <&-; touch "+mark, "sh", "-c", wait+"; echo out; echo err >&2")))
+	})
 	t.Run("an unwritable file keeps the command from running", func(t *testing.T) {
 		mark := filepath.Join(dir, "mark")
 		o := run(t, sysprof(t, "-o", filepath.Join(dir, "missing", "file"), "touch", mark))

@@ -53,6 +53,13 @@ func TestMain(m *testing.M) {
 		targets[name](os.Args[1:])
 		os.Exit(0)
 	}
+	// Where the tests run by nohup(1), or in the background of a script, these are ignored, and would be so
+	// in every process that is started here. A handler is not inherited.
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 	status := m.Run()
 	if binary.dir != "" {
 		os.RemoveAll(binary.dir)

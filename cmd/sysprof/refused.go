@@ -15,7 +15,7 @@ func (r *refusal) Error() string { return "is strace's and not in sysprof: " + r
 // What stands in for the options that say how strace prints single calls.
 const (
 	noLog    = "it prints summaries, not single calls; use strace for those"
-	noStacks = "it has no stacks in its tables"
+	noStacks = "stacks are in the profile that --pprof FILE writes"
 )
 
 // refused are strace 7.2's options (src/strace.c, longopts) that sysprof does not have.

@@ -175,11 +175,38 @@ func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(
 	}
 }
 
+// ledger demands that sysprof, attached to a server for as long as it works, counts what the work says that
+// it has done. Each entry of want is a number of calls that did not fail.
+func ledger(t *testing.T, got counts, want map[string]int) {
+	t.Helper()
+	for name, n := range want {
+		if c := got[name]; c.calls-c.errors != n {
+			t.Errorf("%s: counted %v; the load made %d", name, c, n)
+		}
+	}
+	if t.Failed() {
+		t.Logf("counted: %v", got)
+	}
+}
+
+// number finds what pattern's group matches in a text.
+func number(t *testing.T, text, pattern string) int {
+	t.Helper()
+	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("no %s in:\n%s", pattern, text)
+	}
+	n, err := strconv.Atoi(m[1])
+	check(t, err)
+	return n
+}
+
 func startRedis(t *testing.T) (pid, port int) {
 	t.Helper()
 	port = freePort(t)
+	// Its log of slow commands asks for the client's address; on a busy machine any command may be slow.
 	cmd := exec.Command(tool(t, "redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
-		"--save", "", "--appendonly", "no", "--dir", t.TempDir(), "--hz", "1")
+		"--save", "", "--appendonly", "no", "--dir", t.TempDir(), "--hz", "1", "--slowlog-log-slower-than", "-1")
 	return startServer(t, cmd, port, syscall.SIGTERM), port
 }
 
@@ -219,9 +246,35 @@ func TestServersRedis(t *testing.T) {
 			delete(c, "openat")
 		})
 	})
+	t.Run("the load's own ledger", func(t *testing.T) {
+		const clients, requests = 20, 3000
+		info := func() string {
+			return succeed(t, exec.Command(tool(t, "redis-cli", "redis-tools"), "-p", strconv.Itoa(port), "info", "stats"))
+		}
+		served := func(info string) (commands, connections int) {
+			return number(t, info, `total_commands_processed:(\d+)`), number(t, info, `total_connections_received:(\d+)`)
+		}
+		eventually(t, "the server is idle", func() bool { return !connected(port) })
+		commandsBefore, connectionsBefore := served(info())
+		got := countAttached(t, []int{pid}, port, func() {
+			out := succeed(t, exec.Command(tool(t, "redis-benchmark", "redis-tools"), "-p", strconv.Itoa(port),
+				"-c", strconv.Itoa(clients), "-n", strconv.Itoa(requests), "-t", "set,get", "--csv"))
+			if strings.Count(out, "\n") != 3 { // a head, and a line a test
+				t.Errorf("redis-benchmark says:\n%s", out)
+			}
+		}, program(t), "-q")
+		commands, connections := served(info())
+		// The server counts a command when it has answered it: the first info is in the second's number.
+		commands, connections = commands-commandsBefore-1, connections-connectionsBefore-1
+		// redis-benchmark first asks for two settings by a connection of its own, both at once.
+		if commands != 2*requests+2 || connections != 2*clients+1 {
+			t.Errorf("the server says that it served %d commands of %d connections", commands, connections)
+		}
+		ledger(t, got, map[string]int{"write": commands - 1, "accept4": connections})
+	})
 }
 
-func startNginx(t *testing.T, workers int) (pid, port int) {
+func startNginx(t *testing.T, workers int) (pid, port int, log string) {
 	t.Helper()
 	nginx := tool(t, "nginx", "nginx")
 	dir, port := sharedDir(t), freePort(t)
@@ -253,12 +306,12 @@ http {
 	cmd := exec.Command(nginx, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
 	pid = startServer(t, cmd, port, syscall.SIGTERM)
 	eventually(t, "nginx has its workers", func() bool { return len(family(pid)) == 1+workers })
-	return pid, port
+	return pid, port, filepath.Join(dir, "access.log")
 }
 
 func TestServersNginx(t *testing.T) {
 	t.Run("50 times under load", func(t *testing.T) {
-		pid, port := startNginx(t, 2)
+		pid, port, _ := startNginx(t, 2)
 		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
 		attachUnderLoad(t, pid, load{
 			args: []string{tool(t, "wrk", "wrk"), "-t", "1", "-c", "10", "-d", "1s", "--timeout", "20s", url},
@@ -267,7 +320,7 @@ func TestServersNginx(t *testing.T) {
 		})
 	})
 	t.Run("equal counts", func(t *testing.T) {
-		pid, port := startNginx(t, 1) // of several, it is not certain which wakes up for a connection
+		pid, port, _ := startNginx(t, 1) // of several, it is not certain which wakes up for a connection
 		script := filepath.Join(t.TempDir(), "client.py")
 		writeFile(t, script, `
 import http.client, sys
@@ -289,6 +342,25 @@ for i in range(40):
 		equalAttached(t, family(pid), port, work, func(c counts) {
 			delete(c, "epoll_wait")
 		})
+	})
+	t.Run("the load's own ledger", func(t *testing.T) {
+		const clients = 10
+		pid, port, log := startNginx(t, 2)
+		eventually(t, "the server is idle", func() bool { return !connected(port) })
+		logged := func() int { return strings.Count(read(log), "\n") }
+		before, answered := logged(), 0
+		got := countAttached(t, family(pid), port, func() {
+			out := succeed(t, exec.Command(tool(t, "wrk", "wrk"), "-t", "1", "-c", strconv.Itoa(clients), "-d", "1s",
+				"--timeout", "20s", fmt.Sprintf("http://127.0.0.1:%d/", port)))
+			answered = number(t, out, `(\d+) requests in`)
+		}, program(t), "-q")
+		requests := logged() - before
+		// When its time is over, wrk waits for no answer.
+		if answered == 0 || requests < answered || requests > answered+clients {
+			t.Errorf("wrk has seen %d answers, nginx has logged %d", answered, requests)
+		}
+		// An answer is one writev, and a line of the log one write.
+		ledger(t, got, map[string]int{"write": requests, "writev": requests})
 	})
 }
 
@@ -341,6 +413,23 @@ func TestServersPostgres(t *testing.T) {
 			for _, name := range []string{"pselect6", "wait4", "rt_sigprocmask", "rt_sigreturn", "getpid", "futex", "munmap"} {
 				delete(c, name)
 			}
+		})
+	})
+
+	t.Run("the load's own ledger", func(t *testing.T) {
+		const clients, each = 4, 150
+		eventually(t, "the server is idle", func() bool { return !connected(port) })
+		got := countAttached(t, []int{pid}, port, func() {
+			args := append([]string{"-S", "-n", "-c", strconv.Itoa(clients), "-t", strconv.Itoa(each)}, connection...)
+			out := succeed(t, exec.Command(pgbench, append(args, "postgres")...))
+			if n := number(t, out, `number of transactions actually processed: (\d+)`); n != clients*each {
+				t.Errorf("pgbench has made %d transactions of %d", n, clients*each)
+			}
+		}, program(t), "-q")
+		// pgbench itself makes a connection more, and two queries about its tables. A connection begins
+		// with two answers: no TLS, and the server's parameters.
+		ledger(t, got, map[string]int{
+			"accept": clients + 1, "clone": clients + 1, "sendto": clients*each + 2 + 2*(clients+1),
 		})
 	})
 

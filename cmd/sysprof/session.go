@@ -35,6 +35,9 @@ type session struct {
 
 // profile traces what the options say, and writes the tables.
 func (p *process) profile(opt *options) (ending, error) {
+	if err := enoughDescriptors(); err != nil {
+		return ending{}, err
+	}
 	inherited := inheritedDescriptors()
 	command, err := p.command(opt)
 	if err != nil {
@@ -59,7 +62,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		OnCalibration: s.calibration(),
 	})
 	if err != nil {
-		return ending{}, errors.Join(err, s.out.close())
+		return ending{}, errors.Join(explainLaunch(err, opt), s.out.close())
 	}
 	s.correct()
 	ownTerminal := p.ownTerminal(opt)
@@ -76,6 +79,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, errors.Join(err, s.out.close())
 	}
+	result.Warnings = append(result.Warnings, losesPrivileges(command)...)
 	if err := errors.Join(s.write(result.Warnings), s.out.close()); err != nil {
 		err = fmt.Errorf("write the summary: %w", err)
 		if s.stoppedBy == 0 {

@@ -57,6 +57,62 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
+// What keeps a command from being traced is said with what to do about it.
+func TestLaunchErrorsSayWhatToDo(t *testing.T) {
+	dir := sharedDir(t)
+	write := func(name, text string, mode os.FileMode) string {
+		file := filepath.Join(dir, name)
+		must(os.WriteFile(file, []byte(text), 0o755))
+		must(os.Chmod(file, mode)) // the umask may forbid some of it, and the kernel set-user-ID
+		return file
+	}
+	nobody := &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		nobody.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+	}
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		says   string
+	}{
+		{"neither binary nor script", []string{write("noexec", "hello", 0o755)}, 126, "#!"},
+		{"no interpreter", []string{write("script", "#!/no/such/interpreter\n", 0o755)}, 127, "interpreter"},
+		{"a script whose own file is missing", []string{filepath.Join(dir, "missing")}, 127, "no such file"},
+		{"another user, but not root", []string{"-u", "0:0", "true"}, 1, "only root"},
+		{"a set-user-ID program, but not root", []string{write("setuid", "#!/bin/sh\n", 0o755|os.ModeSetuid)}, 0, "without the privileges"},
+		{"somebody else's process", []string{"-p", "1"}, 1, "run sysprof as root"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cmd := sysprof(t, test.args...)
+			cmd.SysProcAttr = nobody
+			o := run(t, cmd)
+			o.exited(t, test.status)
+			if !strings.Contains(o.stderr, test.says) || test.status != 0 && strings.Count(o.stderr, "\n") != 1 {
+				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+			}
+		})
+	}
+	t.Run("few files may be open", func(t *testing.T) {
+		o := run(t, exec.Command("sh", "-c", `ulimit -n 6; exec "$0" -c true`, program(t)))
+		o.exited(t, 1)
+		if strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "ulimit -n") {
+			t.Errorf("stderr: %q", o.stderr)
+		}
+	})
+	t.Run("no /proc", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root may mount")
+		}
+		script := `mount --make-rprivate / && mount -t tmpfs none /proc && exec "$0" -c -p $PPID`
+		o := run(t, exec.Command(tool(t, "unshare", "util-linux"), "-m", "sh", "-c", script, program(t)))
+		o.exited(t, 1)
+		if !strings.Contains(o.stderr, "not mounted") {
+			t.Errorf("stderr: %q", o.stderr)
+		}
+	})
+}
+
 func TestCommandDiesOfSignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL, unix.SIGINT, unix.SIGSEGV, unix.SIGABRT, unix.SIGPIPE, unix.SIGUSR1, 34} {
 		t.Run(sig.String(), func(t *testing.T) {

@@ -38,6 +38,7 @@ func TestBadUsage(t *testing.T) {
 		{"-S", "-S"},
 		{"-U bogus true", `"bogus"`},
 		{"-U '' true", "-U"},
+		{"-U calls,name true", "-c"},
 		{"-A true", "-o"},
 		{"-A -o |cat true", "-A"},
 		{"-E", "-E"},
@@ -213,7 +214,10 @@ func TestAttachForms(t *testing.T) {
 			lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid()))
 			return len(lists) > 0 && !slices.ContainsFunc(lists, func(list string) bool {
 				text, _ := os.ReadFile(list)
-				return len(text) > 0
+				return slices.ContainsFunc(strings.Fields(string(text)), func(pid string) bool {
+					comm, _ := os.ReadFile("/proc/" + pid + "/comm")
+					return string(comm) != "sysprof-guard\n"
+				})
 			})
 		})
 		a.alive()
