@@ -4,8 +4,9 @@
 //
 // # How it works
 //
-// One goroutine, locked to one OS thread for life, does everything that concerns the tracees,
-// because the kernel accepts ptrace requests only from the thread that attached:
+// A worker is a goroutine, locked to one OS thread for life, that does everything that concerns its
+// tracees, because the kernel accepts ptrace requests only from the thread that attached. There is one,
+// or several where processes are attached to (share.go):
 //
 //  1. Attach seizes every thread of each process named, and interrupts it once; launch forks a
 //     child that waits in user memory until it is seized, so that its execve is the first call.
@@ -18,9 +19,13 @@
 // A call therefore costs two times wait4, GET_SYSCALL_INFO and PTRACE_SYSCALL, four readings of
 // the clock, and no allocation.
 //
+// # Where it runs
+//
+// A worker shares a CPU with those of its tracees that are bound by their calls (place.go).
+//
 // # How it ends
 //
-// Tracing ends by letting the tracer thread exit. The kernel then detaches all of its tracees
+// Tracing ends by letting the tracer threads exit. The kernel then detaches all of its tracees
 // itself (kernel/ptrace.c, exit_ptrace): a running one runs on, one that sleeps in a call goes on
 // sleeping in it, a stopped one stays stopped, and a stop that nobody had waited for still
 // delivers its signal. No PTRACE_INTERRUPT is needed, so no call returns EINTR for it, and a

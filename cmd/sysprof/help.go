@@ -22,6 +22,8 @@ What to trace:
       --no-follow               only the command itself, only the thread that -p names
       --duration=TIME           stop after this time (10s, 1m30s); whatever was traced
                                 goes on, and a launched command is waited for
+      --cpu=auto|off|N          hold a thread that is bound by its calls, and the tracer, on
+                                one CPU (default), on CPU N, or nothing anywhere
       --kill-on-exit            kill the command when sysprof is gone, however it went
 
 What to count:
