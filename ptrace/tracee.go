@@ -40,6 +40,9 @@ func (t *Tracer) add(tid, pid int32) *tracee {
 		tr.openCPU()
 	}
 	t.tracees[tid] = tr
+	if tid == pid {
+		t.leaders.Add(1)
+	}
 	t.count.Store(int64(len(t.tracees)))
 	return tr
 }
@@ -50,6 +53,9 @@ func (t *Tracer) forget(tr *tracee) {
 		return
 	}
 	delete(t.tracees, tr.call.TID)
+	if tr.call.TID == tr.call.PID {
+		t.leaders.Add(-1)
+	}
 	if tr.schedstat != 0 {
 		unix.Close(tr.schedstat)
 	}

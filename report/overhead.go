@@ -88,12 +88,15 @@ func span(low, high string) string {
 	return fmt.Sprintf(" (%s to %s)", low, high)
 }
 
-// Notes prints all that stands under a table: what tracing cost, the calls in flight, the warnings.
-func Notes(w io.Writer, s *profile.Snapshot) error {
+// Notes prints all that stands under a table: what tracing cost, the calls in flight, the warnings. Sentences
+// are broken between words to fit into width columns; 0 is any width.
+func Notes(w io.Writer, s *profile.Snapshot, width int) error {
+	var out bytes.Buffer
 	for _, note := range []func(io.Writer, *profile.Snapshot) error{Overhead, InFlight, Warnings} {
-		if err := note(w, s); err != nil {
+		if err := note(&out, s); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, wrap(out.String(), width))
+	return err
 }

@@ -74,7 +74,7 @@ func printFor(t *testing.T, s *profile.Snapshot, flags string) string {
 		t.Fatal(err)
 	}
 	if !quiet {
-		if err := Notes(out, s); err != nil {
+		if err := Notes(out, s, 0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -109,7 +109,7 @@ latencies are raw: the transit of each call is still in them
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
-	if err := Notes(new(bytes.Buffer), gigantic()); err != nil { // and nothing is divided by zero
+	if err := Notes(new(bytes.Buffer), gigantic(), 0); err != nil { // and nothing is divided by zero
 		t.Error(err)
 	}
 }
@@ -117,7 +117,7 @@ latencies are raw: the transit of each call is still in them
 func TestNotesCannotCommandTheTerminal(t *testing.T) {
 	s := &profile.Snapshot{Warnings: []string{"thread \x1b[2J\n of µs"}, InFlight: []profile.Flight{{Why: "\x1b]0;x\a", Count: 1}}}
 	var out bytes.Buffer
-	if err := Notes(&out, s); err != nil {
+	if err := Notes(&out, s, 0); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(out.String(), "\x1b\a") || strings.Count(out.String(), "\n") != 3 || !strings.Contains(out.String(), "of µs") {
