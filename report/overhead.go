@@ -31,8 +31,12 @@ func Overhead(w io.Writer, s *profile.Snapshot) error {
 			humanTime(int64(o.PerCall())), partsOf(o, holdNs))
 	}
 	if o.Queued > 0 {
-		fmt.Fprintf(&out, "%s (%s) ended while the tracer was busy with another thread\n",
-			plural(o.Queued, "call"), percentSign(float64(o.Queued), float64(o.Calls)))
+		inLine := ""
+		if o.InLineNs.Ns > 0 {
+			inLine = fmt.Sprintf("; entries and exits stood in line for about %s in all", humanTime(o.InLineNs.Ns))
+		}
+		fmt.Fprintf(&out, "%s (%s) ended while the tracer was busy with another thread%s\n",
+			plural(o.Queued, "call"), percentSign(float64(o.Queued), float64(o.Calls)), inLine)
 	}
 	_, err := w.Write(out.Bytes())
 	return err

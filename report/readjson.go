@@ -243,7 +243,7 @@ func (j *jsonFlight) flight() (profile.Flight, error) {
 
 func (j *jsonOverhead) overhead() (*profile.Overhead, error) {
 	o := &profile.Overhead{Calls: j.Calls, Apart: j.Apart, Queued: j.Queued,
-		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), HoldNs: j.HoldNs,
+		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), InLineNs: profile.Estimate(j.InLine), HoldNs: j.HoldNs,
 		TotalNs: profile.Estimate(j.Total), WallNs: j.WallNs, UntracedNs: profile.Estimate(j.Untraced)}
 	for o.Source.String() != j.Source {
 		if o.Source++; o.Source > profile.ByHand {
