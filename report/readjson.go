@@ -102,7 +102,7 @@ func checkVersion(text []byte) error {
 		Version int    `json:"version"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return err
+		return fmt.Errorf("it is not what --json writes, or not all of it: %w", err)
 	}
 	switch {
 	case head.Format != jsonFormat:

@@ -25,6 +25,7 @@ type session struct {
 	profile *profile.Profile
 	samples *samples         // nil: no stacks are asked for
 	transit *profile.Transit // nil: latencies remain raw
+	apart   *profile.Transit // of calls made while tracer and tracee are not held on one CPU; nil: as transit says
 	tracer  *ptrace.Tracer
 	signals chan os.Signal
 	calls   atomic.Int64 // finished so far, counted or not
@@ -117,16 +118,20 @@ func (s *session) calibration() func(*ptrace.Call) {
 		s.transit = profile.ByHandTransit(*s.opt.overhead)
 		return nil
 	}
-	s.transit = profile.NewTransit()
-	const warmUp = 64 // calls
-	seen := 0
+	s.transit, s.apart = profile.NewTransit(), profile.NewTransit()
+	const warmUp = 64 // calls, of each kind
+	seen, seenApart := 0, 0
 	return func(c *ptrace.Call) {
-		switch seen++; {
-		case seen <= warmUp:
+		transit, nth := s.transit, &seen
+		if c.Apart {
+			transit, nth = s.apart, &seenApart
+		}
+		switch *nth++; {
+		case *nth <= warmUp:
 		case c.Nr == ptrace.CalibrationCall:
-			s.transit.Add((*profile.Call)(c))
+			transit.Add((*profile.Call)(c))
 		default:
-			s.transit.AddReference((*profile.Call)(c))
+			transit.AddReference((*profile.Call)(c))
 		}
 	}
 }
@@ -142,7 +147,7 @@ func (s *session) correct() {
 			s.transit.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
 		}
 	}
-	s.profile.Correct(s.transit, nil)
+	s.profile.Correct(s.transit, s.apart)
 }
 
 func (s *session) addInFlight(f *ptrace.InFlight) {
