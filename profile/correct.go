@@ -13,7 +13,7 @@ import (
 func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall time.Duration) (*Overhead, []string) {
 	fits := fitAll(seen, transits)
 	o := &Overhead{WallNs: int64(wall)}
-	var gapsNs, leastNs, runningNs float64
+	var gapsNs, leastNs, runningNs, turnsNs float64
 	var tooShort, mixed uint64 // for what was given by hand; with standing in line
 	var all cost
 	for c, calls := range seen {
@@ -32,6 +32,7 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 		if fits[c] != nil {
 			o.Source = fits[c].transit.source
 			all.add(fits[c].cost(&a, &calls.gaps))
+			turnsNs += fits[c].turnsNs * float64(a.calls)
 		}
 	}
 	warnings := o.warnings(fits, tooShort, mixed)
@@ -65,17 +66,21 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 		LowNs:  untraced(float64(o.TotalNs.HighNs)),
 		HighNs: untraced(float64(o.TotalNs.LowNs)),
 	}
+	const ninety = 1.64 // standard deviations, between which nine of ten values lie
+	turnsOff := ninety * math.Sqrt(turnsNs/calls*float64(wall))
+	o.UntracedNs.LowNs = nanoseconds(max(float64(o.UntracedNs.LowNs)-turnsOff, 1))
+	o.UntracedNs.HighNs = min(nanoseconds(float64(o.UntracedNs.HighNs)+turnsOff), int64(wall))
 	o.UntracedNs.LowNs = min(o.UntracedNs.LowNs, o.UntracedNs.Ns) // which rounding may have swapped
 	o.UntracedNs.HighNs = max(o.UntracedNs.HighNs, o.UntracedNs.Ns)
 	if o.Source == Calibrated {
-		warnings = append(o.uncertain(all.doubtNs/atOnce), warnings...)
+		warnings = append(o.uncertain(all.doubtNs/atOnce, turnsOff), warnings...)
 	}
 	return o, warnings
 }
 
 // uncertain is the sentence on an estimate of the run without tracing whose range is wide. doubtNs of that are
-// for what may have been lost to tracing.
-func (o *Overhead) uncertain(doubtNs float64) []string {
+// for what may have been lost to tracing, and turnsOff for other programs' turns.
+func (o *Overhead) uncertain(doubtNs, turnsOff float64) []string {
 	const silently = 0.1 // of it: how far off it may be without a word
 	e := &o.UntracedNs
 	off := float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs))
@@ -83,7 +88,10 @@ func (o *Overhead) uncertain(doubtNs float64) []string {
 		return nil
 	}
 	why := "tracing took so much longer than the program that a few per cent of it make a difference"
-	if doubtNs > off/2 {
+	switch {
+	case turnsOff > off/2:
+		why = "other programs had the CPU for a good part of the time"
+	case doubtNs > off/2:
 		why = "some of it may have been lost to tracing, or may not"
 	}
 	return []string{"the run's time without tracing is uncertain: " + why}

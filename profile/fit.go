@@ -12,6 +12,7 @@ type fitted struct {
 	noise    float64             // what disturbs calls now and then, as a share of the time that they take
 	gapNoise float64             // and gaps
 	doubt    float64             // a share of transits and switches that may have come on top of them
+	turnsNs  float64             // the variance, a nanosecond of the run, of the time that other programs took in turns
 	doubtNs  float64             // time that may be the program's own or not: few gaps much longer than all others, …
 	excess   [points + 1]float64 // by how much the transit at a quantile differs from middleNs
 
@@ -154,6 +155,9 @@ func (f *fitted) fitNoise(rows map[Key]*Row, cheap *Histogram, rawNs float64) {
 	t := f.transit
 	// Spread that is common to all of them is that of the transit.
 	f.excess = excessOf(&t.raw)
+	if f.turnsNs = turns(&t.raw, &t.gap); cheap.Count() >= 3*enough {
+		f.turnsNs = turns(cheap) // what the run itself shows
+	}
 	common := func(h *Histogram) {
 		for i, ns := range excessOf(h) {
 			if ns >= 0 {
@@ -203,6 +207,24 @@ func (t *Transit) contention() float64 {
 		quietNs += middle * float64(h.Count())
 	}
 	return min(max(lostNs/max(quietNs, 1), 0), most)
+}
+
+// turns is the variance, a nanosecond of time, of what others took of it now and then. None of the values was
+// work or sleep, so what is much longer than most was interrupted. Such turns come at random, and so what they
+// take of a run has the variance of their squares: in a short run there may have been one more, or less.
+func turns(histograms ...*Histogram) float64 {
+	const longer = 10 // times as long as most
+	var squares, sum float64
+	for _, h := range histograms {
+		middle := float64(h.Quantile(0.5))
+		for b := range h.Buckets() {
+			if ns := float64(h.middle(b)); ns > longer*middle {
+				squares += (ns - middle) * (ns - middle) * float64(b.Count)
+			}
+		}
+		sum += h.sum()
+	}
+	return squares / max(sum, 1)
 }
 
 // lostIn is by how much all values together exceed what most of them are. What takes more than wide times
