@@ -38,7 +38,7 @@ func (t *Transit) complete(other *Transit) {
 	if len(t.untracedNs) == 0 {
 		t.untracedNs, t.callNs = other.untracedNs, other.callNs
 	}
-	if len(t.colder) == 0 {
+	if len(t.colder) == 0 && len(other.colder) > 0 {
 		t.colder, t.coldLent = other.colder, true
 	}
 }

@@ -13,8 +13,8 @@ import (
 func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall time.Duration) (*Overhead, []string) {
 	fits := fitAll(seen, transits)
 	o := &Overhead{WallNs: int64(wall)}
-	var gapsNs, leastNs, runningNs float64
-	var tooShort uint64 // for what was given by hand
+	var gapsNs, leastNs, runningNs, turnsNs float64
+	var tooShort, mixed uint64 // for what was given by hand; with standing in line
 	var all cost
 	for c, calls := range seen {
 		a := calls.correct(fits[c])
@@ -28,12 +28,14 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 		leastNs += a.leastNs
 		runningNs += a.runningNs
 		tooShort += a.tooShort
+		mixed += a.mixed
 		if fits[c] != nil {
 			o.Source = fits[c].transit.source
 			all.add(fits[c].cost(&a, &calls.gaps))
+			turnsNs += fits[c].turnsNs * float64(a.calls)
 		}
 	}
-	warnings := o.warnings(fits, tooShort)
+	warnings := o.warnings(fits, tooShort, mixed)
 	if o.Source == Uncorrected || o.Calls == 0 || wall <= 0 {
 		return o, warnings
 	}
@@ -41,34 +43,44 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 	calls := float64(o.Calls)
 	o.TransitNs = estimate(all.transitNs/calls, all.transitOff/calls)
 	o.SwitchesNs = estimate(all.switchesNs/calls, all.switchesOff/calls)
-	total := all.transitNs + all.switchesNs + float64(o.HoldNs)
-	o.TotalNs = estimate(total, math.Hypot(all.transitOff, all.switchesOff))
+	o.InLineNs = estimate(all.inLineNs, all.inLineOff)
+	o.InLineNs.HighNs = nanoseconds(float64(o.InLineNs.HighNs) + all.inLineDoubtNs)
+	all.doubtNs += all.inLineDoubtNs
+	total := all.transitNs + all.switchesNs + all.inLineNs + float64(o.HoldNs)
+	o.TotalNs = estimate(total, math.Hypot(math.Hypot(all.transitOff, all.switchesOff), all.inLineOff))
 	o.TotalNs.LowNs = max(o.TotalNs.LowNs, o.HoldNs)
 	o.TotalNs.HighNs = nanoseconds(float64(o.TotalNs.HighNs) + all.doubtNs)
 
 	// What several threads lose at the same time is lost only once. As many run at once, on average,
-	// as the times in which they ran add up to the time that passed.
-	ran := runningNs + gapsNs + float64(o.HoldNs) + all.transitNs
-	atOnce := min(max(ran/float64(wall), 1), float64(runtime.NumCPU()))
+	// as the times in which they ran add up to the time that passed; no more than there are CPUs, but for those
+	// that stand in line, which takes none.
+	ran := runningNs + gapsNs + float64(o.HoldNs) + all.transitNs + all.inLineNs/2 // the gaps have the other half
+	inAll := max(ran/float64(wall), 1)
+	atOnce := min(inAll, float64(runtime.NumCPU()))
 	untraced := func(lost float64) int64 {
-		return nanoseconds(min(max(float64(wall)-lost/atOnce, leastNs/atOnce, 1), float64(wall)))
+		lost = (lost-all.inLineNs)/atOnce + all.inLineNs/inAll
+		return nanoseconds(min(max(float64(wall)-lost, leastNs/atOnce, 1), float64(wall)))
 	}
 	o.UntracedNs = Estimate{
 		Ns:     untraced(total),
 		LowNs:  untraced(float64(o.TotalNs.HighNs)),
 		HighNs: untraced(float64(o.TotalNs.LowNs)),
 	}
+	const ninety = 1.64 // standard deviations, between which nine of ten values lie
+	turnsOff := ninety * math.Sqrt(turnsNs/calls*float64(wall))
+	o.UntracedNs.LowNs = nanoseconds(max(float64(o.UntracedNs.LowNs)-turnsOff, 1))
+	o.UntracedNs.HighNs = min(nanoseconds(float64(o.UntracedNs.HighNs)+turnsOff), int64(wall))
 	o.UntracedNs.LowNs = min(o.UntracedNs.LowNs, o.UntracedNs.Ns) // which rounding may have swapped
 	o.UntracedNs.HighNs = max(o.UntracedNs.HighNs, o.UntracedNs.Ns)
 	if o.Source == Calibrated {
-		warnings = append(o.uncertain(all.doubtNs/atOnce), warnings...)
+		warnings = append(o.uncertain(all.doubtNs/atOnce, turnsOff), warnings...)
 	}
 	return o, warnings
 }
 
 // uncertain is the sentence on an estimate of the run without tracing whose range is wide. doubtNs of that are
-// for what may have been lost to tracing.
-func (o *Overhead) uncertain(doubtNs float64) []string {
+// for what may have been lost to tracing, and turnsOff for other programs' turns.
+func (o *Overhead) uncertain(doubtNs, turnsOff float64) []string {
 	const silently = 0.1 // of it: how far off it may be without a word
 	e := &o.UntracedNs
 	off := float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs))
@@ -76,7 +88,10 @@ func (o *Overhead) uncertain(doubtNs float64) []string {
 		return nil
 	}
 	why := "tracing took so much longer than the program that a few per cent of it make a difference"
-	if doubtNs > off/2 {
+	switch {
+	case turnsOff > off/2:
+		why = "other programs had the CPU for a good part of the time"
+	case doubtNs > off/2:
 		why = "some of it may have been lost to tracing, or may not"
 	}
 	return []string{"the run's time without tracing is uncertain: " + why}
@@ -86,6 +101,8 @@ func (o *Overhead) uncertain(doubtNs float64) []string {
 type cost struct {
 	transitNs, transitOff   float64
 	switchesNs, switchesOff float64
+	inLineNs, inLineOff     float64
+	inLineDoubtNs           float64 // that may be standing in line, or may not
 	doubtNs                 float64 // that may be lost, or may not
 }
 
@@ -93,6 +110,9 @@ type cost struct {
 func (c *cost) add(d cost) {
 	c.transitNs += d.transitNs
 	c.switchesNs += d.switchesNs
+	c.inLineNs += d.inLineNs
+	c.inLineOff += d.inLineOff
+	c.inLineDoubtNs += d.inLineDoubtNs
 	c.transitOff = math.Hypot(c.transitOff, d.transitOff)
 	c.switchesOff = math.Hypot(c.switchesOff, d.switchesOff)
 	c.doubtNs += d.doubtNs
@@ -110,21 +130,29 @@ func (f *fitted) cost(a *account, gaps *Histogram) cost {
 		transitNs = a.takenNs * calls / float64(a.corrected)
 		coldNs = a.coldNs * calls / float64(a.corrected)
 	}
+	// Exit-stops show how long they stood in line. Entry-stops are taken to do so as often and as long; but it
+	// can't be told from the program's own work before them, of which as large a share may be that. So may be
+	// latencies of which there are no others to compare with.
+	c := cost{transitNs: transitNs}
+	if a.queued > 0 {
+		c.inLineNs = 2 * a.inLineNs * float64(a.queued) / float64(max(a.lined, 1))
+		c.inLineOff = c.inLineNs / 2
+		workNs := max(gaps.sum()-f.gapNs*float64(gaps.Count()), 0)
+		c.inLineDoubtNs = workNs*float64(a.queued)/calls + a.mixedNs
+	}
 	if f.transit.source == ByHand {
-		return cost{transitNs: transitNs}
+		return c
 	}
 	// What disturbs calls now and then does so as long as they take: without tracing, less often. What
 	// of that is in the transit already is not counted twice.
 	disturbedNs := (f.noise*f.middleNs + f.gapNoise*f.gapNs) * calls
 	noiseNs := max(disturbedNs-max(transitNs-f.middleNs*calls-coldNs, 0), 0)
 	coldGapsNs := f.coldGaps(gaps)
-	return cost{
-		transitNs:   transitNs,
-		transitOff:  math.Hypot(f.middleOff*f.middleNs*calls, f.coldOff*coldNs),
-		switchesNs:  f.gapNs*calls + coldGapsNs + noiseNs,
-		switchesOff: math.Hypot(math.Hypot(f.gapOff*f.gapNs*calls, coldGapsNs), f.noiseOff*disturbedNs),
-		doubtNs:     f.doubtNs + f.doubt*(f.middleNs+f.gapNs)*calls,
-	}
+	c.transitOff = math.Hypot(f.middleOff*f.middleNs*calls, f.coldOff*coldNs)
+	c.switchesNs = f.gapNs*calls + coldGapsNs + noiseNs
+	c.switchesOff = math.Hypot(math.Hypot(f.gapOff*f.gapNs*calls, coldGapsNs), f.noiseOff*disturbedNs)
+	c.doubtNs = f.doubtNs + f.doubt*(f.middleNs+f.gapNs)*calls
+	return c
 }
 
 // sum is the sum of all values.
@@ -159,13 +187,16 @@ func nanoseconds(ns float64) int64 {
 }
 
 // warnings are the sentences that a reader of corrected latencies has to know.
-func (o *Overhead) warnings(fits [conditions]*fitted, tooShort uint64) []string {
+func (o *Overhead) warnings(fits [conditions]*fitted, tooShort, mixed uint64) []string {
 	var w []string
 	const many = 0.05
 	if o.Calls > 0 && float64(o.Queued) > many*float64(o.Calls) {
 		so := "how long these took is taken from the others"
-		if o.Source == Uncorrected {
+		switch {
+		case o.Source == Uncorrected:
 			so = "the time that they stood in line is part of their latency"
+		case float64(mixed) > many*float64(o.Calls):
+			so = "where there are too few others to tell how long these took, the time that they stood in line is part of their latency"
 		}
 		w = append(w, fmt.Sprintf("%.0f %% of the calls ended while the tracer was busy with another thread; %s",
 			100*float64(o.Queued)/float64(o.Calls), so))

@@ -65,6 +65,11 @@ type account struct {
 	leastNs       float64 // what the calls took at least, corrected
 	runningNs     float64 // what they took as far as the thread ran in them, corrected
 
+	inLineNs float64 // how long exit-stops stood in line, of those …
+	lined    uint64  // … of which that is known
+	mixed    uint64  // those of which it is part of the latency, and …
+	mixedNs  float64 // … what that is at most
+
 	takenNs, coldNs float64 // taken off the latencies of … in all, and for cold caches
 	corrected       uint64  // … that many calls
 	tooShort        uint64  // of which had less than the transit given by hand
@@ -97,14 +102,24 @@ func (o *observed) correctOutcome(r *Row, errno int32, h *Histogram, fit *fitted
 	r.Queued += queued.Count()
 	a.queued += queued.Count()
 	a.calls += h.Count() + queued.Count()
+	raw := h
 	if fit != nil {
-		raw, cold := h, 0.0
+		cold := 0.0
 		h, cold = fit.latency(raw)
 		a.coldNs += cold
 		a.takenNs += raw.sum() - h.sum()
 		a.corrected += h.Count()
 		if fit.transit.source == ByHand {
 			a.tooShort += raw.below(fit.transit.byHandNs)
+		}
+	}
+	if fit != nil {
+		inLineNs, lined := inLine(raw, queued)
+		a.inLineNs += inLineNs
+		a.lined += lined
+		if raw.Count() < enoughUnqueued {
+			a.mixed += queued.Count()
+			a.mixedNs += shortenedSum(queued)
 		}
 	}
 	h = withQueued(h, queued, fit)
@@ -137,6 +152,25 @@ func shortSum(h *Histogram) float64 {
 	return sum
 }
 
+// inLine is how long the exit-stops of queued calls stood in line: by how much most of them took longer than
+// most of the others did. It is known of as many calls.
+func inLine(raw, queued *Histogram) (ns float64, calls uint64) {
+	if raw.Count() < enoughUnqueued || queued.Count() < enoughUnqueued || raw.Quantile(0.5) >= sleep {
+		return 0, 0 // of calls that sleep, those that were woken at the same time are queued: they differ
+	}
+	longer := min(queued.Quantile(0.5)-raw.Quantile(0.5), sleep)
+	return float64(max(longer, 0)) * float64(queued.Count()), queued.Count()
+}
+
+// shortenedSum adds up calls as far as the thread ran or stood in line in them, rather than slept.
+func shortenedSum(h *Histogram) float64 {
+	sum := 0.0
+	for b := range h.Buckets() {
+		sum += float64(min(h.middle(b), int64(sleep))) * float64(b.Count)
+	}
+	return sum
+}
+
 // below is how many values are in buckets below ns.
 func (h *Histogram) below(ns int64) uint64 {
 	n := uint64(0)
@@ -149,15 +183,17 @@ func (h *Histogram) below(ns int64) uint64 {
 	return n
 }
 
+// enoughUnqueued is how many calls of an outcome show what the queued ones are like.
+const enoughUnqueued = 20
+
 // withQueued adds the calls of an outcome whose exit-stops stood in line. They are taken to be like the
 // others, if there are enough of those to know what they are like; otherwise the time in the line is
 // part of the latency.
 func withQueued(h, queued *Histogram, fit *fitted) *Histogram {
-	const enough = 20
 	switch {
 	case queued.Count() == 0:
 		return h
-	case fit != nil && h.Count() >= enough:
+	case fit != nil && h.Count() >= enoughUnqueued:
 		return resized(h, h.Count()+queued.Count())
 	case fit != nil:
 		queued, _ = fit.latency(queued)

@@ -18,8 +18,9 @@ type Overhead struct {
 
 	TransitNs  Estimate // a call: the part of its raw latency that exists only because of tracing
 	SwitchesNs Estimate // a call: the switches before its entry-stop and after its exit-stop
+	InLineNs   Estimate // in all: how long entry- and exit-stops stood in line behind other threads' stops
 	HoldNs     int64    // in all: how long tracees stood stopped while the tracer worked (measured)
-	TotalNs    Estimate // in all: transit, switches and hold of all calls
+	TotalNs    Estimate // in all: transit, switches, standing in line and hold of all calls
 
 	WallNs     int64    // how long tracing lasted
 	UntracedNs Estimate // how long the traced programs would have needed without it

@@ -222,8 +222,8 @@ func launch(t *testing.T, name string, args ...string) (*ledger, *record, ptrace
 	if !result.CommandEnded || !result.Command.Exited() || result.Command.ExitStatus() != 0 {
 		t.Fatalf("target %s: wait status %#x, ended: %v", name, result.Command, result.CommandEnded)
 	}
-	if n := tracer.Tracees(); n != 0 {
-		t.Errorf("%d tracees are left in the table at the end", n)
+	if n, m := tracer.Tracees(), tracer.Processes(); n != 0 || m != 0 {
+		t.Errorf("%d tracees of %d processes are left in the table at the end", n, m)
 	}
 	return readLedger(t, file), r, result
 }

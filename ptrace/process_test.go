@@ -263,7 +263,7 @@ func TestTableDoesNotGrow(t *testing.T) {
 		var x int
 		p.answer("go", &x)
 		eventually(t, "the table holds the threads that there are", func() bool {
-			return tracer.Tracees() == len(threads(p.pid))
+			return tracer.Tracees() == len(threads(p.pid)) && tracer.Processes() == 1
 		})
 	}
 	stop(t, tracer)

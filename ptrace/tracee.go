@@ -44,6 +44,9 @@ func (w *worker) add(tid, pid int32) *tracee {
 	w.welcome(tr)
 	if w.tracees[tid] == nil {
 		w.count.Add(1)
+		if tid == pid {
+			w.leaders.Add(1)
+		}
 	}
 	w.tracees[tid] = tr
 	return tr
@@ -55,6 +58,9 @@ func (w *worker) forget(tr *tracee) {
 		return
 	}
 	delete(w.tracees, tr.call.TID)
+	if tr.call.TID == tr.call.PID {
+		w.leaders.Add(-1)
+	}
 	w.abandon(tr)
 	if tr.schedstat != 0 {
 		unix.Close(tr.schedstat)

@@ -63,6 +63,7 @@ type Tracer struct {
 
 	command   atomic.Int32 // the launched process
 	count     atomic.Int64
+	leaders   atomic.Int64 // of them, the first threads of their processes
 	beganNs   atomic.Int64 // when the first of the tracees began to be traced, 0 before that
 	leftNs    atomic.Int64 // when the last one ceased to be, 0 before that
 	stopping  atomic.Bool
@@ -174,6 +175,10 @@ func (t *Tracer) Pending(sig syscall.Signal) bool {
 
 // Tracees returns how many threads are traced now.
 func (t *Tracer) Tracees() int { return int(t.count.Load()) }
+
+// Processes returns how many processes' first threads are traced now. A process that goes on after its first
+// thread has ended is not among them, nor one of which only another thread was named.
+func (t *Tracer) Processes() int { return int(t.leaders.Load()) }
 
 // StartTime is when the clock of every Call stood at 0.
 func (t *Tracer) StartTime() time.Time { return t.start }

@@ -120,8 +120,13 @@ func (d Distribution) draw(out *bytes.Buffer, title string, h *profile.Histogram
 	if out.Len() > 0 {
 		out.WriteByte('\n')
 	}
-	fmt.Fprintf(out, "%s: %s, %s in all, mean %s, standard deviation %s\n", paint(printable(title), bold, d.Color),
-		plural(h.Count(), "call"), humanTime(int64(h.Sum())), humanTime(int64(h.Mean())), humanTime(int64(h.StdDev())))
+	title = printable(title)
+	heading := wrap(fmt.Sprintf("%s: %s, %s in all, mean %s, standard deviation %s\n", title,
+		plural(h.Count(), "call"), humanTime(int64(h.Sum())), humanTime(int64(h.Mean())), humanTime(int64(h.StdDev()))), d.Width)
+	if rest, whole := strings.CutPrefix(heading, title); whole {
+		heading = paint(title, bold, d.Color) + rest
+	}
+	out.WriteString(heading)
 
 	lines := min(max(2*math.Sqrt(float64(h.Count())), leastLines), mostLines)
 	edges := edgesOf(int64(h.Min()), int64(h.Max()), int(lines))

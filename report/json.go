@@ -183,6 +183,7 @@ type jsonOverhead struct {
 	PerCallNs   int64        `json:"per_call_ns"`
 	Transit     jsonEstimate `json:"transit_per_call"`
 	Switches    jsonEstimate `json:"switches_per_call"`
+	InLine      jsonEstimate `json:"in_line"`
 	HoldNs      int64        `json:"hold_ns"`
 	Total       jsonEstimate `json:"total"`
 	ShareOfWall float64      `json:"share_of_wall"`
@@ -263,7 +264,7 @@ func newJSONFlight(f *profile.Flight) *jsonFlight {
 func newJSONOverhead(o *profile.Overhead) *jsonOverhead {
 	j := &jsonOverhead{
 		Source: o.Source.String(), Calls: o.Calls, Apart: o.Apart, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
-		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), HoldNs: o.HoldNs,
+		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), InLine: jsonEstimate(o.InLineNs), HoldNs: o.HoldNs,
 		Total: jsonEstimate(o.TotalNs), WallNs: o.WallNs, Untraced: jsonEstimate(o.UntracedNs),
 	}
 	if o.WallNs > 0 {

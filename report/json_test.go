@@ -276,7 +276,7 @@ func FuzzReadJSON(f *testing.F) {
 		var out bytes.Buffer
 		if err := errors.Join(
 			Summary{}.Write(&out, s), Table{Width: 100}.Write(&out, s), Distribution{}.Write(&out, s),
-			Failures{}.Write(&out, s), Notes(&out, s), WriteCSV(&out, s)); err != nil {
+			Failures{}.Write(&out, s), Notes(&out, s, 0), WriteCSV(&out, s)); err != nil {
 			t.Fatal(err)
 		}
 		var again bytes.Buffer

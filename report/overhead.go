@@ -31,8 +31,12 @@ func Overhead(w io.Writer, s *profile.Snapshot) error {
 			humanTime(int64(o.PerCall())), partsOf(o, holdNs))
 	}
 	if o.Queued > 0 {
-		fmt.Fprintf(&out, "%s (%s) ended while the tracer was busy with another thread\n",
-			plural(o.Queued, "call"), percentSign(float64(o.Queued), float64(o.Calls)))
+		inLine := ""
+		if o.InLineNs.Ns > 0 {
+			inLine = fmt.Sprintf("; entries and exits stood in line for about %s in all", humanTime(o.InLineNs.Ns))
+		}
+		fmt.Fprintf(&out, "%s (%s) ended while the tracer was busy with another thread%s\n",
+			plural(o.Queued, "call"), percentSign(float64(o.Queued), float64(o.Calls)), inLine)
 	}
 	_, err := w.Write(out.Bytes())
 	return err
@@ -88,12 +92,15 @@ func span(low, high string) string {
 	return fmt.Sprintf(" (%s to %s)", low, high)
 }
 
-// Notes prints all that stands under a table: what tracing cost, the calls in flight, the warnings.
-func Notes(w io.Writer, s *profile.Snapshot) error {
+// Notes prints all that stands under a table: what tracing cost, the calls in flight, the warnings. Sentences
+// are broken between words to fit into width columns; 0 is any width.
+func Notes(w io.Writer, s *profile.Snapshot, width int) error {
+	var out bytes.Buffer
 	for _, note := range []func(io.Writer, *profile.Snapshot) error{Overhead, InFlight, Warnings} {
-		if err := note(w, s); err != nil {
+		if err := note(&out, s); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, wrap(out.String(), width))
+	return err
 }

@@ -102,7 +102,7 @@ func checkVersion(text []byte) error {
 		Version int    `json:"version"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return err
+		return fmt.Errorf("it is not what --json writes, or not all of it: %w", err)
 	}
 	switch {
 	case head.Format != jsonFormat:
@@ -243,7 +243,7 @@ func (j *jsonFlight) flight() (profile.Flight, error) {
 
 func (j *jsonOverhead) overhead() (*profile.Overhead, error) {
 	o := &profile.Overhead{Calls: j.Calls, Apart: j.Apart, Queued: j.Queued,
-		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), HoldNs: j.HoldNs,
+		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), InLineNs: profile.Estimate(j.InLine), HoldNs: j.HoldNs,
 		TotalNs: profile.Estimate(j.Total), WallNs: j.WallNs, UntracedNs: profile.Estimate(j.Untraced)}
 	for o.Source.String() != j.Source {
 		if o.Source++; o.Source > profile.ByHand {

@@ -209,7 +209,7 @@ func TestWriteErrorsAreReturned(t *testing.T) {
 		"in flight": func(w *full) error { return InFlight(w, s) },
 		"warnings":  func(w *full) error { return Warnings(w, s) },
 		"overhead":  func(w *full) error { return Overhead(w, mixed()) },
-		"notes":     func(w *full) error { return Notes(w, s) },
+		"notes":     func(w *full) error { return Notes(w, s, 0) },
 		"table":     func(w *full) error { return Table{}.Write(w, s) },
 		"drawing":   func(w *full) error { return Distribution{}.Write(w, s) },
 		"failures":  func(w *full) error { return Failures{}.Write(w, s) },

@@ -64,7 +64,7 @@ func TestWhatTracingCost(t *testing.T) {
 	units := certain
 	units.UntracedNs.LowNs, units.UntracedNs.HighNs = 900_000, 87_000_000
 	unknown := calibrated
-	unknown.UntracedNs, unknown.Queued = profile.Estimate{}, 1
+	unknown.UntracedNs, unknown.InLineNs, unknown.Queued = profile.Estimate{}, profile.Estimate{}, 1
 	byHand := profile.Overhead{Source: profile.ByHand, Calls: 10, TransitNs: profile.Estimate{Ns: 2_000}, HoldNs: 12_000,
 		TotalNs: profile.Estimate{Ns: 32_000}, WallNs: 1_000_000, UntracedNs: profile.Estimate{Ns: 968_000}}
 	raw := profile.Overhead{Calls: 10, HoldNs: 12_000, WallNs: 1_000_000}
@@ -78,10 +78,10 @@ func TestWhatTracingCost(t *testing.T) {
 		"no calls":      {&profile.Overhead{Source: profile.Calibrated, WallNs: 5}, ""},
 		"calibrated": {&calibrated, `tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took
 without it the run would have taken about 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
-` + parts + "17 calls (0.1 %) ended while the tracer was busy with another thread\n"},
+` + parts + "17 calls (0.1 %) ended while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
 		"threads": {&threads, `tracing cost 59.5 µs a call, 2.00 s in all, all threads added up, in the 321 ms that the run took
 without it the run would have taken about 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
-` + strings.Replace(parts, "7.27", "59.5", 1) + "17 calls (0.1 %) ended while the tracer was busy with another thread\n"},
+` + strings.Replace(parts, "7.27", "59.5", 1) + "17 calls (0.1 %) ended while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
 		"no range": {&certain, `tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took
 without it the run would have taken about 76.7 ms: a slowdown of 4.2
 ` + parts},
@@ -109,7 +109,7 @@ latencies are raw: the transit of each call is still in them
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
-	if err := Notes(new(bytes.Buffer), gigantic()); err != nil { // and nothing is divided by zero
+	if err := Notes(new(bytes.Buffer), gigantic(), 0); err != nil { // and nothing is divided by zero
 		t.Error(err)
 	}
 }
@@ -117,7 +117,7 @@ latencies are raw: the transit of each call is still in them
 func TestNotesCannotCommandTheTerminal(t *testing.T) {
 	s := &profile.Snapshot{Warnings: []string{"thread \x1b[2J\n of µs"}, InFlight: []profile.Flight{{Why: "\x1b]0;x\a", Count: 1}}}
 	var out bytes.Buffer
-	if err := Notes(&out, s); err != nil {
+	if err := Notes(&out, s, 0); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(out.String(), "\x1b\a") || strings.Count(out.String(), "\n") != 3 || !strings.Contains(out.String(), "of µs") {

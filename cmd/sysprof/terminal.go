@@ -85,6 +85,7 @@ func (p *process) showStatus(s *session, calls *atomic.Int64) *statusLine {
 				Elapsed:        s.tracer.Elapsed(),
 				Calls:          uint64(now),
 				CallsPerSecond: float64(now-before) / period.Seconds(),
+				Processes:      s.tracer.Processes(),
 				Threads:        s.tracer.Tracees(),
 			}
 			if o := s.snapshot(nil).Overhead; o != nil {

@@ -23,7 +23,7 @@ func (o *options) writeTables(w io.Writer, look terminalLook, s *profile.Snapsho
 	if o.quiet {
 		return nil
 	}
-	return report.Notes(w, s)
+	return report.Notes(w, s, look.width)
 }
 
 type table interface {
