@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,11 +25,32 @@ func (e *AttachError) Unwrap() error { return e.Err }
 
 // attachAll attaches to the processes that the options name. It returns an error if nothing is traced
 // because of that.
+//
+// All of them at once: on a machine whose CPUs they compete for, they stop the sooner the more of them have.
 func (t *Tracer) attachAll() error {
-	var failures []error
+	var all []*attachment
 	for _, pid := range t.options.Attach {
-		if err := t.attach(int32(pid)); err != nil {
-			failures = append(failures, err)
+		all = append(all, &attachment{pid: int32(pid), group: groupOf(int32(pid))})
+	}
+	const nap = 100 * time.Microsecond
+	for begin, busy := time.Now(), true; busy; {
+		busy = false
+		idle := true
+		for _, a := range all {
+			if !a.over {
+				news := t.attach(a, time.Since(begin))
+				busy = busy || !a.over
+				idle = idle && !news
+			}
+		}
+		if busy && idle {
+			time.Sleep(nap)
+		}
+	}
+	var failures []error
+	for _, a := range all {
+		if a.err != nil {
+			failures = append(failures, a.err)
 		}
 	}
 	if len(failures) == len(t.options.Attach) && len(failures) > 0 && t.options.Command == nil {
@@ -40,80 +62,90 @@ func (t *Tracer) attachAll() error {
 	return nil
 }
 
-// attach seizes all threads of process pid, or, when children are not followed, the one thread
-// that pid names. The threads stop, and start to be traced when the workers work.
+// attachment is how far the attachment to one process is.
+type attachment struct {
+	pid, group int32
+	tids       []int32 // as listed last
+	seized     int
+	first      error // why the first thread that could not be seized could not
+	over       bool
+	err        error
+}
+
+// end ends an attachment.
+func (a *attachment) end() {
+	a.over = true
+	if a.seized == 0 {
+		if a.err = a.first; a.err == nil {
+			a.err = &AttachError{PID: int(a.pid), Err: unix.ESRCH}
+		}
+	}
+}
+
+// attach seizes the threads of a process that are found now, or, when children are not followed, the one
+// thread that its pid names. The threads stop, and start to be traced when the workers work. It reports whether
+// there was anything new; there may be more until the attachment is over.
+//
+// A thread that is seized brings along all that it creates (PTRACE_O_TRACECLONE), but one that
+// is not yet seized can create another behind the back of a listing. So list until nothing
+// new turns up, nor anything that is gone already: it may have created another before. And not
+// before those that are seized have stopped: a clone that began before the seize is not traced.
 //
 // Precondition: no worker works yet.
-func (t *Tracer) attach(pid int32) error {
-	if groupOf(pid) == int32(os.Getpid()) {
-		return &AttachError{PID: int(pid), Err: unix.EPERM, Hint: ": a process cannot trace itself"}
+func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
+	switch {
+	case a.group == int32(os.Getpid()):
+		a.over, a.err = true, &AttachError{PID: int(a.pid), Err: unix.EPERM, Hint: ": a process cannot trace itself"}
+		return false
+	case a.seized == 0 && t.tracee(a.pid) != nil: // named twice
+		a.over = true
+		return false
+	case !t.options.Follow:
+		a.over, a.err = true, t.seizeThread(a.pid, a.group)
+		return true
 	}
-	if t.tracee(pid) != nil {
-		return nil // named twice
-	}
-	group := groupOf(pid)
-	if !t.options.Follow {
-		return t.seizeThread(pid, group)
-	}
-	// A thread that is seized brings along all that it creates (PTRACE_O_TRACECLONE), but one that
-	// is not yet seized can create another behind the back of a listing. So list until nothing
-	// new turns up, nor anything that is gone already: it may have created another before. And not
-	// before those that are seized have stopped: a clone that began before the seize is not traced.
-	const atMost, nap = 5 * time.Second, 100 * time.Microsecond
-	begin := time.Now()
-	seized := 0
-	var first error
-	var tids []int32
-	for {
-		settled := t.haveStopped(tids)
-		var err error
-		tids, err = threadsOf(pid)
+	settled := t.haveStopped(a.tids)
+	var err error
+	a.tids, err = threadsOf(a.pid)
+	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			err = unix.ESRCH
 		}
-		if err != nil {
-			if seized > 0 {
-				return nil // it ended meanwhile
-			}
-			return &AttachError{PID: int(pid), Err: err, Hint: whyNoThreads()}
-		}
-		news, gone := 0, 0
-		for _, tid := range tids {
-			if t.tracee(tid) != nil {
-				continue
-			}
-			switch err := t.seizeThread(tid, group); {
-			case err == nil && t.tracee(tid) != nil:
-				news++
-			case err == nil: // its first stop puts it into the table
-			case errors.Is(err, unix.ESRCH), tid != group && isEnding(tid):
-				gone++
-			case first == nil:
-				first = err
-			}
-		}
-		seized += news
-		if time.Since(begin) > atMost {
-			t.warn("process %d creates threads faster than they can be attached to: some may be missing", pid)
-			break
-		}
-		if news > 0 || gone > 0 {
+		a.first = cmp.Or[error](a.first, &AttachError{PID: int(a.pid), Err: err})
+		a.end()
+		return false
+	}
+	for _, tid := range a.tids {
+		if t.tracee(tid) != nil {
 			continue
 		}
-		// A listing ends early at a thread that ends meanwhile (fs/proc/base.c, next_tid).
-		count, _ := strconv.Atoi(statusField(pid, "Threads"))
-		if settled && len(tids) >= count {
-			break
+		switch err := t.seizeThread(tid, a.group); {
+		case err == nil && t.tracee(tid) != nil:
+			a.seized++
+			found = true
+		case err == nil: // its first stop puts it into the table
+		case errors.Is(err, unix.ESRCH), tid != a.group && isEnding(tid):
+			found = true
+		case a.first == nil:
+			a.first = err
 		}
-		time.Sleep(nap)
 	}
-	if seized > 0 {
-		return nil
+	const atMost = 5 * time.Second
+	if found && since < atMost {
+		return true
 	}
-	if first == nil {
-		first = &AttachError{PID: int(pid), Err: unix.ESRCH}
+	// A listing ends early at a thread that ends meanwhile (fs/proc/base.c, next_tid).
+	count, _ := strconv.Atoi(statusField(a.pid, "Threads"))
+	switch {
+	case settled && !found && len(a.tids) >= count:
+		a.end()
+	case since >= atMost:
+		if found {
+			t.warn("process %d creates threads faster than they can be attached to: some may be missing", a.pid)
+		}
+		a.end()
 	}
-	return first
+	return found
 }
 
 // tracee finds a thread in the tables of all workers.

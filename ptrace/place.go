@@ -50,7 +50,8 @@ const (
 	longRunNs  = 1_000_000 // … and one that runs that long computes
 	soonPlaced = 2         // short runs in a row after which a process's first thread is placed …
 	newPlaced  = 8         // … and others, which more often compute …
-	latePlaced = 256       // … at most, if it keeps being given its CPUs back
+	latePlaced = 64        // … at most, if it keeps being given its CPUs back
+	stopNs     = 3_000     // what a stop takes, of tracer and tracee, on one CPU
 	reformed   = 1000      // so many stops without a long run make up for one
 )
 
@@ -74,6 +75,7 @@ type placeable struct {
 	short    uint16
 	wanted   uint16 // short runs in a row
 	quiet    uint16 // stops since its last long run
+	stops    uint64 // of its worker, when its last call returned
 }
 
 // newPlacement prepares for placing threads, nil if there is nothing to choose.
@@ -114,11 +116,16 @@ func (w *worker) isPlaced(tr *tracee) bool {
 	return false
 }
 
-// placeBy decides at an entry-stop whether tr is placed, by how long it ran since its last call. It reports
+// placeBy decides at an entry-stop whether tr is placed, by how long ago its last call returned. It reports
 // whether it is.
-func (w *worker) placeBy(tr *tracee, ranNs int64) bool {
+func (w *worker) placeBy(tr *tracee, gapNs int64) bool {
 	p := &tr.place
 	placed := w.isPlaced(tr)
+	// What others had of the CPU meanwhile, this one did not run.
+	ranNs := gapNs - int64(w.stops-p.stops)*stopNs
+	if gapNs >= 0 && ranNs < 0 {
+		ranNs = 0
+	}
 	if p.together || w.placement == nil {
 		return placed
 	}
@@ -137,6 +144,9 @@ func (w *worker) placeBy(tr *tracee, ranNs int64) bool {
 			w.release(tr)
 			p.wanted = min(2*p.wanted, latePlaced)
 			placed = false
+			if len(w.placing.placed) == 0 {
+				w.leaveHome() // which may have been crowded
+			}
 		}
 	}
 	if p.quiet++; p.quiet == reformed {

@@ -48,6 +48,7 @@ func (w *worker) strangerStopped(tid int32, status unix.WaitStatus) {
 // syscallStop is the entry to or the exit from a call.
 func (w *worker) syscallStop(tr *tracee) {
 	seen := w.now()
+	w.stops++
 	switch err := readSyscallInfo(tr.call.TID, &w.info); {
 	case err == nil:
 	case errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL):
@@ -142,6 +143,7 @@ func (w *worker) returned(tr *tracee, seen int64) {
 		tr.place.again = false
 		w.settle(tr)
 	}
+	tr.place.stops = w.stops
 	c.ExitResumedNs = w.now()
 	w.resumedNs = c.ExitResumedNs
 	if tr.handedOn {

@@ -32,7 +32,8 @@ type worker struct {
 	placing  placing
 	onCall   func(*Call)
 
-	resumedNs int64 // when any of its tracees was resumed last
+	resumedNs int64  // when any of its tracees was resumed last
+	stops     uint64 // that it has dealt with, of calls
 
 	line      []stop // reported together; not dealt with yet, but for …
 	served    int    // … so many
