@@ -34,9 +34,9 @@ type Reference struct {
 const CalibrationCall = unix.SYS_GETPPID
 
 const (
-	calibrationBatches = 24
+	calibrationBatches = 18
 	calibrationCalls   = 48 // a batch; all batches together are well under 20 ms of traced calls, on one CPU
-	secondBatches      = 6  // of a second calibration, across CPUs, whose calls take several times as long
+	secondBatches      = 4  // of a second calibration, across CPUs, whose calls take several times as long
 
 	// After each batch, a smaller one of one kind of reference call, in turn.
 	referenceKinds = 3
