@@ -73,6 +73,7 @@ func helpers() map[string]func(args []string, stdin io.Reader, stdout, stderr io
 		"helper-floor":   floorHelper,
 		"helper-getppid": getppidHelper,
 		"helper-grow":    growHelper,
+		"helper-serve":   serveHelper,
 		"helper-spin":    spinHelper,
 	}
 }
