@@ -82,7 +82,11 @@ func allTracers(k *toolkit, cpu int) []tracer {
 	withStacks := tracer{name: "strace -k", what: "strace -f -k", stacks: true, share: 100, missing: strace.missing,
 		prefix: []string{"strace", "-f", "-k", "-o", "/dev/null", "--"}}
 	list = append(list, strace, onOne, seccomp, withStacks, perfTrace(table), bpftrace())
+	_, noTaskset := exec.LookPath("taskset")
 	for i := range list {
+		if noTaskset != nil && list[i].missing == "" && len(list[i].prefix) > 0 && list[i].prefix[0] == taskset[0] {
+			list[i].missing = noTaskset.Error() + " (package util-linux)"
+		}
 		list[i].pinnedTo = -1
 		if list[i].name == onOne.name {
 			list[i].pinnedTo = cpu

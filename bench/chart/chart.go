@@ -2,6 +2,7 @@
 package chart
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
 	"io"
@@ -78,9 +79,17 @@ func Slowdowns(w io.Writer, rows []Row) error {
 	p.NominalY(names...)
 	p.X.Min, p.X.Max = limits(rows)
 	p.Legend.Top = true
-	canvas := vgsvg.New(24*vg.Centimeter, vg.Length(len(rows)+8)*0.7*vg.Centimeter)
+	for _, style := range []*draw.TextStyle{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
+		style.Font.Variant = "Sans"
+	}
+	canvas := vgsvg.New(24*vg.Centimeter, vg.Length(len(rows)+6)*0.7*vg.Centimeter)
 	p.Draw(draw.New(canvas))
-	_, err = canvas.WriteTo(w)
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return err
+	}
+	// The plotting library names its own font alone, which few have.
+	_, err = w.Write(bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,sans-serif;")))
 	return err
 }
 
@@ -117,7 +126,7 @@ func (f *figures) draw(p *plot.Plot, name string, i, n int) error {
 	return nil
 }
 
-// limits are powers of ten, or halves of them, that hold all figures, and 1.
+// limits hold all figures, and 1, and leave room for the legend at the right.
 func limits(rows []Row) (low, high float64) {
 	low, high = 1, 1
 	for _, row := range rows {
@@ -130,5 +139,5 @@ func limits(rows []Row) (low, high float64) {
 			}
 		}
 	}
-	return max(0.5*low, 0.1), 1.5 * high
+	return max(0.5*low, 0.1), 8 * high
 }

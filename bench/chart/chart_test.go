@@ -27,7 +27,7 @@ func TestSlowdownsIsSVG(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []string{"<svg", ">batch/find<", ">batch/xz<", ">sysprof<", ">strace<"} {
+	for _, want := range []string{"<svg", ">batch/find<", ">batch/xz<", ">sysprof<", ">strace<", "Sans,Arial"} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("it lacks %q", want)
 		}
@@ -45,7 +45,7 @@ func TestNothingToDraw(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	low, high := limits([]Row{{"a", []Point{{"s", 4, 3, 50}, {"t", 0.9, 0.8, math.Inf(1)}}}})
-	if low != 0.4 || high != 75 {
-		t.Errorf("%v to %v, want 0.4 to 75", low, high)
+	if low != 0.4 || high != 400 {
+		t.Errorf("%v to %v, want 0.4 to 400", low, high)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -117,7 +118,7 @@ func batch() []Workload {
 		{
 			Name: "batch/sysbench-cpu", What: "sysbench cpu: it computes on every CPU", Needs: []Need{{"sysbench", "sysbench"}},
 			Command: func(e *Env) []string {
-				return []string{"sysbench", "cpu", "--threads=2", "--time=0", "--percentile=99", "--events=" + strconv.Itoa(e.size(1000)), "run"}
+				return []string{"sysbench", "cpu", "--threads=" + strconv.Itoa(runtime.NumCPU()), "--time=0", "--percentile=99", "--events=" + strconv.Itoa(e.size(1000)), "run"}
 			}, Elapsed: sysbench,
 		},
 		fioReads("batch/fio-psync", "psync"),
