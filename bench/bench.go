@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,6 +80,9 @@ func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer
 	defer runtime.UnlockOSThread()
 	rows, missing, err := measureMatrix(ctx, k, opt, r.tracers, progress)
 	r.Matrix, r.Missing = rows, append(r.Missing, missing...)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	return err
 }
 

@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"sysprof/bench/process"
 	"sysprof/bench/workload"
 )
 
@@ -165,4 +167,37 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%v: %q, want %q", ns, got, want)
 		}
 	}
+}
+
+// An interrupt ends the bench, and all that it has started.
+func TestInterruptLeavesNothing(t *testing.T) {
+	needPtrace(t)
+	progress := make(interrupting, 1)
+	var stdout bytes.Buffer
+	status := run([]string{"bench", "-n", "1000", "-scale", "0.01", "-only", "^attached/redis$", "-tracers", "sysprof,strace"}, nil, &stdout, progress)
+	if status != statusFailure || stdout.Len() > 0 {
+		t.Errorf("status %d, output %q", status, stdout.String())
+	}
+	if !strings.Contains(<-progress, "interrupted") {
+		t.Error("it does not say why it ended")
+	}
+	if err := process.Until(t.Context(), "no child is left", 20*time.Second, func() bool { return len(process.Family(os.Getpid())) == 1 }); err != nil {
+		t.Error(err)
+	}
+}
+
+// interrupting interrupts this process once the bench says that it has measured a round. It keeps the
+// last line.
+type interrupting chan string
+
+func (c interrupting) Write(b []byte) (int, error) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- string(b)
+	if strings.Contains(string(b), "attached/redis, round 1 ") {
+		syscall.Kill(os.Getpid(), syscall.SIGINT)
+	}
+	return len(b), nil
 }

@@ -9,7 +9,6 @@ package process
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -108,7 +107,7 @@ func (p *Process) Wait(ctx context.Context, bound time.Duration) error {
 func (p *Process) Stop(sig syscall.Signal, bound time.Duration) error {
 	defer p.Kill()
 	if p.Ended() {
-		return fmt.Errorf("%s: ended too early: %w\n%s", p.words, errors.Join(p.err), tail(p.stderr.Bytes()))
+		return fmt.Errorf("%s: ended too early: %v\n%s", p.words, p.cmd.ProcessState, tail(p.stderr.Bytes()))
 	}
 	p.cmd.Process.Signal(sig)
 	select {
@@ -120,7 +119,7 @@ func (p *Process) Stop(sig syscall.Signal, bound time.Duration) error {
 	if ok && (status.Signaled() && status.Signal() == sig || status.ExitStatus() == 0 || status.ExitStatus() == 128+int(sig)) {
 		return nil
 	}
-	return fmt.Errorf("%s: %w\n%s", p.words, errors.Join(p.err), tail(p.stderr.Bytes()))
+	return fmt.Errorf("%s: %v\n%s", p.words, p.cmd.ProcessState, tail(p.stderr.Bytes()))
 }
 
 // Kill kills what is left of the program's process group, and waits for the program. It may be called

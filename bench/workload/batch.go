@@ -29,12 +29,7 @@ func batch() []Workload {
 			Command: func(e *Env) []string { return e.getppid(100_000) }, Elapsed: printedNs,
 		},
 		dd("batch/dd-1", "1", 50_000), dd("batch/dd-4k", "4k", 30_000), dd("batch/dd-1M", "1M", 5_000),
-		{
-			Name: "batch/find", What: "find -size, through Go's sources twice", Needs: []Need{{"find", "findutils"}, goTool},
-			Command: func(e *Env) []string {
-				return []string{"find", e.sources(""), e.sources(""), "-size", "+1M"}
-			},
-		},
+		find("batch/find", "find -size, through Go's sources twice", ""),
 		{
 			Name: "batch/tar", What: "tar of Go's sources, piped into cat", Needs: []Need{{"tar", "tar"}, goTool},
 			Command: func(e *Env) []string { return shell("tar -cf - -C %s . | cat >/dev/null", e.sources("cmd")) },
@@ -65,11 +60,7 @@ func batch() []Workload {
 				return []string{"gcc", "-O2", "-pthread", "-o", e.file("program"), e.file("program.c")}
 			},
 		},
-		{
-			Name: "batch/go-build", What: "go build of a small program, the libraries built before", Needs: []Need{goTool},
-			Prepare: (*Env).makeModule, Before: (*Env).changeModule, Dir: func(e *Env) string { return e.file("module") },
-			Command: func(e *Env) []string { return []string{"go", "build", "-o", e.file("built"), "."} },
-		},
+		goBuild("batch/go-build", "go build of a small program, the libraries built before", ""),
 		{
 			Name: "batch/python", What: "10 starts of python3", Needs: []Need{{"python3", "python3"}},
 			Command: func(e *Env) []string {
@@ -143,17 +134,23 @@ func filtered() []Workload {
 			Name: "filter/nothing", What: "200,000 × getppid, a filter that matches nothing", Filter: "acct",
 			Command: func(e *Env) []string { return e.getppid(200_000) }, Elapsed: printedNs,
 		},
-		{
-			Name: "filter/openat", What: "find, openat alone", Filter: "openat", Needs: []Need{{"find", "findutils"}, goTool},
-			Command: func(e *Env) []string {
-				return []string{"find", e.sources(""), e.sources(""), "-size", "+1M"}
-			},
-		},
-		{
-			Name: "filter/execve", What: "go build, execve alone", Filter: "execve", Needs: []Need{goTool},
-			Prepare: (*Env).makeModule, Before: (*Env).changeModule, Dir: func(e *Env) string { return e.file("module") },
-			Command: func(e *Env) []string { return []string{"go", "build", "-o", e.file("built"), "."} },
-		},
+		find("filter/openat", "find, openat alone", "openat"),
+		goBuild("filter/execve", "go build, execve alone", "execve"),
+	}
+}
+
+func find(name, what, filter string) Workload {
+	return Workload{
+		Name: name, What: what, Filter: filter, Needs: []Need{{"find", "findutils"}, goTool},
+		Command: func(e *Env) []string { return []string{"find", e.sources(""), e.sources(""), "-size", "+1M"} },
+	}
+}
+
+func goBuild(name, what, filter string) Workload {
+	return Workload{
+		Name: name, What: what, Filter: filter, Needs: []Need{goTool},
+		Prepare: (*Env).makeModule, Before: (*Env).changeModule, Dir: func(e *Env) string { return e.file("module") },
+		Command: func(e *Env) []string { return []string{"go", "build", "-o", e.file("built"), "."} },
 	}
 }
 
