@@ -1,29 +1,42 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"runtime"
+	"slices"
 	"strings"
+	"syscall"
+
+	"sysprof/bench/workload"
 )
 
 // results are everything that was measured.
 type results struct {
 	Format  int       `json:"format"` // of the JSON; 1
 	Machine machine   `json:"machine"`
-	Missing []string  `json:"missing,omitempty"` // tracers that were left out, and why
+	Missing []string  `json:"missing,omitempty"` // tracers and workloads that were left out, and why
 	Timed   []*series `json:"timed,omitempty"`
 	Memory  *growth   `json:"memory,omitempty"`
 
 	Accuracy *accuracy `json:"accuracy,omitempty"`
+	Matrix   []*row    `json:"matrix,omitempty"`
 
 	tracers []tracer // those that were measured, in the order of the table
 }
 
 // bench does what the options say.
 func bench(opt *options, stdout, stderr io.Writer) error {
+	cpu := opt.cpu
+	if cpu < 0 {
+		cpu = slices.Max(allowedCPUs())
+	}
 	if opt.list {
-		list(stdout)
+		list(stdout, cpu)
 		return nil
 	}
 	k, err := newToolkit(opt.sysprof)
@@ -31,32 +44,56 @@ func bench(opt *options, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer k.close()
-	tracers, missing, unknown := chosenTracers(allTracers(k), opt.tracers)
+	tracers, missing, unknown := chosenTracers(allTracers(k, cpu), opt.tracers)
 	if len(unknown) > 0 {
 		return fmt.Errorf("unknown tracers: %s (see -list)", strings.Join(unknown, ", "))
 	}
-	r := &results{Format: 1, tracers: tracers}
+	r := &results{Format: 1, tracers: tracers, Machine: describeMachine(tracers, k, cpu)}
 	for _, t := range missing {
 		r.Missing = append(r.Missing, fmt.Sprintf("%s is left out: %s", t.name, t.missing))
 	}
+	if err := r.measureEverywhere(opt, k, stderr); err != nil {
+		return err
+	}
+	if err := r.measurePinned(opt, k, stderr); err != nil {
+		return err
+	}
+	if len(r.Timed) == 0 && r.Memory == nil && r.Accuracy == nil && len(r.Matrix) == 0 {
+		return fmt.Errorf("no workload matches %q (see -list), or all are left out:\n%s", opt.only, strings.Join(r.Missing, "\n"))
+	}
+	if err := r.write(opt, stdout); err != nil {
+		return err
+	}
+	if n := r.failures(); n > 0 {
+		return fmt.Errorf("%d of the measurements failed; see above", n)
+	}
+	return nil
+}
 
-	cpu, unpin, err := pin(opt.cpu)
+// measureEverywhere measures the matrix, on all CPUs. SIGINT and SIGTERM end it, and all that it has
+// started.
+func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// What it starts dies with this thread (see package process), which therefore must stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	rows, missing, err := measureMatrix(ctx, k, opt, r.tracers, progress)
+	r.Matrix, r.Missing = rows, append(r.Missing, missing...)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+// measurePinned measures the parts in which everything is on one CPU, the memory, and the accuracy, and
+// says on progress which.
+func (r *results) measurePinned(opt *options, k *toolkit, progress io.Writer) error {
+	_, unpin, err := pin(r.Machine.CPU)
 	if err != nil {
 		return err
 	}
 	defer unpin()
-	r.Machine = describeMachine(tracers, k, cpu)
-	if err := r.measureAll(opt, k, unpin, stderr); err != nil {
-		return err
-	}
-	if len(r.Timed) == 0 && r.Memory == nil && r.Accuracy == nil {
-		return fmt.Errorf("no workload matches %q (see -list)", opt.only)
-	}
-	return r.write(opt, stdout)
-}
-
-// measureAll measures every workload that is wanted, and says on progress which.
-func (r *results) measureAll(opt *options, k *toolkit, unpin func(), progress io.Writer) error {
 	for _, w := range allWorkloads() {
 		if !opt.only.MatchString(w.name) {
 			continue
@@ -65,7 +102,7 @@ func (r *results) measureAll(opt *options, k *toolkit, unpin func(), progress io
 			r.Missing = append(r.Missing, fmt.Sprintf("%s is left out: %s", w.name, w.missing(k)))
 			continue
 		}
-		fmt.Fprintf(progress, "bench: %s, %d rounds of %d tracers\n", w.name, opt.rounds, len(r.tracers))
+		fmt.Fprintf(progress, "bench: %s, %d rounds\n", w.name, opt.rounds)
 		s, err := measure(k, w, r.tracers, opt.rounds, opt.calls, r.Machine.CPU)
 		if err != nil {
 			return err
@@ -91,12 +128,22 @@ func (r *results) measureAll(opt *options, k *toolkit, unpin func(), progress io
 	return nil
 }
 
+// failures is how many pairs of the matrix could not be measured.
+func (r *results) failures() (n int) {
+	for _, row := range r.Matrix {
+		n += len(row.Failed)
+	}
+	return n
+}
+
 // write writes the tables, and the files that the options name.
 func (r *results) write(opt *options, stdout io.Writer) error {
 	if err := r.writeTables(stdout); err != nil {
 		return err
 	}
-	for path, format := range map[string]func(io.Writer) error{opt.goFormat: r.writeGoFormat, opt.json: r.writeJSON} {
+	for path, format := range map[string]func(io.Writer) error{
+		opt.goFormat: r.writeGoFormat, opt.json: r.writeJSON, opt.svg: r.writeChart,
+	} {
 		if path == "" {
 			continue
 		}
@@ -116,19 +163,26 @@ func (r *results) write(opt *options, stdout io.Writer) error {
 }
 
 // list prints what there is to measure.
-func list(w io.Writer) {
-	fmt.Fprintln(w, "workloads:")
+func list(w io.Writer, cpu int) {
+	fmt.Fprintln(w, "workloads, everything on one CPU:")
 	for _, wl := range allWorkloads() {
-		fmt.Fprintf(w, "  %-10s %s\n", wl.name, wl.what)
+		fmt.Fprintf(w, "  %-23s %s\n", wl.name, wl.what)
 	}
-	fmt.Fprintf(w, "  %-10s %s\n", memoryWorkload, "resident memory of sysprof after many calls, processes and threads")
-	fmt.Fprintf(w, "  %-10s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, and what is true")
+	fmt.Fprintf(w, "  %-23s %s\n", memoryWorkload, "resident memory of sysprof after many calls, processes and threads")
+	fmt.Fprintf(w, "  %-23s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, and what is true")
+	fmt.Fprintln(w, "workloads, as people run them:")
+	for _, wl := range workload.All() {
+		fmt.Fprintf(w, "  %-23s %s%s\n", wl.Name, wl.What, note(wl.Missing("")))
+	}
 	fmt.Fprintln(w, "tracers:")
-	for _, t := range allTracers(&toolkit{}) {
-		note := ""
-		if t.missing != "" {
-			note = " (missing: " + t.missing + ")"
-		}
-		fmt.Fprintf(w, "  %-10s %s%s\n", t.name, t.what, note)
+	for _, t := range allTracers(&toolkit{}, cpu) {
+		fmt.Fprintf(w, "  %-20s %s%s\n", t.name, t.what, note(t.missing))
 	}
+}
+
+func note(missing string) string {
+	if missing == "" {
+		return ""
+	}
+	return " (left out: " + missing + ")"
 }

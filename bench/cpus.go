@@ -18,17 +18,28 @@ func pin(cpu int) (int, func(), error) {
 		return 0, nil, fmt.Errorf("read the CPU mask: %w", err)
 	}
 	if cpu < 0 {
-		for i := range len(before) * 64 {
-			if before.IsSet(i) {
-				cpu = i
-			}
-		}
+		cpus := allowedCPUs()
+		cpu = cpus[len(cpus)-1]
 	}
 	only.Set(cpu)
 	if err := pinThreads(&only); err != nil {
 		return 0, nil, fmt.Errorf("pin on CPU %d: %w", cpu, err)
 	}
 	return cpu, func() { pinThreads(&before) }, nil
+}
+
+// allowedCPUs lists the CPUs that this process may use.
+func allowedCPUs() (cpus []int) {
+	var mask unix.CPUSet
+	if unix.SchedGetaffinity(0, &mask) != nil {
+		return []int{0}
+	}
+	for i := range len(mask) * 64 {
+		if mask.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus
 }
 
 // pinThreads gives every thread of this process a CPU mask. New threads inherit it.
@@ -64,6 +75,10 @@ type load struct {
 	Steal     float64 `json:"steal"`      // taken away by the hypervisor
 }
 
+// allCPUs stands for the CPU that is measured on where that is any: bench's own work is then taken from
+// the load of all CPUs together.
+const allCPUs = -1
+
 // loadMeter measures a load from its start on.
 type loadMeter struct {
 	cpu   int
@@ -98,16 +113,20 @@ func (m *loadMeter) load() (load, error) {
 
 func (m *loadMeter) until(end *loadMeter) load {
 	var l load
+	own := (end.own - m.own).Seconds()
 	wall := end.start.Sub(m.start).Seconds()
 	inCPUs := func(ticks uint64) float64 { return (time.Duration(ticks) * tick).Seconds() / wall }
 	for cpu, e := range end.busy {
 		s := m.busy[cpu]
 		l.Steal += inCPUs(e.steal - s.steal)
 		if busy := inCPUs(e.busy - s.busy); cpu == m.cpu {
-			l.SameCPU = max(0, busy-(end.own-m.own).Seconds()/wall)
+			l.SameCPU = max(0, busy-own/wall)
 		} else {
 			l.OtherCPUs += busy
 		}
+	}
+	if m.cpu == allCPUs {
+		l.OtherCPUs = max(0, l.OtherCPUs-own/wall)
 	}
 	return l
 }

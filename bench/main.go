@@ -1,28 +1,44 @@
 // Command bench measures what tracing system calls costs: sysprof next to the tracers that people
 // use instead, and next to a floor below which no ptrace tracer can be.
 //
-//	go run ./bench                       everything, at a size for a coffee break
+//	go run ./bench                       everything, 3 rounds of it: less than half an hour
 //	go run ./bench -list                 what there is to measure, and with which tracers
-//	go run ./bench -only getppid -n 30   30 rounds of what the expression matches
+//	go run ./bench -only ^getppid -n 30  30 rounds of what the expression matches
+//	go run ./bench -only ^batch/ -tracers sysprof,strace -svg chart.svg
+//
+// There are two sorts of workloads. Those whose name has a slash are what people trace, as they trace
+// it, on all CPUs: programs, servers under load on the loopback interface, filters, many threads and
+// many processes (package workload). They make up a matrix of workloads × tracers, and the targets are
+// ratios within it. The others have everything pinned on one CPU, where a call costs the least and
+// differs the least: what sysprof itself does there can be told from where it is put.
+//
+// Tracers and workloads for which something is missing are left out, and named with the package to
+// install. One that fails, or does not end within a minute, is named, too, and the others go on without
+// it; the exit status is then 1.
 //
 // # How it measures
 //
-//  1. It builds sysprof and a few helpers, and pins itself, and so all that it starts, on one CPU:
-//     where tracer and tracee run decides more than anything that they do.
+//  1. It builds sysprof and a few helpers, and has one run of sysprof count the calls of each workload
+//     of the matrix.
 //  2. One round runs a workload once under each tracer and once untraced, in an order shuffled
-//     anew. Slow drift of the machine then meets all of them alike.
-//  3. What a tracer adds per call is (traced − untraced) ÷ calls within a round. The workloads
-//     time themselves, so that starting a process is not in it.
+//     anew. Slow drift of the machine then meets all of them alike. A round of the matrix goes through
+//     all of its workloads.
+//  3. What a tracer adds per call is (traced − untraced) ÷ calls within a round. On one CPU, the
+//     workloads time themselves, so that starting a process is not in it. In the matrix only some do;
+//     of the others it is the whole run, with the start and the end of the tracer. A request of a
+//     server is 1 ÷ throughput.
 //  4. Ratios between tracers are taken within a round, too. What is printed is the median of the
 //     rounds with an interval from their order statistics, and ~ for a ratio whose interval
 //     holds 1: the difference is noise.
+//
+// Results leave as Markdown on standard output, and with -o in Go benchmark format, -json, and -svg.
 //
 // The accuracy part (-only accuracy; -accuracy-only and -accuracy-settings choose within it) measures
 // not what tracing costs but whether sysprof tells the truth: a target times its own calls untraced by
 // the vDSO clock, and is then run under sysprof, strace and perf trace; and programs are run untraced,
 // and what sysprof thinks that they would have taken is held against it.
 //
-// On a machine that does other work, root can keep that off the CPU. The kernel weighs whole
+// How busy the machine was with other work is part of the results. Root can keep that off the CPU. The kernel weighs whole
 // sessions (sched(7), "The autogroup feature"), so nice alone does nothing:
 //
 //	go build -o /tmp/bench ./bench
@@ -73,6 +89,7 @@ func helpers() map[string]func(args []string, stdin io.Reader, stdout, stderr io
 		"helper-floor":   floorHelper,
 		"helper-getppid": getppidHelper,
 		"helper-grow":    growHelper,
+		"helper-serve":   serveHelper,
 		"helper-spin":    spinHelper,
 	}
 }

@@ -33,7 +33,7 @@ func needPtrace(t testing.TB) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	for _, args := range []string{"-n 0", "-calls 1", "-memory-threads 0", "-only (", "-nosuch", "getppid"} {
+	for _, args := range []string{"-n 0", "-scale 0", "-scale NaN", "-calls 1", "-memory-threads 0", "-only (", "-nosuch", "getppid"} {
 		var stdout, stderr bytes.Buffer
 		if status := run(append([]string{"bench"}, strings.Fields(args)...), nil, &stdout, &stderr); status != statusUsage {
 			t.Errorf("%s: status %d, want %d", args, status, statusUsage)
@@ -49,22 +49,23 @@ func TestList(t *testing.T) {
 	if status := run([]string{"bench", "-list"}, nil, &stdout, &stderr); status != statusOK {
 		t.Fatalf("status %d: %s", status, stderr.String())
 	}
-	for _, name := range []string{"getppid", "dd-bs1", "memory", "accuracy", "untraced", "floor", "floor-c", "sysprof", "strace"} {
+	for _, name := range []string{"getppid", "dd-bs1", "memory", "accuracy", "untraced", "floor", "floor-c", "sysprof", "strace",
+		"batch/find", "attached/redis", "filter/nothing", "crowd/busy", "floor-c pinned", "strace --seccomp-bpf", "perf trace -s", "bpftrace"} {
 		if !strings.Contains(stdout.String(), "\n  "+name+" ") {
 			t.Errorf("%s is not listed:\n%s", name, stdout.String())
 		}
 	}
 }
 
-// Everything once, at the smallest size, by the command line.
-func TestEverythingOnce(t *testing.T) {
+// Everything that is measured on one CPU once, at the smallest size, by the command line.
+func TestPinnedOnce(t *testing.T) {
 	needPtrace(t)
 	var before, after unix.CPUSet
 	unix.SchedGetaffinity(0, &before)
 	dir := t.TempDir()
 	goFormat, json := filepath.Join(dir, "go"), filepath.Join(dir, "json")
 	var stdout, stderr bytes.Buffer
-	status := run([]string{"bench", "-n", "1", "-calls", "200", "-memory-calls", "1000",
+	status := run([]string{"bench", "-n", "1", "-only", "^[^/]*$", "-calls", "200", "-memory-calls", "1000",
 		"-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-settings", "pinned+load", "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
 	if status != statusOK {
 		t.Fatalf("status %d\n%s%s", status, stdout.String(), stderr.String())

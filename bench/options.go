@@ -23,6 +23,9 @@ type options struct {
 	sysprof  string // a built sysprof to measure; empty: build this tree's
 	goFormat string // files to write, empty: none
 	json     string
+	svg      string
+
+	scale float64 // of the workloads of the matrix; 1: as they are meant
 }
 
 // growSizes say what the memory workload does.
@@ -38,12 +41,12 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		opt.only, err = regexp.Compile(s)
 		return err
 	})
-	set.IntVar(&opt.rounds, "n", 10, "measure this many `ROUNDS`")
+	set.IntVar(&opt.rounds, "n", 3, "measure this many `ROUNDS`")
 	set.Func("tracers", "measure only these tracers, a comma-separated `LIST`", func(s string) error {
 		opt.tracers = strings.Split(s, ",")
 		return nil
 	})
-	set.IntVar(&opt.cpu, "cpu", -1, "run everything on CPU `N`; -1 is the last one allowed")
+	set.IntVar(&opt.cpu, "cpu", -1, "run what is to be on one CPU on CPU `N`; -1 is the last one allowed")
 	set.IntVar(&opt.calls, "calls", 100_000, "system calls of one run of a timed workload")
 	set.IntVar(&opt.grow.calls, "memory-calls", 1_000_000, "system calls of the memory workload; 10000000 for the record")
 	set.IntVar(&opt.grow.processes, "memory-processes", 1000, "processes alive at a time in the memory workload")
@@ -60,6 +63,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	set.StringVar(&opt.sysprof, "sysprof", "", "measure this sysprof `FILE` instead of building the tree's")
 	set.StringVar(&opt.goFormat, "o", "", "write every round in Go benchmark format, for benchstat, to `FILE`")
 	set.StringVar(&opt.json, "json", "", "write everything measured as JSON to `FILE`")
+	set.StringVar(&opt.svg, "svg", "", "write a chart of the slowdowns as SVG to `FILE`")
+	set.Float64Var(&opt.scale, "scale", 1, "scale the sizes of the workloads that are not on one CPU by `FACTOR`")
 	if err := set.Parse(args[1:]); err != nil {
 		return nil, err
 	}
@@ -77,6 +82,8 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("unexpected argument %q; workloads are chosen with -only", rest[0])
 	case o.rounds < 1:
 		return fmt.Errorf("-n %d: want at least one round", o.rounds)
+	case !(o.scale > 0 && o.scale <= 100):
+		return fmt.Errorf("-scale %v: want a factor above 0, at most 100", o.scale)
 	case o.calls < 2 || o.grow.calls < 1 || o.grow.processes < 1 || o.grow.threads < 1 || o.accuracy.calls < 1 || o.accuracy.calls > 100_000:
 		return fmt.Errorf("the sizes of a workload must be positive, -calls at least 2 and -accuracy-calls at most 100000")
 	}

@@ -49,6 +49,11 @@ func TestLoadLeavesOwnWorkOut(t *testing.T) {
 	if diff := cmp.Diff(want, begin.until(end), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 		t.Error(diff)
 	}
+	everywhere := &loadMeter{cpu: allCPUs, start: start, busy: begin.busy, own: begin.own}
+	want = load{OtherCPUs: 0.3, Steal: 0.1} // 1.4 s on both, 0.8 s of it bench's
+	if diff := cmp.Diff(want, everywhere.until(end), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Error(diff)
+	}
 	end.own = 10 * time.Second // more than the ticks saw: they are samples
 	if got := begin.until(end).SameCPU; got != 0 {
 		t.Errorf("load %v, want 0", got)

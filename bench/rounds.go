@@ -12,17 +12,17 @@ import (
 
 // series is every round of one workload: the time per call under each tracer.
 type series struct {
-	Workload string               `json:"workload"`
-	Calls    int                  `json:"calls"` // per round and tracer
-	NsPerOp  map[string][]float64 `json:"ns_per_call"`
-	Load     load                 `json:"load"`
+	Workload string  `json:"workload"`
+	Calls    int     `json:"calls"` // per round and tracer
+	NsPerOp  timings `json:"ns_per_call"`
+	Load     load    `json:"load"`
 }
 
 // measure runs w under each of the tracers in turn, for that many rounds, each in another order. cpu
 // is where bench has been pinned.
-func measure(k *toolkit, w workload, tracers []tracer, rounds, calls, cpu int) (*series, error) {
+func measure(k *toolkit, w timedWorkload, tracers []tracer, rounds, calls, cpu int) (*series, error) {
 	tracers = slices.DeleteFunc(slices.Clone(tracers), func(t tracer) bool { return !t.serves(&w) })
-	s := &series{Workload: w.name, Calls: calls, NsPerOp: make(map[string][]float64)}
+	s := &series{Workload: w.name, Calls: calls, NsPerOp: timings{}}
 	meter, err := startLoadMeter(cpu)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func measure(k *toolkit, w workload, tracers []tracer, rounds, calls, cpu int) (
 }
 
 // runOnce returns the nanoseconds that a call took.
-func runOnce(k *toolkit, w workload, t tracer, calls int) (float64, error) {
+func runOnce(k *toolkit, w timedWorkload, t tracer, calls int) (float64, error) {
 	calls = max(calls/max(t.share, 1), 1)
 	words := append(append([]string{}, t.prefix...), w.command(k, calls)...)
 	cmd := exec.Command(words[0], words[1:]...)
@@ -57,27 +57,4 @@ func runOnce(k *toolkit, w workload, t tracer, calls int) (float64, error) {
 		return 0, fmt.Errorf("%s: %w", strings.Join(words, " "), err)
 	}
 	return float64(elapsed) / float64(calls), nil
-}
-
-// measured picks from list the tracers, untraced aside, that the workload has been run under.
-func (s *series) measured(list []tracer) []tracer {
-	return slices.DeleteFunc(slices.Clone(list), func(t tracer) bool {
-		return t.name == untraced || len(s.NsPerOp[t.name]) == 0
-	})
-}
-
-// added is what a tracer adds to a call, round by round.
-func (s *series) added(tracer string) []float64 {
-	return pairwise(s.NsPerOp[tracer], s.NsPerOp[untraced], func(traced, alone float64) float64 { return traced - alone })
-}
-
-// ratio is what one tracer adds ÷ what another adds, round by round; nothing if either was not
-// measured.
-func (s *series) ratio(tracer, other string) []float64 {
-	return pairwise(s.added(tracer), s.added(other), func(a, b float64) float64 { return a / b })
-}
-
-// slowdown is traced ÷ untraced, round by round.
-func (s *series) slowdown(tracer string) []float64 {
-	return pairwise(s.NsPerOp[tracer], s.NsPerOp[untraced], func(traced, alone float64) float64 { return traced / alone })
 }

@@ -56,13 +56,13 @@ func TestRatioIsPaired(t *testing.T) {
 		floorGo:  {1100, 1100, 2200, 2200},
 		sysprofC: {1300, 1300, 2600, 2600},
 	}}
-	if diff := cmp.Diff(&estimate{1.2, 1.2, 1.2, 0.875}, s.compared(sysprofC, floorGo), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+	if diff := cmp.Diff(&estimate{1.2, 1.2, 1.2, 0.875}, s.NsPerOp.compared(sysprofC, floorGo), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 		t.Error(diff)
 	}
-	if got := s.compared(sysprofC, straceC); got != nil {
+	if got := s.NsPerOp.compared(sysprofC, straceC); got != nil {
 		t.Errorf("compared with what was not measured: %v", got)
 	}
-	if diff := cmp.Diff([]float64{11, 11, 11, 11}, s.slowdown(floorGo)); diff != "" {
+	if diff := cmp.Diff([]float64{11, 11, 11, 11}, s.NsPerOp.slowdown(floorGo)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -34,6 +34,11 @@ func (r *results) writeTables(w io.Writer) error {
 			return err
 		}
 	}
+	if len(r.Matrix) > 0 {
+		if err := r.writeMatrix(&out); err != nil {
+			return err
+		}
+	}
 	if r.Memory != nil {
 		if err := r.Memory.writeTable(&out); err != nil {
 			return err
@@ -50,7 +55,7 @@ func (r *results) writeTables(w io.Writer) error {
 
 func (r *results) writeMachine(w io.Writer) {
 	m := &r.Machine
-	fmt.Fprintf(w, "%s, %d CPUs, all pinned on CPU %d; %s %s, %s, getppid loop in %s; %s\n",
+	fmt.Fprintf(w, "%s, %d CPUs, what is pinned is on CPU %d; %s %s, %s, getppid loop in %s; %s\n",
 		m.CPUModel, m.CPUs, m.CPU, m.Kernel, m.GOARCH, m.Go, m.Target, m.Time.Format("2006-01-02 15:04 MST"))
 	for _, version := range m.Tracers {
 		fmt.Fprintf(w, "- %s\n", version)
@@ -71,21 +76,21 @@ func (r *results) writeTimed(w io.Writer) error {
 	confidence := 1.0
 	for _, s := range r.Timed {
 		rows = append(rows, []string{s.Workload, untraced, micros(estimateOf(s.NsPerOp[untraced]).Median), "", "", "", "", ""})
-		for _, t := range s.measured(r.tracers) {
-			added := estimateOf(s.added(t.name))
+		for _, t := range s.NsPerOp.measuredUnder(r.tracers) {
+			added := estimateOf(s.NsPerOp.added(t.name))
 			confidence = min(confidence, added.Confidence)
 			rows = append(rows, []string{
 				s.Workload, t.name,
 				micros(estimateOf(s.NsPerOp[t.name]).Median),
 				micros(added.Median),
 				micros(added.Lo) + "–" + micros(added.Hi),
-				fmt.Sprintf("%.1f", estimateOf(s.slowdown(t.name)).Median),
-				ratioCell(s.compared(t.name, floorGo)),
-				ratioCell(s.compared(t.name, straceC)),
+				fmt.Sprintf("%.1f", estimateOf(s.NsPerOp.slowdown(t.name)).Median),
+				ratioCell(s.NsPerOp.compared(t.name, floorGo)),
+				ratioCell(s.NsPerOp.compared(t.name, straceC)),
 			})
 		}
 		for _, goal := range targets {
-			if e := s.compared(sysprofC, goal.other); e != nil {
+			if e := s.NsPerOp.compared(sysprofC, goal.other); e != nil {
 				fmt.Fprintf(&verdicts, "- sysprof ÷ %s ≤ %.2f on %s: %s\n", goal.other, goal.ratio, s.Workload, goal.verdict(e))
 			}
 		}
@@ -113,6 +118,8 @@ func ratioCell(e *estimate) string {
 	switch {
 	case e == nil:
 		return ""
+	case e.Confidence == 0: // one value: there is no interval
+		return fmt.Sprintf("%.2f", e.Median)
 	case e.holds(1):
 		return fmt.Sprintf("~ (%.2f–%.2f)", e.Lo, e.Hi)
 	}

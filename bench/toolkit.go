@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"sysprof/bench/workload"
 )
 
 // The helpers that exist in C, too. They are compiled where there is a C compiler.
@@ -19,6 +21,8 @@ var (
 	targetSource string
 	//go:embed c/deep.c
 	deepSource string
+	//go:embed c/crowd.c
+	crowdSource string
 )
 
 // toolkit is what bench has built to measure with. Its directory is removed by close.
@@ -30,6 +34,7 @@ type toolkit struct {
 	getppid []string
 	target  string // times its own calls
 	deep    string // calls from deep down
+	crowd   string // many threads or processes
 
 	whyNoC string
 }
@@ -70,7 +75,9 @@ func (k *toolkit) compileC() error {
 	getppid := filepath.Join(k.dir, "getppid")
 	k.target = filepath.Join(k.dir, "target")
 	k.deep = filepath.Join(k.dir, "deep")
-	for output, source := range map[string]string{k.floorC: floorSource, getppid: getppidSource, k.target: targetSource, k.deep: deepSource} {
+	k.crowd = filepath.Join(k.dir, "crowd")
+	for output, source := range map[string]string{k.floorC: floorSource, getppid: getppidSource, k.target: targetSource,
+		k.deep: deepSource, k.crowd: crowdSource} {
 		file := output + ".c"
 		if err := os.WriteFile(file, []byte(source), 0o666); err != nil {
 			return fmt.Errorf("write %s: %w", file, err)
@@ -81,6 +88,15 @@ func (k *toolkit) compileC() error {
 	}
 	k.getppid = []string{getppid}
 	return nil
+}
+
+// workloads is what the workloads of the matrix work with.
+func (k *toolkit) workloads(scale float64) (*workload.Env, error) {
+	// Servers that are not root's have to get there, too.
+	if err := os.Chmod(k.dir, 0o755); err != nil {
+		return nil, err
+	}
+	return workload.NewEnv(filepath.Join(k.dir, "workloads"), k.self, k.getppid, k.crowd, targetSource, scale)
 }
 
 // build runs a compiler.

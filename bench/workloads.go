@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// workload is a command that makes a known number of system calls and says how long they took.
-type workload struct {
+// timedWorkload, on one CPU, is a command that makes a known number of system calls and says how long they took.
+type timedWorkload struct {
 	name string
 	what string // for -list
 	// command returns what to run to make that many calls.
@@ -25,8 +25,8 @@ type workload struct {
 	missing func(k *toolkit) string // why it cannot be had, empty if it can; nil: it always can
 }
 
-func allWorkloads() []workload {
-	return []workload{
+func allWorkloads() []timedWorkload {
+	return []timedWorkload{
 		{
 			name: "getppid", what: "the cheapest call, in a loop",
 			command: func(k *toolkit, calls int) []string {

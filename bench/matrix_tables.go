@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"sysprof/bench/workload"
+)
+
+// groups are the tables that the matrix is printed in.
+var groups = []struct{ name, title string }{
+	{workload.Batch, "Programs that run and end"},
+	{workload.Attached, "Servers under load, attached to"},
+	{workload.Filter, "With a filter"},
+	{workload.Crowd, "Many threads, many processes"},
+}
+
+// writeMatrix writes the matrix, and what became of the targets.
+func (r *results) writeMatrix(w io.Writer) error {
+	rounds := 0
+	for _, row := range r.Matrix {
+		rounds = max(rounds, len(row.Ns[untraced]))
+	}
+	for _, g := range groups {
+		rows := slices.DeleteFunc(slices.Clone(r.Matrix), func(row *row) bool { return row.w.Group() != g.name })
+		if len(rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "%s, on all CPUs:\n\n", g.title)
+		cells := [][]string{{"workload", "tracer", rateOrTime(rows), "p99", "slowdown", "added µs/call", "calls, calls/s", "÷ floor-c pinned", "÷ strace"}}
+		for _, row := range rows {
+			cells = append(cells, row.cells(r.tracers)...)
+		}
+		if err := writeTable(w, cells); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "Medians of %d rounds with an interval that holds the true median with %.0f %%; ~: the difference is noise.\n",
+		rounds, 100*estimateOf(make([]float64, rounds)).Confidence)
+	fmt.Fprintf(w, "÷: what a tracer adds ÷ what another adds. calls/s: calls of the workload that went through the tracer.\n\n")
+	for _, row := range r.Matrix {
+		for _, failed := range row.Failed {
+			fmt.Fprintf(w, "- FAILED: %s under %s\n", row.Workload, strings.ReplaceAll(failed, "\n", "; "))
+		}
+	}
+	r.writeOtherWork(w)
+	if verdicts := r.verdicts(); len(verdicts) > 0 {
+		fmt.Fprintf(w, "Targets:\n\n")
+		for _, v := range verdicts {
+			fmt.Fprintf(w, "- %s\n", &v)
+		}
+		fmt.Fprintln(w)
+	}
+	return nil
+}
+
+// writeOtherWork says how busy the machine was with other work, in words for each workload.
+func (r *results) writeOtherWork(w io.Writer) {
+	var words []string
+	for _, row := range r.Matrix {
+		words = append(words, fmt.Sprintf("%s %.0f %%", row.Workload, 100*(row.Load.OtherCPUs+row.Load.Steal)))
+	}
+	fmt.Fprintf(w, "- other work meanwhile, in percent of a CPU, of %d: %s\n\n", r.Machine.CPUs, strings.Join(words, ", "))
+}
+
+// cells are the lines of one workload.
+func (row *row) cells(tracers []tracer) [][]string {
+	first := func(tracer string) []string {
+		p99 := ""
+		if values := row.P99Ns[tracer]; len(values) > 0 {
+			p99 = duration(estimateOf(values).Median)
+		}
+		return []string{row.Workload, tracer, row.value(estimateOf(row.Ns[tracer]).Median), p99}
+	}
+	if len(row.Ns[untraced]) == 0 {
+		return nil
+	}
+	calls := ""
+	if row.Calls > 0 {
+		calls = row.callsPerUnit()
+	}
+	lines := [][]string{append(first(untraced), "", "", calls, "", "")}
+	for _, t := range row.Ns.measuredUnder(tracers) {
+		slowdown := estimateOf(row.Ns.slowdown(t.name))
+		added, rate := "", ""
+		if row.Calls > 0 {
+			e := estimateOf(row.perCall(t.name))
+			switch {
+			case e.Confidence == 0:
+				added = fmt.Sprintf("%.2f", e.Median/1e3)
+			case e.holds(0):
+				added = fmt.Sprintf("~ (%.2f–%.2f)", e.Lo/1e3, e.Hi/1e3)
+			default:
+				added = fmt.Sprintf("%.2f (%.2f–%.2f)", e.Median/1e3, e.Lo/1e3, e.Hi/1e3)
+			}
+			rate = fmt.Sprintf("%.0f", estimateOf(row.callRate(t.name)).Median)
+		}
+		lines = append(lines, append(first(t.name), ratioCell(&slowdown), added, rate,
+			ratioCell(row.Ns.compared(t.name, floorPinned)), ratioCell(row.Ns.compared(t.name, straceC))))
+	}
+	return lines
+}
+
+// callsPerUnit says how many calls a unit makes: few where it is a request.
+func (row *row) callsPerUnit() string {
+	switch {
+	case row.Unit == "call":
+		return ""
+	case row.Calls < 100:
+		return fmt.Sprintf("%.1f a %s", row.Calls, row.Unit)
+	}
+	return fmt.Sprintf("%.0f a %s", row.Calls, row.Unit)
+}
+
+// rateOrTime is the heading of what value returns.
+func rateOrTime(rows []*row) string {
+	if slices.ContainsFunc(rows, (*row).isRate) {
+		return "throughput"
+	}
+	return "time"
+}
+
+func (row *row) isRate() bool { return row.Unit == "request" || row.Unit == "transaction" }
+
+// value is the time of a unit, or how many there are a second.
+func (row *row) value(ns float64) string {
+	if row.isRate() {
+		return fmt.Sprintf("%.0f %ss/s", 1e9/ns, row.Unit)
+	}
+	return duration(ns)
+}
+
+// duration prints nanoseconds with three digits.
+func duration(ns float64) string {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
+		if v := ns / float64(unit.size); v >= 1 {
+			return fmt.Sprintf("%.3g %s", v, unit.name)
+		}
+	}
+	return fmt.Sprintf("%.3g ns", ns)
+}

@@ -1,0 +1,75 @@
+package process
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// FreePort returns a TCP port of the loopback interface that nothing listens on.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Listening reports whether something answers on a port of the loopback interface.
+func Listening(port int) bool {
+	c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// Family returns pid and all its descendants, those that are known by the time it looks.
+func Family(pid int) []int {
+	pids := []int{pid}
+	for i := 0; i < len(pids); i++ {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
+		for _, list := range lists {
+			text, _ := os.ReadFile(list)
+			for word := range strings.FieldsSeq(string(text)) {
+				if child, err := strconv.Atoi(word); err == nil {
+					pids = append(pids, child)
+				}
+			}
+		}
+	}
+	return pids
+}
+
+// Traced reports whether every thread of pid has a tracer. A process that has ended needs none.
+func Traced(pid int) bool {
+	statuses, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	for _, file := range statuses {
+		text, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(text), "\nTracerPid:\t0\n") {
+			return false
+		}
+	}
+	return true
+}
+
+// Listens reports whether pid has opened performance counters and sleeps: it waits for what they say.
+func Listens(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || !strings.Contains(string(stat), ") S ") {
+		return false
+	}
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, link := range links {
+		if to, _ := os.Readlink(link); to == "anon_inode:[perf_event]" {
+			return true
+		}
+	}
+	return false
+}

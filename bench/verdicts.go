@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"sysprof/bench/workload"
+)
+
+// verdict is what became of one target of the matrix. All are ratios within one run.
+type verdict struct {
+	Target   string    `json:"target"`
+	Limit    float64   `json:"limit"`
+	AtLeast  bool      `json:"at_least,omitempty"` // else: at most
+	Measured *estimate `json:"measured"`           // nil: it was not
+	Reached  bool      `json:"reached"`
+	Noise    bool      `json:"within_noise"` // the interval holds the limit
+	Note     string    `json:"note,omitempty"`
+}
+
+// String is a line for people.
+func (v *verdict) String() string {
+	sign := "≤"
+	if v.AtLeast {
+		sign = "≥"
+	}
+	text := fmt.Sprintf("%s %s %.2f: ", v.Target, sign, v.Limit)
+	if v.Measured == nil {
+		text += "not measured"
+	} else {
+		text += fmt.Sprintf("%.2f (%.2f–%.2f), ", v.Measured.Median, v.Measured.Lo, v.Measured.Hi)
+		if v.Reached {
+			text += "reached"
+		} else {
+			text += "MISSED"
+		}
+		if v.Noise {
+			text += ", within noise"
+		}
+	}
+	if v.Note != "" {
+		text += " (" + v.Note + ")"
+	}
+	return text
+}
+
+// The figures that sysprof is to reach, on two CPUs.
+const (
+	mostOfStrace     = 0.20 // of what strace adds, where a program does little but call
+	meanOfStrace     = 0.35 // the geometric mean over all programs
+	worstOfStrace    = 1.00
+	mostOfFloor      = 1.15 // of what a tracer adds that does nothing, placed the same
+	leastThroughput  = 3.00 // × what a server keeps under strace
+	mostOfComputing  = 1.03 // × untraced
+	mostOfFiltered   = 1.50 // × untraced
+	mostBesideIdle   = 1.30 // × the added time of a call without the idle threads
+	leastOfSecondCPU = 1.50 // × the calls a second on one CPU
+)
+
+// callBound are the programs that do little but call.
+var callBound = []string{"batch/getppid", "batch/dd-1", "batch/find", "batch/tar"}
+
+// verdicts judges all targets whose workloads have been measured.
+func (r *results) verdicts() []verdict {
+	var list []verdict
+	judge := func(target string, limit float64, atLeast bool, values []float64, note string) {
+		v := verdict{Target: target, Limit: limit, AtLeast: atLeast, Note: note}
+		switch {
+		case slices.ContainsFunc(values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
+			v.Note = "what it is divided by is noise"
+		case len(values) > 0:
+			e := estimateOf(values)
+			v.Measured, v.Noise = &e, e.Confidence > 0 && e.holds(limit)
+			v.Reached = e.Median <= limit
+			if atLeast {
+				v.Reached = e.Median >= limit
+			}
+		}
+		list = append(list, v)
+	}
+	for _, name := range callBound {
+		if row := r.row(name); row != nil {
+			judge("sysprof ÷ strace, added on "+name, mostOfStrace, false, row.Ns.ratio(sysprofC, straceC), "")
+		}
+	}
+	if mean := r.overPrograms(); mean.programs > 0 {
+		judge(fmt.Sprintf("sysprof ÷ strace, added, geometric mean over %d of the programs", mean.programs), meanOfStrace, false, mean.rounds, mean.note())
+		judge("sysprof ÷ strace, added, the worst program", worstOfStrace, false, mean.worst, mean.worstName)
+	}
+	for _, name := range callBound[:2] {
+		if row := r.row(name); row != nil {
+			judge("sysprof ÷ floor-c pinned, added on "+name, mostOfFloor, false, row.Ns.ratio(sysprofC, floorPinned), "")
+		}
+	}
+	for _, name := range []string{"attached/redis", "attached/redis-P16", "attached/nginx"} {
+		if row := r.row(name); row != nil {
+			judge("throughput under sysprof ÷ under strace, "+name, leastThroughput, true, quotients(row.Ns[straceC], row.Ns[sysprofC]), "")
+		}
+	}
+	for _, one := range []struct {
+		name  string
+		limit float64
+	}{{"batch/sysbench-cpu", mostOfComputing}, {"filter/nothing", mostOfFiltered}} {
+		if row := r.row(one.name); row != nil {
+			judge("sysprof ÷ untraced on "+one.name, one.limit, false, row.Ns.slowdown(sysprofC), "")
+		}
+	}
+	if alone, beside := r.row(workload.BusyAlone), r.row(workload.BusyBesideIdle); alone != nil && beside != nil {
+		judge("1,000 idle threads, traced: added per call of a busy one ÷ without them", mostBesideIdle, false,
+			quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside))
+	}
+	if one, two := r.row(workload.HerdOneCPU), r.row(workload.HerdTwoCPUs); one != nil && two != nil {
+		note := ""
+		if of := quotients(one.Ns[untraced], two.Ns[untraced]); len(of) > 0 {
+			note = fmt.Sprintf("untraced %.2f", estimateOf(of).Median)
+		}
+		judge("200 processes under sysprof: calls/s on two CPUs ÷ on one", leastOfSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note)
+	}
+	return list
+}
+
+func (r *results) idleUnder(tracer string, alone, beside *row) string {
+	of := quotients(beside.Ns.added(tracer), alone.Ns.added(tracer))
+	if len(of) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %.2f", tracer, estimateOf(of).Median)
+}
+
+// row finds a workload; nil if it was not measured.
+func (r *results) row(name string) *row {
+	i := slices.IndexFunc(r.Matrix, func(row *row) bool { return row.Workload == name })
+	if i < 0 {
+		return nil
+	}
+	return r.Matrix[i]
+}
+
+// programMean is what sysprof adds ÷ what strace adds, over all programs that run and end.
+type programMean struct {
+	programs  int
+	rounds    []float64 // the geometric mean, round by round
+	leftOut   []string  // strace adds nothing that is not noise: there is no ratio
+	clamped   []string  // sysprof was faster than untraced in a round
+	worst     []float64
+	worstName string
+}
+
+// leastRatio stands for a ratio of less, or below 0, which a geometric mean cannot have: sysprof's run
+// was no longer than the untraced one.
+const leastRatio = 0.01
+
+func (r *results) overPrograms() (m programMean) {
+	var all [][]float64
+	for _, row := range r.Matrix {
+		if row.w.Group() != workload.Batch {
+			continue
+		}
+		ratios := row.Ns.ratio(sysprofC, straceC)
+		if len(ratios) == 0 {
+			continue
+		}
+		if e := estimateOf(row.Ns.added(straceC)); e.Lo <= 0 {
+			m.leftOut = append(m.leftOut, row.Workload)
+			continue
+		}
+		if len(m.worst) == 0 || estimateOf(ratios).Median > estimateOf(m.worst).Median {
+			m.worst, m.worstName = ratios, row.Workload
+		}
+		above := slices.Clone(ratios)
+		for i := range above {
+			above[i] = max(above[i], leastRatio)
+		}
+		if slices.Min(ratios) < leastRatio {
+			m.clamped = append(m.clamped, row.Workload)
+		}
+		all = append(all, above)
+	}
+	m.programs, m.rounds = len(all), geometricMeans(all)
+	return m
+}
+
+func (m *programMean) note() string {
+	var notes []string
+	if len(m.leftOut) > 0 {
+		notes = append(notes, "left out, since what strace adds is noise: "+strings.Join(m.leftOut, ", "))
+	}
+	if len(m.clamped) > 0 {
+		notes = append(notes, fmt.Sprintf("taken as %.2f in some round: %s", leastRatio, strings.Join(m.clamped, ", ")))
+	}
+	return strings.Join(notes, "; ")
+}
+
+// geometricMeans are the geometric means of the values of the same index, as far as all have values.
+func geometricMeans(all [][]float64) (means []float64) {
+	for i := 0; len(all) > 0; i++ {
+		sum := 0.0
+		for _, values := range all {
+			if i >= len(values) {
+				return means
+			}
+			sum += math.Log(values[i])
+		}
+		means = append(means, math.Exp(sum/float64(len(all))))
+	}
+	return means
+}
+
+// quotients are a ÷ b, round by round.
+func quotients(a, b []float64) []float64 {
+	return pairwise(a, b, func(a, b float64) float64 { return a / b })
+}
