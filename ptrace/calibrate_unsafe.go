@@ -94,9 +94,10 @@ func (t *Tracer) calibrate(onCall func(*Call)) (*Calibration, error) {
 	}
 	kill := func() { unix.Kill(int(pid), unix.SIGKILL) }
 	if err := seize(pid, t.seizeOptions()|unix.PTRACE_O_EXITKILL); err != nil {
+		why := whyNoSeize(pid, err) // as long as there is a child to ask
 		kill()
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
-		return nil, fmt.Errorf("trace a child: %w%s", err, whyNoSeize(pid, err))
+		return nil, fmt.Errorf("trace a child: %w%s", err, why)
 	}
 	tr := t.add(pid, pid)
 	gate.open(phaseSeized)

@@ -123,5 +123,8 @@ func whyNoSeize(tid int32, err error) string {
 	case "1":
 		return ": kernel.yama.ptrace_scope is 1; run sysprof as root, or launch the command with it"
 	}
+	if parent, err := strconv.Atoi(statusField(tid, "PPid")); err == nil && parent == os.Getpid() {
+		return ": not even a child may be traced here; a container has to allow ptrace (--cap-add=SYS_PTRACE)"
+	}
 	return ": it belongs to somebody else or has more privileges; run sysprof as root or with CAP_SYS_PTRACE"
 }
