@@ -125,9 +125,10 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 	}
 	kill := func() { unix.Kill(int(pid), unix.SIGKILL) }
 	if err := seize(pid, w.seizeOptions()|unix.PTRACE_O_EXITKILL); err != nil {
+		why := whyNoSeize(pid, err) // as long as there is a child to ask
 		kill()
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
-		return nil, fmt.Errorf("trace a child: %w%s", err, whyNoSeize(pid, err))
+		return nil, fmt.Errorf("trace a child: %w%s", err, why)
 	}
 	tr := w.add(pid, pid)
 	if apart {

@@ -1,6 +1,10 @@
 package ptrace
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // A thread has at most one tracer, so a debugger that is traced itself could not trace anything
 // that is traced, too: strace says "PTRACE_TRACEME: Operation not permitted" there. sysprof gives
@@ -11,6 +15,11 @@ import "golang.org/x/sys/unix"
 func (w *worker) makesTracer(tr *tracee) bool {
 	switch c := &tr.call; c.Args[0] {
 	case unix.PTRACE_TRACEME:
+		if parentOf(c.TID) == int32(os.Getpid()) {
+			// There is no other tracer to give way to. The call fails, as under strace.
+			w.warn("process %d asked its parent to trace it, which is sysprof: that failed, because sysprof does so already", c.PID)
+			return false
+		}
 		w.giveUp(tr, 0)
 		return true
 	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:

@@ -321,3 +321,24 @@ func TestTraceeIsAHastyTracer(t *testing.T) {
 		t.Errorf("%d children were left to their own tracer, want %d; warnings: %q", len(result.Warnings), hastyRounds, result.Warnings)
 	}
 }
+
+// The target asks its parent to trace it, as programs do that do not want to be debugged.
+var _ = target("shy", func(l *ledger, args []string) {
+	runtime.LockOSThread()
+	l.call(unix.SYS_PTRACE, unix.PTRACE_TRACEME)
+	unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGWINCH)
+	for range 10 {
+		l.call(unix.SYS_GETPPID)
+	}
+})
+
+func TestCommandAsksItsParentToTraceIt(t *testing.T) {
+	l, r, result := launch(t, "shy")
+	r.demand(t, native(), l)
+	if l.Errors[unix.SYS_PTRACE] != 1 {
+		t.Error("ptrace did not fail")
+	}
+	if len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "sysprof does so already") {
+		t.Errorf("warnings: %q", result.Warnings)
+	}
+}

@@ -68,9 +68,10 @@ func (w *worker) launch(c *Command) error {
 		return fmt.Errorf("fork: %w", err)
 	}
 	if err := seize(pid, w.seizeOptions()); err != nil {
+		why := whyNoSeize(pid, err) // as long as there is a child to ask
 		unix.Kill(int(pid), unix.SIGKILL)
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
-		return fmt.Errorf("trace %s: %w%s", c.Path, err, whyNoSeize(pid, err))
+		return fmt.Errorf("trace %s: %w%s", c.Path, err, why)
 	}
 	tr := w.add(pid, pid)
 	tr.launching = true

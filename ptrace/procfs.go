@@ -39,6 +39,12 @@ func tracerOf(tid int32) int32 {
 	return int32(n)
 }
 
+// parentOf returns the parent of tid's process, 0 if it is gone.
+func parentOf(tid int32) int32 {
+	n, _ := strconv.ParseInt(statusField(tid, "PPid"), 10, 32)
+	return int32(n)
+}
+
 // threadsOf lists the threads of process pid.
 func threadsOf(pid int32) ([]int32, error) {
 	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
@@ -122,6 +128,9 @@ func whyNoSeize(tid int32, err error) string {
 		return ": kernel.yama.ptrace_scope is 2; run sysprof as root or with CAP_SYS_PTRACE"
 	case "1":
 		return ": kernel.yama.ptrace_scope is 1; run sysprof as root, or launch the command with it"
+	}
+	if parentOf(tid) == int32(os.Getpid()) {
+		return ": not even a child may be traced here; a container has to allow ptrace (--cap-add=SYS_PTRACE)"
 	}
 	return ": it belongs to somebody else or has more privileges; run sysprof as root or with CAP_SYS_PTRACE"
 }

@@ -4,10 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,6 +59,29 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
+// The target makes the ptrace request that its first argument names fail with the errno that is the second,
+// and becomes the program that the rest names.
+var _ = target("without ptrace", func(args []string) {
+	request, err := strconv.Atoi(args[0])
+	must(err)
+	errno, err := strconv.Atoi(args[1])
+	must(err)
+	const nrAt, firstArgAt = 0, 16 // struct seccomp_data
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nrAt},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PTRACE, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: firstArgAt},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(request), Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+	must(syscall.Exec(args[2], args[2:], os.Environ()))
+})
+
 // What keeps a command from being traced is said with what to do about it.
 func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 	dir := sharedDir(t)
@@ -90,6 +115,27 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 			o.exited(t, test.status)
 			if !strings.Contains(o.stderr, test.says) || test.status != 0 && strings.Count(o.stderr, "\n") != 1 {
 				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+			}
+		})
+	}
+	for _, test := range []struct {
+		name           string
+		request, errno int // the ptrace request that fails
+		says           string
+	}{
+		{"a container that forbids tracing", unix.PTRACE_SEIZE, int(unix.EPERM), "container"},
+		{"an old kernel", unix.PTRACE_GET_SYSCALL_INFO, int(unix.EIO), "needs Linux 5.3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			mark := filepath.Join(t.TempDir(), "mark")
+			args := []string{strconv.Itoa(test.request), strconv.Itoa(test.errno), program(t), "-c", "touch", mark}
+			o := run(t, as(exec.Command(self(), args...), "without ptrace"))
+			o.exited(t, 1)
+			if strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, test.says) {
+				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+			}
+			if _, err := os.Stat(mark); err == nil {
+				t.Error("the command has run untraced")
 			}
 		})
 	}
