@@ -18,7 +18,7 @@ import (
 )
 
 // waiting starts a program that waits in a call, and returns a call of it and where it stands.
-func waiting(t *testing.T) (call *ptrace.Call, at standing) {
+func waiting(t testing.TB) (call *ptrace.Call, at standing) {
 	t.Helper()
 	sleep := exec.Command("sleep", "1000")
 	check(t, sleep.Start())
@@ -143,5 +143,20 @@ func TestAKnownStackDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("a stack allocates %v times", n)
+	}
+}
+
+func BenchmarkAKnownStack(b *testing.B) {
+	if !supported {
+		b.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	call, at := waiting(b)
+	var all registers = &at
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Stack(call, at.regs.IP, at.regs.R[stackPointer], all)
+		c.Finished(call)
 	}
 }
