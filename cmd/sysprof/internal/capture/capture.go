@@ -175,13 +175,20 @@ func (c *Capturer) Stack(call *ptrace.Call, ip, sp uint64, all registers) uint32
 	if regs == nil {
 		return 0
 	}
-	id := c.cache.Stack(space.Space, &at.regs, &at.window)
-	if s, ok := c.stacks.At(id); ok && s.End == stack.Unmapped && c.lookAgain(p, call.PID, space, at) {
+	number, end := c.unwind(space, at)
+	if end == stack.Unmapped && c.lookAgain(p, call.PID, space, at) {
 		space = p.space
 		c.readWords(space, at)
-		id = c.cache.Stack(space.Space, &at.regs, &at.window)
+		number, _ = c.unwind(space, at)
 	}
-	return c.number(space, id)
+	return number
+}
+
+// unwind returns the number of the stack that at holds, and how it ends.
+func (c *Capturer) unwind(s *space, at *scratch) (number uint32, end stack.Reason) {
+	id := c.cache.Stack(s.Space, &at.regs, &at.window)
+	unwound, _ := c.stacks.At(id)
+	return c.number(s, id), unwound.End
 }
 
 // process returns what is known of a process.
