@@ -32,7 +32,9 @@ type Capturer struct {
 	cache     *stack.Cache
 	known     []uint32 // the store's number of each of the stacks
 	processes map[int32]*process
-	byMaps    map[string]*space // by the text of the executable mappings
+	byMaps    map[string]*space // by the text of the executable mappings, …
+	mapsBytes int               // … of which there are so many bytes
+	vdso      []byte            // what was last seen of the kernel's page
 	last      *process          // whose stack was taken last …
 	lastPID   int32
 	idle      []*scratch
@@ -66,9 +68,15 @@ func (p *process) stale() bool { return p.space == nil || p.read != p.changes }
 // space is an address space that stacks were taken in.
 type space struct {
 	*stack.Space
+	*owner
+}
+
+// owner is what remains of a space: it is small, and a program that makes code at run time has had many.
+type owner struct {
+	id   uint64
 	pid  int32  // a process that had it …
 	own  int    // … and what that is called in its own PID namespace, where it has code made at run time
-	vdso []byte // the kernel's page in it, if a stack needs it
+	vdso []byte // the kernel's page in it, shared by all that have the same
 }
 
 // numbers are the calls that change what is executable.
@@ -167,13 +175,20 @@ func (c *Capturer) Stack(call *ptrace.Call, ip, sp uint64, all registers) uint32
 	if regs == nil {
 		return 0
 	}
-	id := c.cache.Stack(space.Space, &at.regs, &at.window)
-	if s, ok := c.stacks.At(id); ok && s.End == stack.Unmapped && c.lookAgain(p, call.PID, space, at) {
+	number, end := c.unwind(space, at)
+	if end == stack.Unmapped && c.lookAgain(p, call.PID, space, at) {
 		space = p.space
 		c.readWords(space, at)
-		id = c.cache.Stack(space.Space, &at.regs, &at.window)
+		number, _ = c.unwind(space, at)
 	}
-	return c.number(space, id)
+	return number
+}
+
+// unwind returns the number of the stack that at holds, and how it ends.
+func (c *Capturer) unwind(s *space, at *scratch) (number uint32, end stack.Reason) {
+	id := c.cache.Stack(s.Space, &at.regs, &at.window)
+	unwound, _ := c.stacks.At(id)
+	return c.number(s, id), unwound.End
 }
 
 // process returns what is known of a process.
@@ -265,9 +280,10 @@ func (c *Capturer) lookAgain(p *process, pid int32, before *space, at *scratch) 
 	return true
 }
 
-// maxSpaces bounds the spaces that are kept because another process may have the same one. When it is
-// reached they start anew; each process has its own.
-const maxSpaces = 1 << 10
+// maxMapsBytes bounds the spaces that are kept because another process may have the same one, by the text
+// that they are found by: a process has some kilobytes, one that makes code at run time up to megabytes. When
+// it is reached they start anew; each process has its own.
+const maxMapsBytes = 4 << 20
 
 // readMaps brings p's mappings up to date.
 func (c *Capturer) readMaps(p *process, pid int32, at *scratch) bool {
@@ -291,8 +307,14 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch) bool {
 		if other := c.byMaps[string(text)]; other != nil {
 			s = other
 		} else {
-			if len(c.byMaps) >= maxSpaces {
+			if bytes.Equal(c.vdso, s.vdso) {
+				s.vdso = c.vdso
+			} else {
+				c.vdso = s.vdso
+			}
+			if c.mapsBytes += len(text); c.mapsBytes > maxMapsBytes {
 				clear(c.byMaps)
+				c.mapsBytes = len(text)
 			}
 			c.byMaps[string(text)] = s
 		}
@@ -311,7 +333,8 @@ func (c *Capturer) newSpace(pid int32, text []byte) *space {
 	if err != nil || len(mappings) == 0 {
 		return nil
 	}
-	s := &space{Space: stack.NewSpace(c.objects, mappings), pid: pid}
+	s := &space{stack.NewSpace(c.objects, mappings), &owner{pid: pid}}
+	s.id = s.ID()
 	for i := range mappings {
 		switch m := &mappings[i]; {
 		case m.IsVDSO():

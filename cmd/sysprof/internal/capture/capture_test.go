@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -137,7 +138,7 @@ func childOf(t *testing.T, pid int32) (child int32) {
 	return child
 }
 
-func eventually(t *testing.T, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -239,4 +240,74 @@ func TestFilesOutliveTheirNames(t *testing.T) {
 	_, err = file.ReadAt(start, 0)
 	check(t, err)
 	equal(t, "its first bytes", string(start), "\x7fELF")
+}
+
+// TestSpacesOfAProcessThatMakesCode are as many as there are changes, and are not all kept.
+func TestSpacesOfAProcessThatMakesCode(t *testing.T) {
+	const pages = 64
+	size := os.Getpagesize()
+	memory, err := unix.Mmap(-1, 0, pages*size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	check(t, err)
+	defer unix.Munmap(memory)
+	c := New(false)
+	defer c.Close()
+	c.byMaps["as much as others have"] = nil
+	c.mapsBytes = maxMapsBytes - 20_000
+	most := 0
+	for i := range pages {
+		page := memory[i*size : (i+1)*size]
+		check(t, unix.Mprotect(page, unix.PROT_READ|unix.PROT_EXEC))
+		c.Finished(&ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "mprotect"), Args: [6]uint64{2: unix.PROT_EXEC}})
+		mapped(t, c, pid)
+		check(t, unix.Mprotect(page, unix.PROT_NONE))
+		if c.mapsBytes > maxMapsBytes {
+			t.Fatalf("%d bytes of maps are kept", c.mapsBytes)
+		}
+		most = max(most, len(c.byMaps))
+	}
+	kept := 0
+	for text := range c.byMaps {
+		kept += len(text)
+	}
+	if kept != c.mapsBytes || most == pages+1 {
+		t.Errorf("%d bytes of maps are kept, %d are counted, in up to %d spaces", kept, c.mapsBytes, most)
+	}
+}
+
+// TestAStackOutlivesItsSpace, which is large, and not kept for it.
+func TestAStackOutlivesItsSpace(t *testing.T) {
+	if !supported {
+		t.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	call, at := waiting(t)
+	id := take(c, call, at)
+	gone := make(chan struct{})
+	m, ok := c.processes[call.PID].space.Mapping(at.regs.IP - 1)
+	if !ok {
+		t.Fatal("the thread stands nowhere")
+	}
+	runtime.AddCleanup(m, func(gone chan struct{}) { close(gone) }, gone) // of all that m is part of
+	m = nil
+	c.Ended(call.PID)
+	clear(c.byMaps)
+	eventually(t, "the space is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	})
+	located := c.Locate(context.Background(), []uint32{id}, symbol.Options{})[id]
+	if len(located) < 3 {
+		t.Fatalf("a stack of %d frames", len(located))
+	}
+	for _, l := range located {
+		if strings.HasPrefix(l.Lines[0].Function, "[") || l.Mapping.File == "" || l.Address < l.Mapping.Start || l.Address >= l.Mapping.Limit {
+			t.Errorf("%+v in %+v", l, l.Mapping)
+		}
+	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // waiting starts a program that waits in a call, and returns a call of it and where it stands.
-func waiting(t *testing.T) (call *ptrace.Call, at standing) {
+func waiting(t testing.TB) (call *ptrace.Call, at standing) {
 	t.Helper()
 	sleep := exec.Command("sleep", "1000")
 	check(t, sleep.Start())
@@ -143,5 +143,58 @@ func TestAKnownStackDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("a stack allocates %v times", n)
+	}
+}
+
+func BenchmarkAKnownStack(b *testing.B) {
+	if !supported {
+		b.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	call, at := waiting(b)
+	var all registers = &at
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Stack(call, at.regs.IP, at.regs.R[stackPointer], all)
+		c.Finished(call)
+	}
+}
+
+// TestStacksAreNumberedAnewMeanwhile: what one thread has unwound is not taken for what another one has since
+// then given that number.
+func TestStacksAreNumberedAnewMeanwhile(t *testing.T) {
+	if !supported {
+		t.Skip("there are no stacks on this architecture")
+	}
+	c := New(false)
+	defer c.Close()
+	const threads, rounds = 3, 300
+	var tracers sync.WaitGroup
+	ids := make([][]uint32, threads)
+	for n := range threads {
+		// In no mapping, so that the maps are read again.
+		at := standing{ptrace.Registers{IP: 0x1000 * uint64(n+1)}}
+		call := &ptrace.Call{PID: pid, TID: pid, ABI: native}
+		tracers.Go(func() {
+			for range rounds {
+				c.mu.Lock()
+				c.process(pid).skip = 0
+				c.mu.Unlock()
+				ids[n] = append(ids[n], take(c, call, at))
+				c.mu.Lock()
+				c.forgetAddresses()
+				c.mu.Unlock()
+			}
+		})
+	}
+	tracers.Wait()
+	seen := map[uint32]bool{}
+	for n := range threads {
+		all := slices.Compact(ids[n])
+		if len(all) != 1 || all[0] == 0 || seen[all[0]] {
+			t.Errorf("thread %d: the stack is numbered %v", n, all)
+		}
+		seen[all[0]] = true
 	}
 }

@@ -22,7 +22,7 @@ var (
 	pid    = int32(os.Getpid())
 )
 
-func number(t *testing.T, name string) uint64 {
+func number(t testing.TB, name string) uint64 {
 	t.Helper()
 	nr, ok := native.Number(name)
 	if !ok {
@@ -31,7 +31,7 @@ func number(t *testing.T, name string) uint64 {
 	return nr
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -18,9 +18,9 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 	l := &locator{
 		c:        c,
 		located:  make(map[uint32]*report.Location),
-		mappings: make(map[mappingKey]*report.Mapping),
+		mappings: make(map[*stack.Mapping]*report.Mapping),
 		vdso:     make(map[string]*symbol.Object),
-		perf:     make(map[*space][]perfPlace),
+		perf:     make(map[*owner][]perfPlace),
 		symbols:  symbol.New(opt),
 	}
 	located := make(map[uint32][]*report.Location, len(ids))
@@ -48,9 +48,9 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 type locator struct {
 	c        *Capturer
 	located  map[uint32]*report.Location // by place
-	mappings map[mappingKey]*report.Mapping
+	mappings map[*stack.Mapping]*report.Mapping
 	vdso     map[string]*symbol.Object
-	perf     map[*space][]perfPlace
+	perf     map[*owner][]perfPlace
 	symbols  *symbol.Symbolizer
 
 	addresses []symbol.Address
@@ -72,14 +72,6 @@ type perfPlace struct {
 	pc       uint64
 }
 
-type mappingKey struct {
-	file   fileID
-	offset uint64
-	vdso   string
-	space  uint64
-	start  uint64
-}
-
 // location finds or makes the location of a place.
 func (l *locator) location(number uint32) *report.Location {
 	if found := l.located[number]; found != nil {
@@ -93,16 +85,16 @@ func (l *locator) location(number uint32) *report.Location {
 		location.Lines = []report.Line{{Function: fmt.Sprintf("[unmapped] 0x%x", p.at)}}
 		return location
 	}
-	location.Mapping = l.mapping(p.space, m)
+	location.Mapping = l.mapping(m)
 	switch {
 	case m.IsFile():
 		location.Address = p.at - m.Offset + location.Mapping.Start
 		l.name(location, l.c.files.objectOf(m), m, p.at)
 	case m.IsVDSO():
 		location.Address = p.at + location.Mapping.Start
-		l.name(location, l.vdsoObject(p.space.vdso), m, p.at)
+		l.name(location, l.vdsoObject(p.owner.vdso), m, p.at)
 	default:
-		l.perf[p.space] = append(l.perf[p.space], perfPlace{location, p.at})
+		l.perf[p.owner] = append(l.perf[p.owner], perfPlace{location, p.at})
 		location.Lines = []report.Line{{Function: fmt.Sprintf("[anon]+0x%x", p.at-m.Start)}}
 	}
 	return location
@@ -121,16 +113,8 @@ func (l *locator) truncated() *report.Location {
 	return l.cut
 }
 
-func (l *locator) mapping(space *space, m *stack.Mapping) *report.Mapping {
-	key := mappingKey{file: idOf(m), offset: m.Offset}
-	if !m.IsFile() {
-		key = mappingKey{space: space.ID(), start: m.Start}
-		if m.IsVDSO() {
-			key = mappingKey{vdso: string(space.vdso)}
-		}
-	}
-	if found := l.mappings[key]; found != nil {
-		found.Limit = max(found.Limit, found.Start+(m.End-m.Start))
+func (l *locator) mapping(m *stack.Mapping) *report.Mapping {
+	if found := l.mappings[m]; found != nil {
 		return found
 	}
 	file := m.Path
@@ -138,7 +122,7 @@ func (l *locator) mapping(space *space, m *stack.Mapping) *report.Mapping {
 		file = "//anon" // as perf calls it
 	}
 	made := &report.Mapping{Start: m.Start, Limit: m.End, Offset: m.Offset, File: file}
-	l.mappings[key] = made
+	l.mappings[m] = made
 	return made
 }
 
@@ -169,21 +153,21 @@ func (l *locator) resolve(ctx context.Context) {
 			m.HasLineNumbers, m.HasInlineFrames = has.LineNumbers, has.InlineFrames
 		}
 	}
-	for space, places := range l.perf {
-		l.resolvePerf(space, places)
+	for owner, places := range l.perf {
+		l.resolvePerf(owner, places)
 	}
 }
 
 // resolvePerf names code that was made at run time, where the program has written down what it is.
-func (l *locator) resolvePerf(space *space, places []perfPlace) {
-	root := fmt.Sprintf("/proc/%d/root", space.pid)
+func (l *locator) resolvePerf(owner *owner, places []perfPlace) {
+	root := fmt.Sprintf("/proc/%d/root", owner.pid)
 	uid := uint32(os.Getuid())
-	if info, err := os.Stat(fmt.Sprintf("/proc/%d", space.pid)); err == nil {
+	if info, err := os.Stat(fmt.Sprintf("/proc/%d", owner.pid)); err == nil {
 		uid = info.Sys().(*syscall.Stat_t).Uid
 	} else {
 		root = "/"
 	}
-	file, err := symbol.OpenPerfMap(root, space.own, uid)
+	file, err := symbol.OpenPerfMap(root, owner.own, uid)
 	if err != nil {
 		return
 	}

@@ -10,8 +10,9 @@ import (
 // same file have it, and the kernel's page, at other addresses each time, so that by address a build's
 // three hundred compilers would have as many copies of every stack.
 type store struct {
-	byPlace map[placeKey]uint32
-	places  []place // by number
+	byPlace  map[placeKey]uint32
+	places   []place // by number
+	mappings map[mappingKey]*stack.Mapping
 
 	byStack map[string]uint32 // by the numbers of the places, 4 bytes each, and how it ends
 	stacks  []string          // the same by number; 0 is none
@@ -24,7 +25,7 @@ type store struct {
 // file, which is a process's own.
 type placeKey struct {
 	file  fileID
-	space *space // nil for files
+	owner *owner // nil for files
 	at    uint64 // offset in the file, or address
 }
 
@@ -32,7 +33,26 @@ type placeKey struct {
 type place struct {
 	at      uint64         // offset in the file, or in the vdso; otherwise the address
 	mapping *stack.Mapping // nil: there is none
-	space   *space         // where it was seen first
+	owner   *owner         // of the space where it was seen first
+}
+
+// mappingKey is what makes a mapping one of its own: a part of a file, or memory of a process.
+type mappingKey struct {
+	file   fileID
+	offset uint64
+	vdso   string
+	space  uint64
+	start  uint64
+}
+
+func keyOf(o *owner, m *stack.Mapping) mappingKey {
+	switch {
+	case m.IsFile():
+		return mappingKey{file: idOf(m), offset: m.Offset}
+	case m.IsVDSO():
+		return mappingKey{vdso: string(o.vdso)}
+	}
+	return mappingKey{space: o.id, start: m.Start}
 }
 
 // The bounds of a store. A stack takes about 100 bytes, so it has room for a hundred thousand of them.
@@ -42,7 +62,8 @@ const (
 )
 
 func newStore() store {
-	return store{byPlace: make(map[placeKey]uint32), byStack: make(map[string]uint32), stacks: make([]string, 1)}
+	return store{byPlace: make(map[placeKey]uint32), mappings: make(map[mappingKey]*stack.Mapping),
+		byStack: make(map[string]uint32), stacks: make([]string, 1)}
 }
 
 // add returns the number of a stack that was captured in a space, 0 if there is no room for it.
@@ -79,10 +100,10 @@ func (st *store) add(s *space, at stack.Stack) uint32 {
 // place returns the number of the place of an instruction that ends at pc.
 func (st *store) place(s *space, pc, size uint64) uint32 {
 	at := pc - size
-	p := place{at: at, space: s}
+	p := place{at: at, owner: s.owner}
 	key := placeKey{at: at}
-	if m, ok := s.Mapping(pc - 1); ok {
-		p.mapping = m
+	m, ok := s.Mapping(pc - 1)
+	if ok {
 		switch {
 		case m.IsFile():
 			p.at = at - m.Start + m.Offset
@@ -91,16 +112,33 @@ func (st *store) place(s *space, pc, size uint64) uint32 {
 			p.at = at - m.Start
 			key = placeKey{file: fileID{inode: uint64(len(s.vdso))}, at: p.at}
 		default:
-			key.space = s
+			key.owner = s.owner
 		}
 	}
 	if known, ok := st.byPlace[key]; ok {
 		return known
 	}
+	if ok {
+		p.mapping = st.mapping(s.owner, m)
+	}
 	number := uint32(len(st.places))
 	st.places = append(st.places, p)
 	st.byPlace[key] = number
 	return number
+}
+
+// mapping returns a copy of a mapping, the same one for all that are alike: m is part of a space, which is not
+// to be kept for it. The copy ends where the longest of them does.
+func (st *store) mapping(o *owner, m *stack.Mapping) *stack.Mapping {
+	key := keyOf(o, m)
+	known := st.mappings[key]
+	if known == nil {
+		known = new(stack.Mapping)
+		*known = *m
+		st.mappings[key] = known
+	}
+	known.End = max(known.End, known.Start+(m.End-m.Start))
+	return known
 }
 
 // at returns the numbers of the places of a stack, innermost first, and whether there were more.
