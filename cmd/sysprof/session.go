@@ -52,6 +52,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		OnCall:     s.counter,
 		OnInFlight: s.addInFlight,
 		CPUTime:    opt.cpuTime,
+		Filter:     opt.filter(),
 		OnEntry:    s.samples.onEntry(),
 
 		OnCalibration: s.calibration(),
@@ -69,7 +70,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		status = p.showStatus(s, &s.calls)
 	}
 	s.follow()
-	result, err := s.tracer.Wait()
+	result, err := s.tracer.Result()
 	status.clear()
 	if err != nil {
 		return ending{}, errors.Join(err, s.out.close())
@@ -80,6 +81,11 @@ func (p *process) profile(opt *options) (ending, error) {
 			return ending{}, err
 		}
 		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+	}
+	if s.keep(p.stderr) {
+		if result, err = s.tracer.Wait(); err != nil {
+			return ending{}, err
+		}
 	}
 	return s.ending(result), nil
 }
@@ -188,7 +194,7 @@ func (s *session) follow() {
 	hasCommand, told := commandEnded != nil, false
 	for {
 		select {
-		case <-s.tracer.Done():
+		case <-s.tracer.Counted():
 			return
 		case <-timeUp:
 			s.tracer.Stop()
