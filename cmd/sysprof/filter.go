@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"syscall"
+	"time"
 
 	"sysprof/cmd/sysprof/internal/capture"
 	"sysprof/ptrace"
@@ -39,35 +40,34 @@ func (o *options) filter() *ptrace.Filter {
 	return f
 }
 
-// keep waits for the end of those who have a filter and cannot be left, after a stop. It reports false if there
-// are still some: a signal has come that the command cannot be given any more, and they die with sysprof.
-func (s *session) keep(stderr io.Writer) bool {
-	select {
-	case <-s.tracer.Done():
-		return true
-	default:
-	}
+// keep waits, after a stop, for the end of those who have a filter and cannot be left. It gives up when a signal
+// comes and the command has ended, which it would have been meant for: those that are left die with sysprof.
+func (s *session) keep(stderr io.Writer) {
 	said := s.opt.quiet
 	commandEnded := s.tracer.CommandEnded()
 	for {
+		select {
+		case <-s.tracer.Done():
+			return
+		default:
+		}
 		if commandEnded == nil && !said {
 			said = true
-			fmt.Fprintf(stderr, "sysprof: waiting for the last of %d threads of the command's, which have a filter in the kernel and cannot be left; a signal ends sysprof and kills them (--no-seccomp avoids this)\n", s.tracer.Tracees())
+			fmt.Fprintf(stderr, "sysprof: waiting for the end of what the command has left (threads: %d): it has a filter in the kernel and cannot be let go; another signal ends sysprof and kills it (--no-seccomp avoids this)\n", s.tracer.Tracees())
 		}
 		select {
 		case <-s.tracer.Done():
-			return true
 		case <-commandEnded:
 			commandEnded = nil
 		case got := <-s.signals:
 			sig := got.(syscall.Signal)
 			switch {
-			case sig == syscall.SIGUSR1:
+			case sig == syscall.SIGUSR1: // everything has been written
 			case commandEnded != nil:
-				s.tracer.Signal(sig)
+				go s.passOn(sig, time.Now())
 			default:
 				s.stoppedBy = sig
-				return false
+				return
 			}
 		}
 	}

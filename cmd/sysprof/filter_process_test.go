@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -146,6 +148,40 @@ func TestFilterWithoutPrivileges(t *testing.T) {
 	}
 }
 
+// The target makes a filter of its own, which refuses getppid with errno 77, and executes its arguments.
+var _ = target("under filter", func(args []string) {
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_GETPPID},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | 77},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	runtime.LockOSThread()
+	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+	must(os.Setenv(targetEnv, "echo"))
+	must(unix.Exec(args[0], args, os.Environ()))
+})
+
+// Calls that a container's filter refuses would not be stopped at by ours, so there is none.
+func TestSysprofUnderFilter(t *testing.T) {
+	s := start(t, as(exec.Command(self(), program(t), "-c", "-O0", "-e", "trace=getppid", self()), "under filter"))
+	pid, _ := strconv.Atoi(s.line())
+	if got := status(pid, "Seccomp_filters"); got != "1" {
+		t.Errorf("the command has %s filters, want that of the container", got)
+	}
+	s.alive()
+	s.say("end")
+	s.end()
+	if calls, errs, _ := row(s.written(), "getppid"); calls != 1 || errs != 1 {
+		t.Errorf("counted %d getppid, %d failed, want 1 that failed:\n%s", calls, errs, s.written())
+	}
+	if !strings.Contains(s.written(), "runs under a seccomp filter itself") {
+		t.Errorf("no warning:\n%s", s.written())
+	}
+}
+
 // When the counting ends, the command goes on as before, and its calls with it.
 func TestDurationUnderFilter(t *testing.T) {
 	table := filepath.Join(t.TempDir(), "table")
@@ -188,28 +224,47 @@ func TestDurationUnderFilter(t *testing.T) {
 	})
 }
 
-// A child that outlives the command cannot be left. The first signal ends the counting, a second one
-// sysprof, and the child with it.
+// A child that outlives the command cannot be left when the counting ends. A signal ends sysprof then, and the
+// child with it.
 func TestChildOutlivesTheCommandUnderFilter(t *testing.T) {
-	s := start(t, sysprof(t, "-e", "trace=openat", "sh", "-c", "sleep 1000 >/dev/null & echo $!"))
-	child, err := strconv.Atoi(s.line())
-	check(t, err)
-	t.Cleanup(func() { unix.Kill(child, unix.SIGKILL) })
-	eventually(t, "the command has ended", func() bool { return status(child, "PPid") == "1" })
-	eventually(t, "the table is written", func() bool {
-		if !strings.Contains(s.written(), "total") {
-			s.signal(syscall.SIGINT)
-			time.Sleep(50 * time.Millisecond)
-		}
-		return strings.Contains(s.written(), "waiting for")
-	})
-	if tracedBy(child) != s.pid() {
-		t.Fatal("the child was left, or killed")
+	for _, test := range []struct {
+		name  string
+		flags []string
+	}{{"duration", []string{"--duration=50ms"}}, {"signal", nil}} {
+		t.Run(test.name, func(t *testing.T) {
+			s := start(t, sysprof(t, append(test.flags, "-e", "trace=openat", "sh", "-c", "sleep 1000 >/dev/null & echo $!")...))
+			child, err := strconv.Atoi(s.line())
+			check(t, err)
+			t.Cleanup(func() { unix.Kill(child, unix.SIGKILL) })
+			eventually(t, "the command has ended", func() bool { return status(child, "PPid") == "1" })
+			// sysprof gives the signal to the command, and it is lost, if it does not know yet that that has ended.
+			const again = 5 * time.Second
+			var last time.Time
+			eventually(t, "the counting has ended", func() bool {
+				if test.flags == nil && time.Since(last) > again {
+					s.signal(syscall.SIGINT)
+					last = time.Now()
+				}
+				return strings.Contains(s.written(), "waiting for")
+			})
+			hasTable(t, s.written(), 1)
+			if tracedBy(child) != s.pid() {
+				t.Fatal("the child was left, or killed")
+			}
+			s.signal(syscall.SIGTERM)
+			died(t, s.end(), syscall.SIGTERM)
+			gone(t, child)
+		})
 	}
-	hasTable(t, s.written(), 1)
-	s.signal(syscall.SIGTERM)
-	died(t, s.end(), syscall.SIGTERM)
-	eventually(t, "the child is gone", func() bool { return status(child, "State") == "" || status(child, "State")[0] == 'Z' })
+}
+
+// gone waits for the end of a process, whoever is to wait for it.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, "the process is gone", func() bool {
+		state := status(pid, "State")
+		return state == "" || state[0] == 'Z'
+	})
 }
 
 // Calls of somebody who has a filter and no tracer fail, which can do harm. So nobody is left behind.
@@ -219,7 +274,7 @@ func TestKilledUnderFilter(t *testing.T) {
 	s.alive()
 	s.signal(syscall.SIGKILL)
 	s.end()
-	eventually(t, "the command is gone", func() bool { return status(pid, "State") == "" || status(pid, "State")[0] == 'Z' })
+	gone(t, pid)
 }
 
 // A call that goes on by restart_syscall is counted as without a filter, also if it does not end.

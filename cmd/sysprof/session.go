@@ -75,17 +75,15 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, errors.Join(err, s.out.close())
 	}
-	if err := errors.Join(s.write(result.Warnings), s.out.close()); err != nil {
+	err = errors.Join(s.write(result.Warnings), s.out.close())
+	s.keep(p.stderr)
+	result, _ = s.tracer.Result() // it has the command's end by now
+	if err != nil {
 		err = fmt.Errorf("write the summary: %w", err)
 		if s.stoppedBy == 0 {
 			return ending{}, err
 		}
 		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
-	}
-	if s.keep(p.stderr) {
-		if result, err = s.tracer.Wait(); err != nil {
-			return ending{}, err
-		}
 	}
 	return s.ending(result), nil
 }
