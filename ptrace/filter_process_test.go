@@ -2,12 +2,15 @@ package ptrace_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -237,3 +240,94 @@ var _ = target("privileges", func(l *ledger, args []string) {
 	own := func(name string) int { return int(status(os.Getpid(), name)[0] - '0') }
 	l.Notes["NoNewPrivs"], l.Notes["Seccomp"] = own("NoNewPrivs"), own("Seccomp")
 })
+
+// All that holds for launched commands holds under a filter, too: signals, job control, vfork, exec by a thread
+// that is not the first, users, ends.
+func TestAllUnderFilter(t *testing.T) {
+	forced = &ptrace.Filter{Calls: setOf(t, "!acct")}
+	defer func() { forced = nil }()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"Ledger", TestLedger},
+		{"ArgumentsAndResults", TestArgumentsAndResults},
+		{"ExecByAnotherThread", TestExecByAnotherThread},
+		{"StartFails", TestStartFails},
+		{"CommandRunsAsUser", TestCommandRunsAsUser},
+		{"JobControlOfLaunched", TestJobControlOfLaunched},
+		{"LaunchedCommandIsStopped", TestLaunchedCommandIsStopped},
+		{"KilledAtAnyMoment", TestKilledAtAnyMoment},
+		{"TableDoesNotGrow", TestTableDoesNotGrow},
+		{"NoAllocations", TestNoAllocations},
+	} {
+		t.Run(test.name, test.run)
+	}
+}
+
+// The target makes getppid calls, and says how long one takes untraced or not, by its fastest batch.
+var _ = target("time getppid", func(l *ledger, args []string) {
+	const batches, calls = 40, 5000
+	best := time.Hour
+	for range batches {
+		begin := time.Now()
+		for range calls {
+			syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+		}
+		best = min(best, time.Since(begin))
+	}
+	l.Notes["ps"] = int(best.Nanoseconds() * 1000 / calls)
+})
+
+// untracedCall and filteredCall measure a call, in picoseconds, without a tracer and where a filter leaves it out.
+func untracedCall(t testing.TB) int {
+	file := filepath.Join(t.TempDir(), "ledger")
+	cmd := exec.Command(self())
+	cmd.Env = append(environ(), targetEnv+"=time getppid", ledgerEnv+"="+file)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return readLedger(t, file).Notes["ps"]
+}
+
+func filteredCall(t testing.TB) int {
+	file := filepath.Join(t.TempDir(), "ledger")
+	set, err := syscalltab.ParseSet("acct", syscalltab.Native()...)
+	must(err)
+	tracer, err := ptrace.Start(ptrace.Options{
+		Command: targetCommand(file, "time getppid"), Follow: true, Filter: &ptrace.Filter{Calls: set},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result, err := tracer.Wait(); err != nil || result.Command != 0 {
+		t.Fatalf("%v, wait status %#x", err, result.Command)
+	}
+	return readLedger(t, file).Notes["ps"]
+}
+
+// A call that is left out costs about what it costs untraced: a stop would make it 30 times dearer.
+func TestFilteredOutCallIsCheap(t *testing.T) {
+	untraced, filtered := untracedCall(t), filteredCall(t)
+	for range 4 {
+		untraced, filtered = min(untraced, untracedCall(t)), min(filtered, filteredCall(t))
+	}
+	t.Logf("untraced %d ps, left out by a filter %d ps: %.2f times", untraced, filtered, float64(filtered)/float64(untraced))
+	const most = 3 // on machines that do other work, too; 1.5 is what it shall be
+	if filtered > most*untraced {
+		t.Errorf("a call that is left out takes %d ps, untraced %d ps", filtered, untraced)
+	}
+}
+
+// BenchmarkFilteredOutCall reports what a call costs untraced and where a filter leaves it out.
+func BenchmarkFilteredOutCall(b *testing.B) {
+	untraced, filtered := 0, 0
+	for range b.N {
+		untraced += untracedCall(b)
+		filtered += filteredCall(b)
+	}
+	b.ReportMetric(float64(untraced)/1000/float64(b.N), "untraced-ns/call")
+	b.ReportMetric(float64(filtered)/1000/float64(b.N), "filtered-ns/call")
+	b.ReportMetric(float64(filtered)/float64(untraced), "times")
+	b.ReportMetric(0, "ns/op")
+}
