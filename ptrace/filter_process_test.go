@@ -117,6 +117,12 @@ func denyGetpgid(l *ledger, answer uint32, bySeccomp bool, flags uintptr) {
 	runtime.KeepAlive(code)
 }
 
+// askForFilter asks the kernel if the calling thread has a filter, as programs do before they make one.
+func askForFilter() int {
+	mode, _, _ := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_GET_SECCOMP, 0, 0, 0, 0, 0)
+	return int(mode)
+}
+
 // The target makes a filter of its own, which denies getpgid in the way that its argument says. With "tsync"
 // all of its threads get the filter.
 var _ = target("own filter", func(l *ledger, args []string) {
@@ -155,7 +161,13 @@ var _ = target("own filter", func(l *ledger, args []string) {
 	if args[0] == "tsync" {
 		flags = unix.SECCOMP_FILTER_FLAG_TSYNC
 	}
+	if mode := askForFilter(); mode != unix.SECCOMP_MODE_DISABLED {
+		l.fault("it has a filter of mode %d", mode)
+	}
 	denyGetpgid(l, answer, args[0] != "prctl", flags)
+	if mode := askForFilter(); mode != unix.SECCOMP_MODE_FILTER {
+		l.fault("its own filter is of mode %d", mode)
+	}
 	close(ready)
 	own := turn()
 	mu.Lock()
@@ -231,7 +243,7 @@ func TestFilterIsNotFeltOtherwise(t *testing.T) {
 	}
 	l, _, result := launchFiltered(t, "getppid", "privileges")
 	warned(t, result)
-	if l.Notes["NoNewPrivs"] != 0 || l.Notes["Seccomp"] != unix.SECCOMP_MODE_FILTER {
+	if l.Notes["NoNewPrivs"] != 0 || l.Notes["Seccomp"] != unix.SECCOMP_MODE_FILTER || l.Notes["asked"] != unix.SECCOMP_MODE_DISABLED {
 		t.Errorf("the command has %v", l.Notes)
 	}
 }
@@ -239,6 +251,7 @@ func TestFilterIsNotFeltOtherwise(t *testing.T) {
 var _ = target("privileges", func(l *ledger, args []string) {
 	own := func(name string) int { return int(status(os.Getpid(), name)[0] - '0') }
 	l.Notes["NoNewPrivs"], l.Notes["Seccomp"] = own("NoNewPrivs"), own("Seccomp")
+	l.Notes["asked"] = askForFilter()
 })
 
 // All that holds for launched commands holds under a filter, too: signals, job control, vfork, exec by a thread

@@ -83,16 +83,34 @@ func (w *worker) filterStop(tr *tracee) {
 		w.resume(tr, 0) // or it has died
 		return
 	}
+	if w.asksForFilter() && !w.hasOwnFilter(tr) {
+		answerCall(tr.call.TID, unix.SECCOMP_MODE_DISABLED)
+	}
 	switch {
 	case uint32(w.info.extra)&unix.SECCOMP_RET_DATA != filterMark:
 		// A filter of the program's own, which has no tracer that would decide: ENOSYS.
-		refuseCall(tr.call.TID)
+		answerCall(tr.call.TID, -int64(unix.ENOSYS))
 		w.resume(tr, 0)
 	case tr.inCall || w.silent: // its entry-stop has been seen, or will not be
 		w.resume(tr, 0)
 	default:
 		w.entered(tr, seen)
 	}
+}
+
+// asksForFilter reports whether the call that a tracee has stopped at asks if it has a filter. Programs that
+// are to make one of their own look first, and do not if there is one (man-db).
+func (w *worker) asksForFilter() bool {
+	special := &w.special[syscalltab.FromAudit(w.info.arch, w.info.nr)]
+	return w.info.nr == special.prctl && w.info.args[0] == unix.PR_GET_SECCOMP
+}
+
+// hasOwnFilter reports whether a tracee has a filter besides ours.
+func (w *worker) hasOwnFilter(tr *tracee) bool {
+	if filters := statusField(tr.call.TID, "Seccomp_filters"); filters != "" { // since Linux 5.9
+		return filters != "1"
+	}
+	return w.everything
 }
 
 // meetsFilter deals with the entry-stop of a call that the filter makes special.

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refuseCall makes the call that tid is about to make fail with ENOSYS: the kernel does not make one with
+// answerCall makes the call that tid stands before return ret, without being made: the kernel makes none with
 // number −1, and leaves the return register as it is (arch/arm64/kernel/ptrace.c, syscall_trace_enter).
-func refuseCall(tid int32) {
+func answerCall(tid int32, ret int64) {
 	const ntSystemCall = 0x404 // NT_ARM_SYSTEM_CALL of <linux/elf.h>
 	none := int32(-1)
 	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(&none))}
@@ -20,7 +20,6 @@ func refuseCall(tid int32) {
 	if regSet(unix.PTRACE_GETREGSET, tid, unsafe.Pointer(&regs), unsafe.Sizeof(regs), new(unix.Iovec)) != nil {
 		return
 	}
-	enosys := -int64(unix.ENOSYS)
-	regs.Regs[0] = uint64(enosys)
+	regs.Regs[0] = uint64(ret)
 	regSet(unix.PTRACE_SETREGSET, tid, unsafe.Pointer(&regs), unsafe.Sizeof(regs), new(unix.Iovec))
 }
