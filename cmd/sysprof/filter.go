@@ -43,22 +43,24 @@ func (o *options) filter() *ptrace.Filter {
 // keep waits, after a stop, for the end of those who have a filter and cannot be left. It gives up when a signal
 // comes and the command has ended, which it would have been meant for: those that are left die with sysprof.
 func (s *session) keep(stderr io.Writer) {
-	said := s.opt.quiet
+	const soon = 200 * time.Millisecond // the command may have been the last one
 	commandEnded := s.tracer.CommandEnded()
+	var stillThere <-chan time.Time
 	for {
 		select {
 		case <-s.tracer.Done():
 			return
 		default:
 		}
-		if commandEnded == nil && !said {
-			said = true
-			fmt.Fprintf(stderr, "sysprof: waiting for the end of what the command has left (threads: %d): it has a filter in the kernel and cannot be let go; another signal ends sysprof and kills it (--no-seccomp avoids this)\n", s.tracer.Tracees())
-		}
 		select {
 		case <-s.tracer.Done():
 		case <-commandEnded:
 			commandEnded = nil
+			if !s.opt.quiet {
+				stillThere = time.After(soon)
+			}
+		case <-stillThere:
+			fmt.Fprintf(stderr, "sysprof: waiting for the end of what the command has left (threads: %d): it has a filter in the kernel and cannot be let go; a signal ends sysprof and kills it (--no-seccomp avoids this)\n", s.tracer.Tracees())
 		case got := <-s.signals:
 			sig := got.(syscall.Signal)
 			switch {

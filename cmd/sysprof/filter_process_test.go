@@ -202,6 +202,9 @@ func TestDurationUnderFilter(t *testing.T) {
 		t.Errorf("sysprof ended with %s", describe(status))
 	}
 	hasTable(t, read(table), 1)
+	if s.written() != "" {
+		t.Errorf("sysprof says %q", s.written())
+	}
 	if calls, _, ok := row(read(table), "getppid"); ok && calls > 1 {
 		t.Errorf("calls were counted after the end: %d", calls)
 	}
