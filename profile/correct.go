@@ -83,15 +83,22 @@ func (b *builder) correct(t *Transit, wall time.Duration) *Overhead {
 
 	// What several threads lose at the same time is lost only once. As many run at once, on average,
 	// as the times in which they ran add up to the time that passed.
-	ran := runningNs + b.gaps.sum() + float64(o.HoldNs) + transitNs
-	atOnce := min(max(ran/float64(wall), 1), float64(runtime.NumCPU()))
-	untraced := func(lost float64) int64 {
+	atOnce := func(gapsNs float64) float64 {
+		ran := runningNs + gapsNs + float64(o.HoldNs) + transitNs
+		return min(max(ran/float64(wall), 1), float64(runtime.NumCPU()))
+	}
+	most := atOnce(b.gaps.sum())
+	least := most
+	if b.asleep { // a long gap may be either: the program computed, or slept in a call that is not traced
+		least = atOnce(shortSum(&b.gaps))
+	}
+	untraced := func(lost, atOnce float64) int64 {
 		return nanoseconds(min(max(float64(wall)-lost/atOnce, leastNs/atOnce, 1), float64(wall)))
 	}
 	o.UntracedNs = Estimate{
-		Ns:     untraced(total),
-		LowNs:  untraced(float64(o.TotalNs.HighNs)),
-		HighNs: untraced(float64(o.TotalNs.LowNs)),
+		Ns:     untraced(total, (least+most)/2),
+		LowNs:  untraced(float64(o.TotalNs.HighNs), least),
+		HighNs: untraced(float64(o.TotalNs.LowNs), most),
 	}
 	o.UntracedNs.LowNs = min(o.UntracedNs.LowNs, o.UntracedNs.Ns) // which rounding may have swapped
 	o.UntracedNs.HighNs = max(o.UntracedNs.HighNs, o.UntracedNs.Ns)

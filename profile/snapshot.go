@@ -115,6 +115,7 @@ type builder struct {
 	rows     map[Key]*Row
 	queued   map[queueKey]*Histogram // raw latencies that include standing in line
 	gaps     Histogram
+	asleep   bool // threads may sleep in gaps, see Profile.GapsHaveCalls
 	left     uncounted
 	flights  map[flightKey]*Flight
 	warnings []string

@@ -43,6 +43,10 @@ func (p *process) profile(opt *options) (ending, error) {
 	if s.out, err = p.openOutput(opt); err != nil {
 		return ending{}, err
 	}
+	filter := opt.filter()
+	if filter != nil {
+		s.profile.GapsHaveCalls()
+	}
 	s.catchSignals(p.origin)
 	s.tracer, err = ptrace.Start(ptrace.Options{
 		Command:    command,
@@ -52,7 +56,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		OnCall:     s.counter,
 		OnInFlight: s.addInFlight,
 		CPUTime:    opt.cpuTime,
-		Filter:     opt.filter(),
+		Filter:     filter,
 		OnEntry:    s.samples.onEntry(),
 
 		OnCalibration: s.calibration(),
