@@ -59,6 +59,9 @@ func (t *Tracer) warnNoFilter(err error) {
 
 // hasFilter takes note of what became of the filter in the launched child, which stands at a stop behind that.
 func (w *worker) hasFilter(tid int32, i *installed) {
+	if i.noNewPrivs != 0 {
+		w.warn("the command could not gain privileges (setuid programs, file capabilities): without CAP_SYS_ADMIN its filter in the kernel takes no_new_privs; --no-seccomp does without")
+	}
 	if i.errno != 0 {
 		w.program = nil
 		w.warnNoFilter(unix.Errno(i.errno))
@@ -66,9 +69,6 @@ func (w *worker) hasFilter(tid int32, i *installed) {
 	}
 	w.filtered = true
 	setOptions(tid, w.seizeOptions()|unix.PTRACE_O_TRACESECCOMP|unix.PTRACE_O_EXITKILL)
-	if i.noNewPrivs != 0 {
-		w.warn("the command could not gain privileges (setuid programs, file capabilities): without CAP_SYS_ADMIN its filter in the kernel takes no_new_privs; --no-seccomp does without")
-	}
 }
 
 // runsFreely reports whether tr is to stop only where the filter says.
