@@ -9,11 +9,11 @@ import (
 )
 
 // correct turns raw latencies into latencies, in place, and says what tracing cost and what the reader has
-// to know. This is the only place where that happens. Without a usable transit latencies remain raw.
-func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall time.Duration) (*Overhead, []string) {
+// to know. asleep says that threads may sleep in gaps (see Profile.GapsHaveCalls). This is the only place where that happens. Without a usable transit latencies remain raw.
+func correct(seen *[conditions]*observed, transits [conditions]*Transit, asleep bool, wall time.Duration) (*Overhead, []string) {
 	fits := fitAll(seen, transits)
 	o := &Overhead{WallNs: int64(wall)}
-	var gapsNs, leastNs, runningNs, turnsNs float64
+	var gapsNs, shortGapsNs, leastNs, runningNs, turnsNs float64
 	var tooShort, mixed uint64 // for what was given by hand; with standing in line
 	var all cost
 	for c, calls := range seen {
@@ -25,6 +25,7 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 			o.Apart = a.calls
 		}
 		gapsNs += calls.gaps.sum()
+		shortGapsNs += shortSum(&calls.gaps)
 		leastNs += a.leastNs
 		runningNs += a.runningNs
 		tooShort += a.tooShort
@@ -54,17 +55,24 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, wall ti
 	// What several threads lose at the same time is lost only once. As many run at once, on average,
 	// as the times in which they ran add up to the time that passed; no more than there are CPUs, but for those
 	// that stand in line, which takes none.
-	ran := runningNs + gapsNs + float64(o.HoldNs) + all.transitNs + all.inLineNs/2 // the gaps have the other half
-	inAll := max(ran/float64(wall), 1)
-	atOnce := min(inAll, float64(runtime.NumCPU()))
-	untraced := func(lost float64) int64 {
+	inAll := func(gapsNs float64) float64 {
+		ran := runningNs + gapsNs + float64(o.HoldNs) + all.transitNs + all.inLineNs/2 // the gaps have the other half
+		return max(ran/float64(wall), 1)
+	}
+	if !asleep { // otherwise a long gap may be either: the program computed, or slept in a call that is not traced
+		shortGapsNs = gapsNs
+	}
+	atOnce := min(inAll(gapsNs), float64(runtime.NumCPU()))
+	untraced := func(lost, gapsNs float64) int64 {
+		inAll := inAll(gapsNs)
+		atOnce := min(inAll, float64(runtime.NumCPU()))
 		lost = (lost-all.inLineNs)/atOnce + all.inLineNs/inAll
 		return nanoseconds(min(max(float64(wall)-lost, leastNs/atOnce, 1), float64(wall)))
 	}
 	o.UntracedNs = Estimate{
-		Ns:     untraced(total),
-		LowNs:  untraced(float64(o.TotalNs.HighNs)),
-		HighNs: untraced(float64(o.TotalNs.LowNs)),
+		Ns:     untraced(total, (shortGapsNs+gapsNs)/2),
+		LowNs:  untraced(float64(o.TotalNs.HighNs), shortGapsNs),
+		HighNs: untraced(float64(o.TotalNs.LowNs), gapsNs),
 	}
 	const ninety = 1.64 // standard deviations, between which nine of ten values lie
 	turnsOff := ninety * math.Sqrt(turnsNs/calls*float64(wall))

@@ -314,3 +314,30 @@ func TestFailedCallsAreCorrectedAlike(t *testing.T) {
 	about(t, "the median of EAGAIN", r.Failed[1].Latency.Quantile(0.5), 600, 0, 200)
 	equal(t, "successes", r.OK.Count(), 0)
 }
+
+// TestGapsThatHaveCalls: where only some calls are traced, a thread that sleeps in the others is not taken for
+// one that certainly runs at the same time.
+func TestGapsThatHaveCalls(t *testing.T) {
+	account := func(tell func(*Profile)) (u Estimate, untracedNs int64) {
+		m := newMachine(25)
+		p := New()
+		busy, sleeper := m.thread(1), m.thread(2)
+		workload{"", 20_000, writeNr, 3_000, 3_000}.run(busy, p.Add)
+		const sleeps = 40
+		for range sleeps {
+			p.Add(sleeper.call(readNr, int64(busy.wall())/sleeps, 500))
+		}
+		p.Correct(m.calibration(), nil)
+		tell(p)
+		return p.SnapshotAfter(busy.wall()).Overhead.UntracedNs, busy.untracedNs
+	}
+	u, untracedNs := account((*Profile).GapsHaveCalls)
+	if untracedNs < u.LowNs || untracedNs > u.HighNs || u.Ns < u.LowNs || u.Ns > u.HighNs {
+		t.Errorf("untraced the run takes %d ns; the estimate is %+v", untracedNs, u)
+	}
+	if runtime.NumCPU() > 1 {
+		if u, _ := account(func(*Profile) {}); untracedNs >= u.LowNs {
+			t.Errorf("without being told: untraced the run takes %d ns; the estimate is %+v", untracedNs, u)
+		}
+	}
+}

@@ -37,6 +37,7 @@ type Profile struct {
 	mu       sync.Mutex // guards what follows
 	inFlight map[flightKey]*Flight
 	transits [conditions]*Transit // all nil: latencies are raw
+	asleep   bool                 // see GapsHaveCalls
 }
 
 // Shard takes the calls of one or a few feeding threads.
@@ -237,6 +238,14 @@ func (p *Profile) Correct(placedBy, apartBy *Transit) {
 	p.transits = [conditions]*Transit{placed: placedBy, apart: apartBy}
 }
 
+// GapsHaveCalls says that only some calls are traced, so that in the gaps between them a thread may sleep in
+// others.
+func (p *Profile) GapsHaveCalls() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asleep = true
+}
+
 // Snapshot returns what has been counted so far. It may be called while calls are being added: each row
 // is then as it was at some moment during Snapshot. Safe for concurrent use.
 func (p *Profile) Snapshot() *Snapshot { return p.snapshot(0) }
@@ -255,11 +264,12 @@ func (p *Profile) snapshot(wall time.Duration) *Snapshot {
 	}
 	p.mu.Lock()
 	transits := p.transits
+	asleep := p.asleep
 	for _, f := range p.inFlight {
 		b.addFlight(f)
 	}
 	p.mu.Unlock()
-	overhead, warnings := correct(&seen, transits, wall)
+	overhead, warnings := correct(&seen, transits, asleep, wall)
 	for _, o := range seen {
 		for _, r := range o.rows {
 			b.takeRow(r)

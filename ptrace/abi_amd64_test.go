@@ -18,13 +18,19 @@ import (
 // launchProgram traces a program of testdata, which writes what it did to a file.
 func launchProgram(t *testing.T, path string, args ...string) (report []byte, r *record) {
 	t.Helper()
+	return launchProgramFiltered(t, nil, path, args...)
+}
+
+// launchProgramFiltered is launchProgram with a filter.
+func launchProgramFiltered(t *testing.T, filter *ptrace.Filter, path string, args ...string) (report []byte, r *record) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ledger")
 	command := &ptrace.Command{
 		Path: path,
 		Args: append([]string{filepath.Base(path)}, args...),
 		Env:  append(os.Environ(), ledgerEnv+"="+file),
 	}
-	tracer, r := trace(t, ptrace.Options{Command: command, Follow: true})
+	tracer, r := trace(t, ptrace.Options{Command: command, Follow: true, Filter: filter})
 	if result := finish(t, tracer); result.Command != 0 {
 		t.Fatalf("%s: wait status %#x", path, result.Command)
 	}
@@ -59,6 +65,27 @@ func TestInt80From64BitCode(t *testing.T) {
 	if got64.Calls[unix.SYS_GETPPID] != 40 {
 		t.Errorf("counted %d 64-bit getppid, want 40", got64.Calls[unix.SYS_GETPPID])
 	}
+}
+
+// A filter knows the calls of all ABIs by their own numbers.
+func TestFilterOfAllABIs(t *testing.T) {
+	only := &ptrace.Filter{Calls: setOf(t, "getppid")}
+	_, r := launchProgramFiltered(t, only, build(t, "amd64", "bare"), "int80")
+	got32, got64 := r.sum(syscalltab.I386), r.sum(syscalltab.AMD64)
+	const getppid32 = 64
+	if len(got32.Calls) != 1 || got32.Calls[getppid32] != 25 {
+		t.Errorf("32-bit calls: %v, want 25 getppid", got32.Calls)
+	}
+	if got64.Calls[unix.SYS_GETPPID] != 40 {
+		t.Errorf("counted %d 64-bit getppid, want 40", got64.Calls[unix.SYS_GETPPID])
+	}
+
+	data, r := launchProgramFiltered(t, &ptrace.Filter{Calls: setOf(t, "!none")}, build(t, "386", "compat"))
+	l := newLedger()
+	if err := json.Unmarshal(data, l); err != nil {
+		t.Fatal(err)
+	}
+	r.demand(t, syscalltab.I386, l)
 }
 
 // handlers is what the program bare reports about its signal handlers.

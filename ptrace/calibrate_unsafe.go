@@ -61,7 +61,7 @@ const (
 
 // calibrationPage is what the calibration child shares with the tracer.
 type calibrationPage struct {
-	gate       gate
+	gate       gate // with what became of a filter
 	batches    int
 	untraced   [calibrationBatches]int64
 	traced     [calibrationBatches]int64
@@ -119,12 +119,12 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 	defer gate.close()
 	page := (*calibrationPage)(unsafe.Pointer(gate)) // one page has room for it
 	page.batches = batches
-	pid, err := forkCalibration(page)
+	pid, err := forkCalibration(page, w.calibrationFilter())
 	if err != nil {
 		return nil, fmt.Errorf("fork: %w", err)
 	}
 	kill := func() { unix.Kill(int(pid), unix.SIGKILL) }
-	if err := seize(pid, w.seizeOptions()|unix.PTRACE_O_EXITKILL); err != nil {
+	if err := seize(pid, w.seizeOptions()|unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACESECCOMP); err != nil {
 		why := whyNoSeize(pid, err) // as long as there is a child to ask
 		kill()
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
@@ -158,7 +158,10 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 		if gate.phase.Load() == phaseReady && w.tracees[pid] != nil {
 			gate.open(phaseGo)
 		}
+		// It is traced as the command will be.
+		w.filtered = w.program != nil && gate.filter.tried != 0 && gate.filter.errno == 0
 	}
+	w.filtered = false
 	if err := w.failed(); err != nil {
 		kill()
 		return nil, err
@@ -189,7 +192,7 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 //go:noinline
 //go:norace
 //go:nocheckptr
-func forkCalibration(page *calibrationPage) (int32, error) {
+func forkCalibration(page *calibrationPage, filter *unix.SockFprog) (int32, error) {
 	var (
 		pid        uintptr
 		errno      syscall.Errno
@@ -221,10 +224,9 @@ func forkCalibration(page *calibrationPage) (int32, error) {
 	root, _, _ = syscall.RawSyscall6(unix.SYS_OPENAT, atRoot, uintptr(unsafe.Pointer(&rootPath)), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
 	for pass = 0; pass < 2; pass++ {
 		if pass == 1 {
-			*phase = phaseReady
-			syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWake, 1, 0, 0, 0)
-			for *phase == phaseReady {
-				syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWait, phaseReady, 0, 0, 0)
+			page.gate.pass()
+			if filter != nil {
+				page.gate.filter.install(filter)
 			}
 		}
 		for batch = 0; batch < page.batches; batch++ {

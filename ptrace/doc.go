@@ -32,6 +32,9 @@
 // tracee that cannot be interrupted (the parent of a vfork) needs no special case. The same holds
 // when the process is killed with SIGKILL.
 //
+// Tracees that have a filter in the kernel are never left like that: filtering.go says why, and what
+// happens instead.
+//
 // # What each request may meet
 //
 // A tracee can die between any two requests (SIGKILL, exit_group or execve in another thread), so

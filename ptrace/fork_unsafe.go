@@ -28,6 +28,8 @@ type gate struct {
 	phase atomic.Uint32 // a futex word
 	step  uint32        // what the child was doing when it failed: a childStep
 	errno uint32
+
+	filter installed
 }
 
 // The phases of the gate, in order.
@@ -81,6 +83,21 @@ func (g *gate) open(phase uint32) {
 	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&g.phase)), futexWake, 1, 0, 0, 0)
 }
 
+// pass says that the child is ready, and waits until it is told to go. The rules of childPlan.fork hold.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (g *gate) pass() {
+	word := unsafe.Pointer(&g.phase)
+	phase := (*uint32)(word)
+	*phase = phaseReady
+	syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWake, 1, 0, 0, 0)
+	for *phase == phaseReady {
+		syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWait, phaseReady, 0, 0, 0)
+	}
+}
+
 // await waits until the child has moved the gate on from phase, at most for the time given.
 func (g *gate) await(phase uint32, atMost time.Duration) {
 	ts := unix.NsecToTimespec(int64(atMost))
@@ -110,6 +127,8 @@ type childPlan struct {
 	uid     uintptr
 	gid     uintptr
 	groups  []uint32
+
+	filter *unix.SockFprog // nil: none
 }
 
 // kernelSigaction is struct sigaction as rt_sigaction(2) takes it, up to and with a field for the
@@ -204,6 +223,12 @@ func (p *childPlan) fork() (int32, error) {
 			}
 		}
 	}
+	if p.filter != nil {
+		// Another user could not have it without giving up more. From here on the child stops at its calls,
+		// so the tracer has to be waiting for stops.
+		p.gate.pass()
+		p.gate.filter.install(p.filter)
+	}
 	if p.setUser {
 		step = stepGroups
 		if _, _, errno = syscall.RawSyscall(unix.SYS_SETGROUPS, ngroups, uintptr(groups), 0); errno != 0 {
@@ -234,10 +259,8 @@ func (p *childPlan) fork() (int32, error) {
 		}
 	}
 
-	*phase = phaseReady
-	syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWake, 1, 0, 0, 0)
-	for *phase == phaseReady {
-		syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(word), futexWait, phaseReady, 0, 0, 0)
+	if p.filter == nil {
+		p.gate.pass()
 	}
 	step = stepExec
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),

@@ -139,6 +139,9 @@ type record struct {
 	onCall  func(*ptrace.Call) // may be nil
 }
 
+// forced is the filter of launched commands in tests that want none: nil, but for TestAllUnderFilter.
+var forced *ptrace.Filter
+
 // trace starts a tracer and sees to its end.
 func trace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record) {
 	t.Helper()
@@ -157,6 +160,9 @@ func each(f func(*ptrace.Call)) func() func(*ptrace.Call) {
 func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 	t.Helper()
 	r := &record{}
+	if o.Filter == nil {
+		o.Filter = forced
+	}
 	if o.OnCall != nil {
 		r.onCall = o.OnCall()
 	}
@@ -228,7 +234,7 @@ func launch(t *testing.T, name string, args ...string) (*ledger, *record, ptrace
 	return readLedger(t, file), r, result
 }
 
-func readLedger(t *testing.T, file string) *ledger {
+func readLedger(t testing.TB, file string) *ledger {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {

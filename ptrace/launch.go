@@ -59,6 +59,7 @@ func (w *worker) launch(c *Command) error {
 	if err != nil {
 		return err
 	}
+	plan.filter = w.program
 	if plan.gate, err = newGate(); err != nil {
 		return err
 	}
@@ -114,8 +115,14 @@ func (w *worker) launch(c *Command) error {
 				w.beganNs.Store(w.now())
 			}
 		}
+		if plan.gate.filter.tried != 0 && w.program != nil && !w.filtered {
+			w.hasFilter(pid, &plan.gate.filter)
+		}
 		w.stopped(tr, status)
 		if err := w.failed(); err != nil {
+			if w.filtered {
+				unix.Kill(int(pid), unix.SIGKILL) // it could not go on by itself
+			}
 			return err
 		}
 	}

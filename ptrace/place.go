@@ -337,6 +337,9 @@ func (t *Tracer) endPlacement() {
 	p.guard.dismiss()
 }
 
+// revealing are the calls at whose entry reveal has something to do.
+var revealing = []string{"clone", "clone3", "fork", "vfork", "sched_getaffinity", "sched_setaffinity"}
+
 // reveal is called at an entry-stop, and gives back their CPUs to those on whom the call's outcome depends.
 func (w *worker) reveal(tr *tracee) {
 	c := &tr.call

@@ -24,13 +24,14 @@ type syscallInfo struct {
 	sp    uint64
 	nr    uint64
 	args  [6]uint64
-	extra uint64
+	extra uint64 // in the seccomp variant, which is like that of an entry: the lower half is the filter's data
 }
 
 // The values of syscallInfo.op that are met here.
 const (
-	opEntry = 1
-	opExit  = 2
+	opEntry   = 1
+	opExit    = 2
+	opSeccomp = 3
 )
 
 // ret returns the return value of an exit-stop.

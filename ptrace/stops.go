@@ -27,6 +27,8 @@ func (w *worker) stopped(tr *tracee, status unix.WaitStatus) {
 		w.eventStop(tr, sig, firstStop)
 	case event == unix.PTRACE_EVENT_EXEC:
 		w.execStop(tr)
+	case event == unix.PTRACE_EVENT_SECCOMP:
+		w.filterStop(tr)
 	default:
 		// PTRACE_EVENT_CLONE, FORK, VFORK: the new tracee reports itself, before or after this.
 		w.resume(tr, 0)
@@ -47,6 +49,10 @@ func (w *worker) strangerStopped(tid int32, status unix.WaitStatus) {
 
 // syscallStop is the entry to or the exit from a call.
 func (w *worker) syscallStop(tr *tracee) {
+	if w.silent {
+		w.resume(tr, 0)
+		return
+	}
 	seen := w.now()
 	w.stops++
 	switch err := readSyscallInfo(tr.call.TID, &w.info); {
@@ -91,7 +97,9 @@ func (w *worker) entered(tr *tracee, seen int64) {
 		w.giveUp(tr, 0)
 		return
 	}
-	if c.Nr == special.ptrace && w.makesTracer(tr) {
+	if w.filtered {
+		w.meetsFilter(tr)
+	} else if c.Nr == special.ptrace && w.makesTracer(tr) {
 		return
 	}
 	if tr.launching {
@@ -261,5 +269,9 @@ func (w *worker) keepStatus(tid int32, status unix.WaitStatus) {
 
 // resume is the one place where it is decided how a tracee goes on.
 func (w *worker) resume(tr *tracee, sig int) {
+	if w.runsFreely(tr) {
+		resumeToEvent(tr.call.TID, sig)
+		return
+	}
 	resumeToSyscall(tr.call.TID, sig)
 }

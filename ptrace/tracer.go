@@ -28,6 +28,8 @@ type Options struct {
 	CPU        CPU  // where tracer and tracees run: see placement
 	CPUTime    bool // measure the CPU time of calls
 
+	Filter *Filter // the only calls that Command needs to be stopped at; nil: all
+
 	OnCall     func() func(*Call) // called once a tracer thread, for what that thread is to call
 	OnInFlight func(*InFlight)    // never called by two threads at once
 
@@ -69,6 +71,7 @@ type Tracer struct {
 	stopping  atomic.Bool
 	delivered [lastSig + 1]atomic.Int64 // when a signal from elsewhere last reached the command
 	ended     chan struct{}             // the command has ended
+	counted   chan struct{}             // see Counted
 	done      chan struct{}
 
 	mu      sync.Mutex // guards what follows
@@ -95,6 +98,7 @@ func Start(options Options) (*Tracer, error) {
 		native:  syscalltab.Native()[0],
 		cpuTime: options.CPUTime,
 		ended:   make(chan struct{}),
+		counted: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
 	for abi := range t.special {
@@ -108,6 +112,9 @@ func Start(options Options) (*Tracer, error) {
 		}
 		t.endPlacement()
 		close(t.done)
+		if !t.workers[0].silent {
+			close(t.counted)
+		}
 	}()
 	if err != nil {
 		<-t.done
@@ -119,15 +126,14 @@ func Start(options Options) (*Tracer, error) {
 // Wait waits until tracing has ended, and all tracees that are left run untraced.
 func (t *Tracer) Wait() (Result, error) {
 	<-t.done
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.result, t.failure
+	return t.Result()
 }
 
 // Done is closed when tracing has ended.
 func (t *Tracer) Done() <-chan struct{} { return t.done }
 
-// Stop ends tracing. Whatever is still traced goes on untraced. It does not wait for that.
+// Stop ends tracing. Whatever is still traced goes on untraced, or, where it has a filter, traced but unseen
+// until its end (see Counted). It does not wait for that.
 func (t *Tracer) Stop() {
 	if t.stopping.Swap(true) {
 		return
@@ -207,6 +213,7 @@ func (t *Tracer) now() int64 { return int64(time.Since(t.start)) }
 // begin launches and attaches, and lets the workers go. It returns an error if there is nothing to trace.
 func (t *Tracer) begin() error {
 	first := t.newWorker()
+	t.prepareFilter(first)
 	var err error
 	first.do(func() {
 		if t.options.OnCalibration != nil {
@@ -253,7 +260,7 @@ func (t *Tracer) warn(format string, args ...any) {
 
 // specialCalls are the numbers of the calls that the tracer has to know, in one ABI.
 type specialCalls struct {
-	execve, execveat, exit, exitGroup, ptrace, restart uint64
+	execve, execveat, exit, exitGroup, ptrace, restart, seccomp, prctl uint64
 
 	clone, clone3, fork, vfork, getAffinity, setAffinity uint64
 }
@@ -270,6 +277,7 @@ func specialOf(abi syscalltab.ABI) specialCalls {
 		execve: number("execve"), execveat: number("execveat"),
 		exit: number("exit"), exitGroup: number("exit_group"),
 		ptrace: number("ptrace"), restart: number("restart_syscall"),
+		seccomp: number("seccomp"), prctl: number("prctl"),
 		clone: number("clone"), clone3: number("clone3"), fork: number("fork"), vfork: number("vfork"),
 		getAffinity: number("sched_getaffinity"), setAffinity: number("sched_setaffinity"),
 	}

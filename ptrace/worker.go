@@ -30,7 +30,8 @@ type worker struct {
 	siginfo  signalInfo
 	waiting  waiting
 	placing  placing
-	onCall   func(*Call)
+	filtering
+	onCall func(*Call)
 
 	resumedNs int64  // when any of its tracees was resumed last
 	stops     uint64 // that it has dealt with, of calls
@@ -129,7 +130,7 @@ func (w *worker) readMail() {
 
 // loop deals with stops, one after the other, until there are none to come.
 func (w *worker) loop() {
-	for !w.stopping.Load() && w.step() {
+	for w.goesOn() && w.step() {
 	}
 	// Whoever has been told of a stop has to deal with it, or a signal that it brings is lost.
 	for len(w.line) > 0 {
@@ -211,11 +212,18 @@ func (w *worker) leave() {
 	if w.placement != nil {
 		w.releaseAllPlaced()
 	}
-	w.leftNs.Store(w.now())
-	why := Detached
-	if !w.stopping.Load() {
-		why = Replaced // no tracee is left: its death was not reported, see replaced
+	switch {
+	case w.silent:
+	case w.stopping.Load():
+		w.handOver(Detached)
+	default:
+		w.handOver(Replaced) // no tracee is left: its death was not reported, see replaced
 	}
+}
+
+// handOver hands on the calls that are in flight at the end.
+func (w *worker) handOver(why Ending) {
+	w.leftNs.Store(w.now())
 	for _, tr := range w.tracees {
 		w.unfinished(tr, why)
 	}

@@ -32,6 +32,10 @@ What to count:
       --status=SET, -e status=SET
                                 only calls with these outcomes: successful, failed,
                                 unfinished, detached
+      --no-seccomp              stop the command at all of its calls; normally a filter in the
+                                kernel leaves out those that -e leaves out (--seccomp-bpf).
+                                What has the filter cannot be left: sysprof then stays until
+                                it ends, and kill -9 sysprof kills it
   -z, --successful-only         only calls that succeeded
   -Z, --failed-only             only calls that failed
 

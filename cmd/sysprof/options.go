@@ -27,6 +27,7 @@ type options struct {
 
 	noFollow   bool
 	killOnExit bool
+	seccomp    filterMode
 	duration   time.Duration // 0: until the end
 	cpu        ptrace.CPU
 
@@ -147,6 +148,8 @@ func parseOptions(args []string) (*options, error) {
 	flag(0, "no-follow", func() { o.noFollow = true })
 	flag(0, "kill-on-exit", func() { o.killOnExit = true })
 	arg(0, "cpu", o.chooseCPU)
+	flag(0, "seccomp-bpf", func() { o.seccomp = filterAsked })
+	flag(0, "no-seccomp", func() { o.seccomp = filterOff })
 	arg(0, "duration", func(s string) (err error) { o.duration, err = parseDuration(s); return })
 
 	arg('e', "", o.qualify)
@@ -187,6 +190,10 @@ func (o *options) check() error {
 		return errors.New("-u, -E and --argv0 are for a command to launch, and there is none")
 	case o.killOnExit && len(o.attach) > 0:
 		return errors.New("--kill-on-exit is for a command to launch; it would kill the processes that -p names")
+	case o.seccomp == filterAsked && len(o.attach) > 0:
+		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
+	case o.seccomp == filterAsked && o.noFollow:
+		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
 	case o.pprof == "" && (o.labels != labelSet{} || o.stacks != stacksFull || o.debuginfod):
 		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
 	case o.raw && o.overhead != nil:

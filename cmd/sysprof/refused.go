@@ -55,7 +55,6 @@ var refused = []struct {
 	{'y', "", noLog},
 	{'Y', "", noLog},
 	{0, "pidns-translation", noLog},
-	{0, "seccomp-bpf", "choose what is counted with -e trace=SET"},
 	{0, "tips", "see sysprof --help"},
 	{0, "always-show-pid", noLog},
 	{0, "color", noLog},

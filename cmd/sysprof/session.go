@@ -47,6 +47,10 @@ func (p *process) profile(opt *options) (ending, error) {
 	if s.out, err = p.openOutput(opt); err != nil {
 		return ending{}, err
 	}
+	filter := opt.filter()
+	if filter != nil {
+		s.profile.GapsHaveCalls()
+	}
 	s.catchSignals(p.origin)
 	s.tracer, err = ptrace.Start(ptrace.Options{
 		Command:    command,
@@ -57,6 +61,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		OnInFlight: s.addInFlight,
 		CPUTime:    opt.cpuTime,
 		CPU:        opt.cpu,
+		Filter:     filter,
 		OnEntry:    s.samples.onEntry(),
 
 		OnCalibration: s.calibration(),
@@ -74,13 +79,16 @@ func (p *process) profile(opt *options) (ending, error) {
 		status = p.showStatus(s, &s.calls)
 	}
 	s.follow()
-	result, err := s.tracer.Wait()
+	result, err := s.tracer.Result()
 	status.clear()
 	if err != nil {
 		return ending{}, errors.Join(err, s.out.close())
 	}
 	result.Warnings = append(result.Warnings, losesPrivileges(command)...)
-	if err := errors.Join(s.write(result.Warnings), s.out.close()); err != nil {
+	err = errors.Join(s.write(result.Warnings), s.out.close())
+	s.keep(p.stderr)
+	result, _ = s.tracer.Result() // it has the command's end by now
+	if err != nil {
 		err = fmt.Errorf("write the summary: %w", err)
 		if s.stoppedBy == 0 {
 			return ending{}, err
@@ -204,7 +212,7 @@ func (s *session) follow() {
 	hasCommand, told := commandEnded != nil, false
 	for {
 		select {
-		case <-s.tracer.Done():
+		case <-s.tracer.Counted():
 			return
 		case <-timeUp:
 			s.tracer.Stop()

@@ -1,0 +1,347 @@
+package ptrace_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace"
+	"sysprof/syscalltab"
+)
+
+// setOf is a set of calls.
+func setOf(t *testing.T, expr string) *syscalltab.Set {
+	t.Helper()
+	set, err := syscalltab.ParseSet(expr, syscalltab.Native()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// launchFiltered is launch with a filter.
+func launchFiltered(t *testing.T, expr, name string, args ...string) (*ledger, *record, ptrace.Result) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ledger")
+	tracer, r := trace(t, ptrace.Options{
+		Command: targetCommand(file, name, args...), Follow: true, Filter: &ptrace.Filter{Calls: setOf(t, expr)},
+	})
+	result := finish(t, tracer)
+	if !result.CommandEnded || result.Command != 0 {
+		t.Fatalf("target %s: wait status %#x, ended: %v", name, result.Command, result.CommandEnded)
+	}
+	if n := tracer.Tracees(); n != 0 {
+		t.Errorf("%d tracees are left in the table at the end", n)
+	}
+	return readLedger(t, file), r, result
+}
+
+// only keeps of a ledger what a set has.
+func (l *ledger) only(set *syscalltab.Set) *ledger {
+	kept := newLedger()
+	kept.Faults, kept.Notes = l.Faults, l.Notes
+	for nr, n := range l.Calls {
+		if set.Has(native(), nr) {
+			kept.Calls[nr], kept.Errors[nr] = n, l.Errors[nr]
+		}
+	}
+	return kept
+}
+
+// warned demands as many warnings as words, each with one of them.
+func warned(t *testing.T, result ptrace.Result, words ...string) {
+	t.Helper()
+	if len(result.Warnings) != len(words) {
+		t.Errorf("warnings %q, want %d", result.Warnings, len(words))
+	}
+	for _, word := range words {
+		if !slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, word) }) {
+			t.Errorf("no warning of %q: %q", word, result.Warnings)
+		}
+	}
+}
+
+// Calls of the set are counted as without a filter, and others do not stop their threads.
+func TestFilterCounts(t *testing.T) {
+	for _, name := range []string{"calls", "threads", "forks", "vforks"} {
+		for _, expr := range []string{"getpgid,umask", "getppid", "!umask,futex"} {
+			t.Run(name+" "+expr, func(t *testing.T) {
+				set := setOf(t, expr)
+				l, r, result := launchFiltered(t, expr, name)
+				warned(t, result)
+				if kept := l.only(set); len(kept.Calls) > 0 {
+					r.demand(t, native(), kept)
+				}
+				for i := range r.calls {
+					c := &r.calls[i]
+					name := c.ABI.Name(c.Nr)
+					always := slices.Contains([]string{"ptrace", "prctl", "seccomp", "restart_syscall",
+						"clone", "clone3", "fork", "vfork", "sched_getaffinity", "sched_setaffinity"}, name)
+					if first := i == 0 && name == "execve"; !first && !always && !set.Has(c.ABI, c.Nr) {
+						t.Fatalf("a call of %s was stopped at", name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// denyGetpgid makes getpgid fail with what this answer of a filter means, for the calling thread.
+func denyGetpgid(l *ledger, answer uint32, bySeccomp bool, flags uintptr) {
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_GETPGID},
+		{Code: unix.BPF_RET | unix.BPF_K, K: answer},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	failed := l.Errors[unix.SYS_SECCOMP]
+	if bySeccomp {
+		l.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&program)))
+	} else {
+		must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+	}
+	if l.Errors[unix.SYS_SECCOMP] != failed {
+		l.fault("the filter is refused")
+	}
+	runtime.KeepAlive(code)
+}
+
+// askForFilter asks the kernel if the calling thread has a filter, as programs do before they make one.
+func askForFilter() int {
+	mode, _, _ := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_GET_SECCOMP, 0, 0, 0, 0, 0)
+	return int(mode)
+}
+
+// The target makes a filter of its own, which denies getpgid in the way that its argument says. With "tsync"
+// all of its threads get the filter.
+var _ = target("own filter", func(l *ledger, args []string) {
+	const calls, threads = 50, 4
+	answer := uint32(unix.SECCOMP_RET_ERRNO | 77)
+	if args[0] == "trace" {
+		answer = unix.SECCOMP_RET_TRACE | 5
+	}
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	turn := func() *ledger {
+		own := newLedger()
+		for range calls {
+			own.call(unix.SYS_GETPPID)
+			own.call(unix.SYS_GETPGID, 0)
+		}
+		return own
+	}
+	ready := make(chan struct{})
+	if args[0] == "tsync" {
+		for range threads {
+			work.Add(1)
+			locked(func() {
+				defer work.Done()
+				<-ready
+				own := turn()
+				mu.Lock()
+				l.add(own)
+				mu.Unlock()
+			})
+		}
+	}
+	runtime.LockOSThread()
+	l.add(turn())
+	flags := uintptr(0)
+	if args[0] == "tsync" {
+		flags = unix.SECCOMP_FILTER_FLAG_TSYNC
+	}
+	if mode := askForFilter(); mode != unix.SECCOMP_MODE_DISABLED {
+		l.fault("it has a filter of mode %d", mode)
+	}
+	denyGetpgid(l, answer, args[0] != "prctl", flags)
+	if mode := askForFilter(); mode != unix.SECCOMP_MODE_FILTER {
+		l.fault("its own filter is of mode %d", mode)
+	}
+	close(ready)
+	own := turn()
+	mu.Lock()
+	l.add(own)
+	mu.Unlock()
+	if pid := fork(0, false, false); pid > 0 { // a child has the filter, too
+		unix.Wait4(pid, nil, 0, nil)
+	}
+	work.Wait()
+})
+
+// A program's own filter does what it does untraced, and the calls that it denies are counted.
+func TestProgramWithFilterOfItsOwn(t *testing.T) {
+	for _, how := range []string{"prctl", "seccomp", "tsync", "trace"} {
+		t.Run(how, func(t *testing.T) {
+			const expr = "getpgid,seccomp"
+			l, r, result := launchFiltered(t, expr, "own filter", how)
+			warned(t, result)
+			if l.Errors[unix.SYS_GETPGID] == 0 {
+				t.Error("the target's filter has denied nothing")
+			}
+			r.demand(t, native(), l.only(setOf(t, expr)))
+			want := int32(77)
+			if how == "trace" {
+				want = int32(unix.ENOSYS)
+			}
+			for _, c := range r.calls {
+				if c.Nr == unix.SYS_GETPGID && c.Errno != 0 && c.Errno != want {
+					t.Fatalf("a denied call failed with errno %d, want %d", c.Errno, want)
+				}
+			}
+		})
+	}
+}
+
+var _ = target("strict", func(l *ledger, args []string) {
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_STRICT, 0, 0, 0); err != unix.EINVAL {
+		l.fault("strict mode: %v", err)
+	}
+	l.call(unix.SYS_GETPPID)
+})
+
+// What a filter does not allow is said.
+func TestStrictModeUnderFilter(t *testing.T) {
+	l, r, result := launchFiltered(t, "getppid", "strict")
+	warned(t, result, "strict mode")
+	r.demand(t, native(), l)
+}
+
+var _ = target("refused tracer", func(l *ledger, args []string) {
+	runtime.LockOSThread()
+	if r := l.call(unix.SYS_PTRACE, unix.PTRACE_TRACEME); r == 0 {
+		l.fault("PTRACE_TRACEME succeeds")
+	}
+	pid := fork(0, false, false)
+	l.call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid))
+	unix.Wait4(pid, nil, 0, nil)
+	l.call(unix.SYS_GETPPID)
+})
+
+// A tracee with a filter is not left to a tracer of its own.
+func TestTracerUnderFilter(t *testing.T) {
+	l, r, result := launchFiltered(t, "getppid,ptrace", "refused tracer")
+	warned(t, result, "--no-seccomp")
+	r.demand(t, native(), l)
+}
+
+// A filter changes nothing that is inherited but itself.
+func TestFilterIsNotFeltOtherwise(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs CAP_SYS_ADMIN")
+	}
+	l, _, result := launchFiltered(t, "getppid", "privileges")
+	warned(t, result)
+	if l.Notes["NoNewPrivs"] != 0 || l.Notes["Seccomp"] != unix.SECCOMP_MODE_FILTER || l.Notes["asked"] != unix.SECCOMP_MODE_DISABLED {
+		t.Errorf("the command has %v", l.Notes)
+	}
+}
+
+var _ = target("privileges", func(l *ledger, args []string) {
+	own := func(name string) int { return int(status(os.Getpid(), name)[0] - '0') }
+	l.Notes["NoNewPrivs"], l.Notes["Seccomp"] = own("NoNewPrivs"), own("Seccomp")
+	l.Notes["asked"] = askForFilter()
+})
+
+// All that holds for launched commands holds under a filter, too: signals, job control, vfork, exec by a thread
+// that is not the first, users, ends.
+func TestAllUnderFilter(t *testing.T) {
+	forced = &ptrace.Filter{Calls: setOf(t, "!acct")}
+	defer func() { forced = nil }()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"Ledger", TestLedger},
+		{"ArgumentsAndResults", TestArgumentsAndResults},
+		{"ExecByAnotherThread", TestExecByAnotherThread},
+		{"StartFails", TestStartFails},
+		{"CommandRunsAsUser", TestCommandRunsAsUser},
+		{"JobControlOfLaunched", TestJobControlOfLaunched},
+		{"LaunchedCommandIsStopped", TestLaunchedCommandIsStopped},
+		{"KilledAtAnyMoment", TestKilledAtAnyMoment},
+		{"TableDoesNotGrow", TestTableDoesNotGrow},
+		{"NoAllocations", TestNoAllocations},
+	} {
+		t.Run(test.name, test.run)
+	}
+}
+
+// The target makes getppid calls, and says how long one takes untraced or not, by its fastest batch.
+var _ = target("time getppid", func(l *ledger, args []string) {
+	const batches, calls = 40, 5000
+	best := time.Hour
+	for range batches {
+		begin := time.Now()
+		for range calls {
+			syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+		}
+		best = min(best, time.Since(begin))
+	}
+	l.Notes["ps"] = int(best.Nanoseconds() * 1000 / calls)
+})
+
+// untracedCall and filteredCall measure a call, in picoseconds, without a tracer and where a filter leaves it out.
+func untracedCall(t testing.TB) int {
+	file := filepath.Join(t.TempDir(), "ledger")
+	cmd := exec.Command(self())
+	cmd.Env = append(environ(), targetEnv+"=time getppid", ledgerEnv+"="+file)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return readLedger(t, file).Notes["ps"]
+}
+
+func filteredCall(t testing.TB) int {
+	file := filepath.Join(t.TempDir(), "ledger")
+	set, err := syscalltab.ParseSet("acct", syscalltab.Native()...)
+	must(err)
+	tracer, err := ptrace.Start(ptrace.Options{
+		Command: targetCommand(file, "time getppid"), Follow: true, Filter: &ptrace.Filter{Calls: set},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result, err := tracer.Wait(); err != nil || result.Command != 0 {
+		t.Fatalf("%v, wait status %#x", err, result.Command)
+	}
+	return readLedger(t, file).Notes["ps"]
+}
+
+// A call that is left out costs about what it costs untraced: a stop would make it 30 times dearer.
+func TestFilteredOutCallIsCheap(t *testing.T) {
+	untraced, filtered := untracedCall(t), filteredCall(t)
+	for range 4 {
+		untraced, filtered = min(untraced, untracedCall(t)), min(filtered, filteredCall(t))
+	}
+	t.Logf("untraced %d ps, left out by a filter %d ps: %.2f times", untraced, filtered, float64(filtered)/float64(untraced))
+	const most = 3 // on machines that do other work, too; 1.5 is what it shall be
+	if filtered > most*untraced {
+		t.Errorf("a call that is left out takes %d ps, untraced %d ps", filtered, untraced)
+	}
+}
+
+// BenchmarkFilteredOutCall reports what a call costs untraced and where a filter leaves it out.
+func BenchmarkFilteredOutCall(b *testing.B) {
+	untraced, filtered := 0, 0
+	for range b.N {
+		untraced += untracedCall(b)
+		filtered += filteredCall(b)
+	}
+	b.ReportMetric(float64(untraced)/1000/float64(b.N), "untraced-ns/call")
+	b.ReportMetric(float64(filtered)/1000/float64(b.N), "filtered-ns/call")
+	b.ReportMetric(float64(filtered)/float64(untraced), "times")
+	b.ReportMetric(0, "ns/op")
+}
