@@ -1,7 +1,7 @@
 // Command bench measures what tracing system calls costs: sysprof next to the tracers that people
 // use instead, and next to a floor below which no ptrace tracer can be.
 //
-//	go run ./bench                       everything, 3 rounds of it: less than half an hour
+//	go run ./bench                       everything, 3 rounds of it
 //	go run ./bench -list                 what there is to measure, and with which tracers
 //	go run ./bench -only ^getppid -n 30  30 rounds of what the expression matches
 //	go run ./bench -only ^batch/ -tracers sysprof,strace -svg chart.svg
