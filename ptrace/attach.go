@@ -68,8 +68,23 @@ type attachment struct {
 	tids       []int32 // as listed last
 	seized     int
 	first      error // why the first thread that could not be seized could not
+	refusals   int
+	refused    time.Duration // when the first one came
 	over       bool
 	err        error
+}
+
+// isFirstRefusal reports whether a refusal is to be given a second try: the kernel refuses a thread that an
+// execve is about to replace, too, as if the right to trace it were missing.
+func (a *attachment) isFirstRefusal(err error, since time.Duration) bool {
+	const patience = 20 * time.Millisecond
+	if !errors.Is(err, unix.EPERM) {
+		return false
+	}
+	if a.refusals++; a.refusals == 1 {
+		a.refused = since
+	}
+	return since-a.refused < patience
 }
 
 // end ends an attachment.
@@ -115,6 +130,7 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 		a.end()
 		return false
 	}
+	t.dropReplaced(a.group)
 	for _, tid := range a.tids {
 		if t.tracee(tid) != nil {
 			continue
@@ -125,6 +141,8 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 			found = true
 		case err == nil: // its first stop puts it into the table
 		case errors.Is(err, unix.ESRCH), tid != a.group && isEnding(tid):
+			found = true
+		case a.isFirstRefusal(err, since):
 			found = true
 		case a.first == nil:
 			a.first = err
@@ -137,7 +155,7 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 	// A listing ends early at a thread that ends meanwhile (fs/proc/base.c, next_tid).
 	count, _ := strconv.Atoi(statusField(a.pid, "Threads"))
 	switch {
-	case settled && !found && len(a.tids) >= count:
+	case settled && !found && len(a.tids) >= count && (a.first != nil || t.areTraced(a.tids)):
 		a.end()
 	case since >= atMost:
 		if found {
@@ -146,6 +164,26 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 		a.end()
 	}
 	return found
+}
+
+// areTraced reports whether all of these threads are, as far as they are not about to end: an execve in one
+// that was not seized yet can have done away with all that were.
+func (t *Tracer) areTraced(tids []int32) bool {
+	return !slices.ContainsFunc(tids, func(tid int32) bool { return !t.isOurs(tracerOf(tid)) && !isEnding(tid) })
+}
+
+// dropReplaced drops the first thread of a process from its worker's table if another thread, which was not
+// traced yet, has taken its place and its id by an execve: that one is not traced.
+func (t *Tracer) dropReplaced(group int32) {
+	tr := t.tracee(group)
+	if tr == nil || t.isOurs(tracerOf(group)) || isEnding(group) {
+		return
+	}
+	for _, w := range t.workers {
+		if w.tracees[group] == tr {
+			w.do(func() { w.forget(tr) })
+		}
+	}
 }
 
 // tracee finds a thread in the tables of all workers.
@@ -189,11 +227,52 @@ func isEnding(tid int32) bool {
 // seizeThread seizes one thread for one of the workers and asks it to stop once, so that it can be
 // resumed to its next system call.
 //
+// A seize waits while the process executes a program (kernel/ptrace.c, ptrace_attach: cred_guard_mutex), and that
+// waits until all other threads are gone for good (fs/exec.c, de_thread): also for those that are traced
+// already, until their tracer has been told of their ends. So somebody has to ask for these meanwhile.
+//
 // Precondition: no worker works yet.
 func (t *Tracer) seizeThread(tid, pid int32) (err error) {
+	const patience = 2 * time.Millisecond
 	w := t.workerFor(tid)
-	w.do(func() { err = w.seizeThread(tid, pid) })
+	done := make(chan struct{})
+	w.jobs <- func() { err = w.seizeThread(tid, pid); close(done) }
+	again := time.NewTimer(patience)
+	defer again.Stop()
+	var dead []stop
+	for waiting := true; waiting; {
+		select {
+		case <-done:
+			waiting = false
+		case <-again.C:
+			dead = append(dead, deadOf(pid)...)
+			again.Reset(patience)
+		}
+	}
+	for _, d := range dead {
+		for _, owner := range t.workers {
+			if tr := owner.tracees[d.tid]; tr != nil {
+				owner.do(func() { owner.died(tr, d.status) })
+			}
+		}
+	}
 	return err
+}
+
+// deadOf takes the ends of those threads of a process that are traced and have ended. Any thread of the tracer's
+// process may ask for that.
+func deadOf(pid int32) (dead []stop) {
+	tids, _ := threadsOf(pid)
+	for _, tid := range tids {
+		if !strings.HasPrefix(statusField(tid, "State"), "Z") {
+			continue // its stops are for its tracer thread
+		}
+		var status unix.WaitStatus
+		if got, err := unix.Wait4(int(tid), &status, unix.WALL|unix.WNOHANG, nil); err == nil && got == int(tid) {
+			dead = append(dead, stop{tid, status})
+		}
+	}
+	return dead
 }
 
 func (w *worker) seizeThread(tid, pid int32) error {

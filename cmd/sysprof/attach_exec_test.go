@@ -1,0 +1,65 @@
+package main_test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// restless executes itself over and over, from a thread that is not the first one, and counts in its
+// arguments how often.
+const restless = `
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static char next[20];
+static void *again(void *unused) { execl("/proc/self/exe", "restless", next, (char *)0); _exit(9); }
+static void *sleeps(void *unused) { for (;;) pause(); }
+int main(int argc, char **argv) {
+	pthread_t t;
+	alarm(120);
+	sprintf(next, "%d", argc > 1 ? atoi(argv[1]) + 1 : 1);
+	for (int i = 0; i < 3; i++) pthread_create(&t, 0, sleeps, 0);
+	pthread_create(&t, 0, again, 0);
+	pause();
+}
+`
+
+// A thread that is not seized yet can execute a program, and so take the place of the first one, which is
+// seized: nothing of the process is traced then, though there is a tracee with its id.
+func TestAttachWhileAnotherThreadExecutes(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir+"/restless.c", restless)
+	compile := exec.Command(tool(t, "gcc", "gcc"), "-O1", "-pthread", "-o", "restless", "restless.c")
+	compile.Dir = dir
+	succeed(t, compile)
+	target := start(t, exec.Command(dir+"/restless"))
+	pid := target.pid()
+	executions := func() int {
+		f := strings.Split(read(fmt.Sprintf("/proc/%d/cmdline", pid)), "\x00")
+		if len(f) < 2 {
+			return 0 // just between two programs
+		}
+		n, _ := strconv.Atoi(f[1])
+		return n
+	}
+	for round := range 40 {
+		table := filepath.Join(dir, "table")
+		s := start(t, sysprof(t, "-q", "-e", "execve", "-o", table, "-p", strconv.Itoa(pid)))
+		eventually(t, "sysprof has attached", func() bool { return waitsForStops(s.pid()) && tracedBy(pid) == s.pid() })
+		before := 0
+		eventually(t, "the target works", func() bool { before = executions(); return before > 0 })
+		eventually(t, "the target goes on", func() bool { return executions() > before+3 })
+		s.signal(syscall.SIGINT)
+		died(t, s.end(), syscall.SIGINT)
+		if calls, _, _ := row(read(table), "execve"); calls < 3 {
+			t.Fatalf("round %d: %d execve were counted\n%s", round, calls, read(table))
+		}
+		eventually(t, "the target is not traced", func() bool { return untouched([]int{pid}) })
+	}
+}
