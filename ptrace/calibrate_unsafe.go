@@ -3,6 +3,7 @@ package ptrace
 import (
 	"fmt"
 	"math"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -147,10 +148,14 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 	}
 	interrupt(pid)
 	fastestNs := int64(math.MaxInt64)
+	var gaps []int64
 	counting := w.onCall
 	defer func() { w.onCall = counting }()
 	w.onCall = func(c *Call) {
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
+		if apart && c.GapNs >= 0 {
+			gaps = append(gaps, c.GapNs)
+		}
 		onCall(c)
 	}
 	for w.step() {
@@ -170,6 +175,9 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 	// Half of it leaves room for a machine that becomes faster.
 	if w.queuedBelowNs == 0 || fastestNs/2 < w.queuedBelowNs {
 		w.queuedBelowNs = fastestNs / 2
+	}
+	if slices.Sort(gaps); len(gaps) > 0 {
+		w.wakeNs = gaps[len(gaps)/2]
 	}
 	if page.traced[batches-1] == 0 {
 		return nil, nil // somebody ended it, as a ^C at the terminal does

@@ -46,13 +46,16 @@ const (
 )
 
 const (
-	shortRunNs = 100_000   // a thread that runs no longer between two calls is bound by them
-	longRunNs  = 1_000_000 // … and one that runs that long computes
-	soonPlaced = 2         // short runs in a row after which a process's first thread is placed …
-	newPlaced  = 8         // … and others, which more often compute …
-	latePlaced = 64        // … at most, if it keeps being given its CPUs back
-	stopNs     = 3_000     // what a stop takes, of tracer and tracee, on one CPU
-	reformed   = 1000      // so many stops without a long run make up for one
+	shortRunNs  = 100_000   // a thread that runs no longer between two calls is bound by them
+	longRunNs   = 1_000_000 // … and one that runs that long computes, so that it is in others' way …
+	aloneNs     = kickEvery // … if there are any: if so few stops of others came meanwhile …
+	fewStops    = 4         // … it may run that long
+	usualWakeNs = 30_000    // to wake another CPU twice (DESIGN.md section 4), until that is calibrated
+	soonPlaced  = 2         // short runs in a row after which a process's first thread is placed …
+	newPlaced   = 8         // … and others, which more often compute …
+	latePlaced  = 64        // … at most, if it keeps being given its CPUs back
+	stopNs      = 3_000     // what a stop takes, of tracer and tracee, on one CPU
+	reformed    = 1000      // so many stops without a long run make up for one
 )
 
 // placing is what a worker knows about its own CPU.
@@ -121,8 +124,12 @@ func (w *worker) isPlaced(tr *tracee) bool {
 func (w *worker) placeBy(tr *tracee, gapNs int64) bool {
 	p := &tr.place
 	placed := w.isPlaced(tr)
-	// What others had of the CPU meanwhile, this one did not run.
-	ranNs := gapNs - int64(w.stops-p.stops)*stopNs
+	// What others had of the CPU meanwhile, this one did not run, nor while it, or the tracer, was woken.
+	others := w.stops - p.stops
+	ranNs := gapNs - int64(others)*stopNs
+	if !placed {
+		ranNs -= w.wakeNs
+	}
 	if gapNs >= 0 && ranNs < 0 {
 		ranNs = 0
 	}
@@ -136,7 +143,7 @@ func (w *worker) placeBy(tr *tracee, gapNs int64) bool {
 			placed = w.settle(tr)
 			p.short = 0
 		}
-	case ranNs < longRunNs:
+	case ranNs < longRunNs, placed && others <= fewStops && ranNs < aloneNs:
 		p.short = 0
 	default:
 		p.short, p.quiet = 0, 0
@@ -265,9 +272,14 @@ func (w *worker) watchPlaced(idle bool) {
 	now := w.now()
 	for i := len(pl.placed) - 1; i >= 0; i-- {
 		tr := pl.placed[i]
-		if idle || !tr.inCall && now-tr.call.ExitResumedNs > longRunNs {
+		ranNs := int64(0)
+		if !tr.inCall {
+			ranNs = now - tr.call.ExitResumedNs
+		}
+		alone := w.stops-tr.place.stops <= fewStops
+		if idle || ranNs > aloneNs || ranNs > longRunNs && !alone {
 			w.release(tr)
-			if !tr.inCall {
+			if ranNs > longRunNs && !alone {
 				tr.place.wanted = min(2*tr.place.wanted, latePlaced)
 			}
 		}

@@ -58,6 +58,8 @@ type Tracer struct {
 	calibrations  []*Calibration
 	queuedBelowNs int64 // a stop that is reported sooner after the last resumption had been waiting
 
+	wakeNs int64 // what it takes, on an average, to wake tracer and tracee on two CPUs, more than on one
+
 	placement *placement // nil: all run where the kernel has them run
 
 	workers []*worker // the first one launches the command
