@@ -33,6 +33,7 @@ func (t *Tracer) attachAll() error {
 		all = append(all, &attachment{pid: int32(pid), group: groupOf(int32(pid))})
 	}
 	const nap = 100 * time.Microsecond
+	t.attached = make(map[int32]bool)
 	for begin, busy := time.Now(), true; busy; {
 		busy = false
 		idle := true
@@ -126,7 +127,7 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 		if errors.Is(err, os.ErrNotExist) {
 			err = unix.ESRCH
 		}
-		a.first = cmp.Or[error](a.first, &AttachError{PID: int(a.pid), Err: err})
+		a.first = cmp.Or[error](a.first, &AttachError{PID: int(a.pid), Err: err, Hint: whyNoThreads()})
 		a.end()
 		return false
 	}
@@ -245,9 +246,12 @@ func (t *Tracer) seizeThread(tid, pid int32) (err error) {
 		case <-done:
 			waiting = false
 		case <-again.C:
-			dead = append(dead, deadOf(pid)...)
+			dead = append(dead, t.deadOf(pid)...)
 			again.Reset(patience)
 		}
+	}
+	if err == nil && w.tracees[tid] != nil {
+		t.attached[tid] = true
 	}
 	for _, d := range dead {
 		for _, owner := range t.workers {
@@ -261,10 +265,10 @@ func (t *Tracer) seizeThread(tid, pid int32) (err error) {
 
 // deadOf takes the ends of those threads of a process that are traced and have ended. Any thread of the tracer's
 // process may ask for that.
-func deadOf(pid int32) (dead []stop) {
+func (t *Tracer) deadOf(pid int32) (dead []stop) {
 	tids, _ := threadsOf(pid)
 	for _, tid := range tids {
-		if !strings.HasPrefix(statusField(tid, "State"), "Z") {
+		if !t.attached[tid] || !strings.HasPrefix(statusField(tid, "State"), "Z") {
 			continue // its stops are for its tracer thread
 		}
 		var status unix.WaitStatus

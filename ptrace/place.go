@@ -3,6 +3,7 @@ package ptrace
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -99,7 +100,15 @@ func (t *Tracer) newPlacement() *placement {
 		return p // without a guard: nothing is to be changed
 	}
 	var err error
-	if p.guard, err = newGuard(); err != nil {
+	forked := make(chan struct{})
+	go func() {
+		// A thread that has forked must not become a worker, which would wait for the guard. This one ends, and
+		// the guard becomes a child of the process's first thread, which is never a worker (onOwnThread).
+		runtime.LockOSThread()
+		p.guard, err = newGuard()
+		close(forked)
+	}()
+	if <-forked; err != nil {
 		t.warn("tracer and tracees run on whatever CPUs the kernel chooses, which makes tracing dearer: %v", err)
 		return nil
 	}

@@ -65,6 +65,8 @@ type Tracer struct {
 	workers []*worker // the first one launches the command
 	shares  shares    // of those that are attached to
 
+	attached map[int32]bool // threads, while it is attached to more
+
 	command   atomic.Int32 // the launched process
 	count     atomic.Int64
 	leaders   atomic.Int64 // of them, the first threads of their processes
