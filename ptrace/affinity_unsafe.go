@@ -27,19 +27,6 @@ func (m *cpuMask) count() int {
 	return n
 }
 
-// only returns the CPU of a set that has one, −1 for others.
-func (m *cpuMask) only() int {
-	if m.count() != 1 {
-		return -1
-	}
-	for i, word := range m {
-		if word != 0 {
-			return i*64 + bits.TrailingZeros64(word)
-		}
-	}
-	return -1
-}
-
 // affinityOf reads where thread tid, or the caller if that is 0, may run (sched_getaffinity(2)). m must not
 // be on a stack that can move.
 func affinityOf(tid int32, m *cpuMask) error {

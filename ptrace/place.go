@@ -65,7 +65,6 @@ type placing struct {
 	one    cpuMask
 	had    cpuMask // scratch
 	placed []*tracee
-	since  int64 // scratch of the timer
 }
 
 // placeable is what is known of a tracee's way to run.
