@@ -47,7 +47,8 @@ func TestMatrixOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	tracers := map[string]int{"batch/dd-1": 8, "batch/python": 8, "batch/tar": 8, "attached/redis": 5, "filter/nothing": 4,
-		"crowd/busy": 5, "crowd/busy+1000-idle": 5, "crowd/200-on-1-cpu": 4, "crowd/200-on-2-cpus": 4}
+		"crowd/busy": 5, "crowd/busy+1000-idle": 5, "crowd/200-on-1-cpu": 4, "crowd/200-on-2-cpus": 4,
+		"crowd/200-attached": 5}
 	for _, row := range got.Matrix {
 		if len(row.Ns) != tracers[row.Workload] {
 			t.Errorf("%s: under %d tracers, want %d: %v", row.Workload, len(row.Ns), tracers[row.Workload], row.Ns)

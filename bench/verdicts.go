@@ -116,7 +116,10 @@ func (r *results) verdicts() []verdict {
 		if of := quotients(one.Ns[untraced], two.Ns[untraced]); len(of) > 0 {
 			note = fmt.Sprintf("untraced %.2f", estimateOf(of).Median)
 		}
-		judge("200 processes under sysprof: calls/s on two CPUs ÷ on one", leastOfSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note)
+		judge("200 processes launched: calls/s on two CPUs ÷ on one", leastOfSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note)
+	}
+	if one, herd := r.row(workload.BusyAlone), r.row(workload.HerdAttached); one != nil && herd != nil {
+		judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", leastOfSecondCPU, true, quotients(one.Ns[sysprofC], herd.Ns[sysprofC]), "")
 	}
 	return list
 }

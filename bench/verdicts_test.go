@@ -45,7 +45,10 @@ func TestTargets(t *testing.T) {
 		{"idle threads", "1,000 idle threads",
 			map[string][3]float64{workload.BusyAlone: {0, 10, 1}, workload.BusyBesideIdle: {0, 13, 1}},
 			map[string][3]float64{workload.BusyAlone: {0, 10, 1}, workload.BusyBesideIdle: {0, 13.1, 1}}},
-		{"processes", "200 processes",
+		{"processes attached to", "200 processes attached",
+			map[string][3]float64{workload.BusyAlone: {1, 15, 1}, workload.HerdAttached: {1, 10, 1}},
+			map[string][3]float64{workload.BusyAlone: {1, 14.9, 1}, workload.HerdAttached: {1, 10, 1}}},
+		{"processes", "200 processes launched",
 			map[string][3]float64{workload.HerdOneCPU: {1, 15, 1}, workload.HerdTwoCPUs: {1, 10, 1}},
 			map[string][3]float64{workload.HerdOneCPU: {1, 14.9, 1}, workload.HerdTwoCPUs: {1, 10, 1}}},
 	} {

@@ -33,6 +33,10 @@ func crowds() []Workload {
 			Name: HerdTwoCPUs, What: "the same on two CPUs", NeedsC: true, CPUs: 2,
 			Command: herd, Elapsed: printedNs,
 		},
+		{
+			Name: HerdAttached, What: "200 processes that run already and call getppid 500 times each, on all CPUs", Unit: "call", NeedsC: true,
+			Serve: serveHerd,
+		},
 	}
 }
 
@@ -42,6 +46,7 @@ const (
 	BusyBesideIdle = "crowd/busy+1000-idle"
 	HerdOneCPU     = "crowd/200-on-1-cpu"
 	HerdTwoCPUs    = "crowd/200-on-2-cpus"
+	HerdAttached   = "crowd/200-attached"
 )
 
 func herd(e *Env) []string { return []string{e.Crowd, "herd", strconv.Itoa(e.size(200)), "500"} }
@@ -149,6 +154,56 @@ func (c *crowd) Stop() error {
 	err := c.busy.leave()
 	if c.idle != nil {
 		err = errors.Join(err, c.idle.leave())
+	}
+	return err
+}
+
+// crowdOfBusy is many busy processes, which wait for the end of their input.
+type crowdOfBusy struct {
+	calls   int // of each
+	members []*member
+}
+
+func serveHerd(ctx context.Context, e *Env) (Service, error) {
+	c := &crowdOfBusy{calls: 500}
+	for range e.size(200) {
+		m, err := join(ctx, e.Crowd, "busy", strconv.Itoa(c.calls))
+		if err != nil {
+			return nil, errors.Join(err, c.Stop())
+		}
+		c.members = append(c.members, m)
+	}
+	return c, nil
+}
+
+func (c *crowdOfBusy) Pids() (pids []int) {
+	for _, m := range c.members {
+		pids = append(pids, m.Pid)
+	}
+	return pids
+}
+
+// Load lets all of them call at once, and takes the time until the last one is done.
+func (c *crowdOfBusy) Load(ctx context.Context) (Sample, error) {
+	begin := time.Now()
+	for _, m := range c.members {
+		if _, err := m.input.WriteString("\n"); err != nil {
+			return Sample{}, err
+		}
+	}
+	for _, m := range c.members {
+		if _, err := m.line(ctx, loadBound); err != nil {
+			return Sample{}, err
+		}
+	}
+	units := len(c.members) * c.calls
+	return Sample{Ns: float64(time.Since(begin)) / float64(units), Units: units}, nil
+}
+
+func (c *crowdOfBusy) Stop() error {
+	var err error
+	for _, m := range c.members {
+		err = errors.Join(err, m.leave())
 	}
 	return err
 }

@@ -125,7 +125,7 @@ func TestAllAreWhole(t *testing.T) {
 			t.Errorf("%s: filter %q", w.Name, w.Filter)
 		}
 	}
-	for _, name := range []string{BusyAlone, BusyBesideIdle, HerdOneCPU, HerdTwoCPUs} {
+	for _, name := range []string{BusyAlone, BusyBesideIdle, HerdOneCPU, HerdTwoCPUs, HerdAttached} {
 		if !seen[name] {
 			t.Errorf("%s is not there", name)
 		}
