@@ -38,13 +38,16 @@ type placement struct {
 	fault error       // why a thread could not be placed, the first time
 }
 
-// CPU is a choice of where tracer and tracees run: a CPU's number, or one of these.
+// CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
 type CPU int
 
 const (
-	CPUAuto CPU = -1 // each worker chooses
-	CPUOff  CPU = -2 // all run where the kernel has them run
+	CPUAuto CPU = 0  // each worker chooses
+	CPUOff  CPU = -1 // all run where the kernel has them run
 )
+
+// OnCPU chooses a CPU by its number, from 0 on.
+func OnCPU(n int) CPU { return CPU(n + 1) }
 
 const (
 	shortRunNs  = 100_000   // a thread that runs no longer between two calls is bound by them
@@ -83,7 +86,7 @@ type placeable struct {
 
 // newPlacement prepares for placing threads, nil if there is nothing to choose.
 func (t *Tracer) newPlacement() *placement {
-	p := &placement{fixed: int(t.options.CPU), users: make(map[int]int)}
+	p := &placement{fixed: int(t.options.CPU) - 1, users: make(map[int]int)}
 	if t.options.CPU == CPUOff {
 		return nil
 	}
@@ -91,9 +94,9 @@ func (t *Tracer) newPlacement() *placement {
 		t.warn("tracer and tracees run on whatever CPUs the kernel chooses, which makes tracing dearer: the CPUs that sysprof may run on are not known: %v", err)
 		return nil
 	}
-	if t.options.CPU >= 0 && !p.own.has(p.fixed) {
+	if p.fixed >= 0 && !p.own.has(p.fixed) {
 		t.warn("CPU %d is not one that sysprof may run on: it chooses another", p.fixed)
-		p.fixed = int(CPUAuto)
+		p.fixed = -1
 	}
 	if p.own.count() == 1 {
 		return p // without a guard: nothing is to be changed

@@ -46,7 +46,9 @@ func (t *Tracer) workerFor(tid int32) *worker {
 		if s.sleepers <= fewSleepers {
 			return s.running[s.sleepers%len(s.running)]
 		}
-		n := (s.sleepers - fewSleepers - 1) / sleepersToAWorker
+		// In turn to as many workers as there are CPUs, for when they all wake up; when these have enough, to others.
+		i := s.sleepers - fewSleepers - 1
+		n := i/(sleepersToAWorker*s.cpus)*s.cpus + i%s.cpus
 		if n >= len(s.sleeping) && len(t.workers) < mostWorkers {
 			s.sleeping = append(s.sleeping, t.newWorker())
 		}

@@ -226,6 +226,9 @@ func (w *worker) handOver(why Ending) {
 	w.leftNs.Store(w.now())
 	for _, tr := range w.tracees {
 		w.unfinished(tr, why)
+		if why == Replaced {
+			w.forget(tr)
+		}
 	}
 }
 

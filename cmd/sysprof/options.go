@@ -297,7 +297,7 @@ func (o *options) chooseCPU(s string) error {
 	if err != nil {
 		return fmt.Errorf("%q is no CPU; there are auto, off, and the number of one", s)
 	}
-	o.cpu = ptrace.CPU(n)
+	o.cpu = ptrace.OnCPU(int(n))
 	return nil
 }
 
