@@ -304,8 +304,14 @@ type peer struct {
 // process would take the stops away from a tracer in this process.
 func start(t *testing.T, name string, args ...string) *peer {
 	t.Helper()
+	return startWith(t, nil, name, args...)
+}
+
+// startWith is start with more in the environment.
+func startWith(t *testing.T, env []string, name string, args ...string) *peer {
+	t.Helper()
 	cmd := exec.Command(self(), args...)
-	cmd.Env = append(environ(), targetEnv+"="+name)
+	cmd.Env = append(append(environ(), targetEnv+"="+name), env...)
 	return startCommand(t, cmd)
 }
 
