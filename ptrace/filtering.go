@@ -197,6 +197,9 @@ func (w *worker) goesOn() bool {
 	case !w.silent:
 		w.handOver(Detached)
 		w.silent = true
+		if w.placement != nil {
+			w.releaseAllPlaced() // nobody looks any more at who asks for CPUs or creates a thread
+		}
 		for _, tr := range w.tracees {
 			tr.inCall = false
 		}

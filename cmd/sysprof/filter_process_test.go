@@ -319,9 +319,7 @@ func TestRestartUnderFilter(t *testing.T) {
 
 // With stacks and labels, what they depend on is watched, whatever is counted.
 func TestProfileUnderFilter(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("needs go tool pprof")
-	}
+	tool(t, "go", "golang") // for go tool pprof
 	dir := t.TempDir()
 	var tops []string
 	for _, flags := range [][]string{nil, {"--no-seccomp"}} {
