@@ -87,15 +87,3 @@ func TestExecuteInACrowd(t *testing.T) {
 		p.alive()
 	}
 }
-
-// Those who call all the time do not keep others from being served.
-func TestEverybodyIsServed(t *testing.T) {
-	p := start(t, "crowd")
-	p.line()
-	tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
-	for range 200 {
-		p.alive()
-	}
-	stop(t, tracer)
-	p.alive()
-}
