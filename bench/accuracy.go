@@ -402,9 +402,12 @@ func (s *scene) programOnce(p *program, to *runRound) error {
 		to.Estimate = append(to.Estimate, float64(o.UntracedNs.Ns))
 		to.Low = append(to.Low, float64(o.UntracedNs.LowNs))
 		to.High = append(to.High, float64(o.UntracedNs.HighNs))
-		to.Warned = append(to.Warned, slices.ContainsFunc(seen.Warnings, func(w string) bool {
-			return strings.Contains(w, "time without tracing is uncertain")
+		to.Warned = append(to.Warned, slices.ContainsFunc(seen.Warnings, func(w profile.Warning) bool {
+			return slices.Contains(uncertain, w.Kind)
 		}))
 	}
 	return nil
 }
+
+// uncertain are the warnings of an estimate of the untraced run time that is not to be relied on.
+var uncertain = []profile.WarningKind{profile.UntracedByTracing, profile.UntracedByOthers, profile.UntracedByDoubt}

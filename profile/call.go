@@ -7,9 +7,10 @@ import (
 	"sysprof/syscalltab"
 )
 
-// Call is one finished system call: the one value that travels from whatever saw it to the profile.
+// Call is one finished system call: the one value that travels from an engine to whoever counts it.
 //
-// The four times are readings of the source's clock in nanoseconds since an arbitrary start.
+// The four times are readings of the engine's clock in nanoseconds since an arbitrary start. Entry and Exit
+// name the stop, Seen is when the engine learned of it, Resumed is just before the thread was let go on.
 type Call struct {
 	PID, TID int32          // thread group and thread
 	ABI      syscalltab.ABI // the numbering that Nr belongs to
@@ -18,16 +19,13 @@ type Call struct {
 	Ret      int64 // the return register
 	Errno    int32 // 0: the call succeeded; else the positive errno
 
-	EntrySeenNs    int64 // the entry-stop was seen
-	EntryResumedNs int64 // the tracee was let into the call
-	ExitSeenNs     int64 // the exit-stop was seen
-	ExitResumedNs  int64 // the tracee was let go on
+	EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
 
-	Queued bool   // the exit-stop stood in line behind another tracee's stop
-	Apart  bool   // tracer and tracee were not held on one CPU
-	CPUNs  int64  // the thread's own CPU time in the call, -1 where not measured
-	GapNs  int64  // from letting the thread go on from its previous call to seeing this one's entry-stop, -1 if there was none; Apart is said of it, too
-	Stack  uint32 // what the source calls the stack that the call was made from, 0 where it was not captured
+	Queued   bool   // the exit-stop stood in line behind another tracee's stop
+	CrossCPU bool   // tracer and tracee were not pinned to one CPU
+	CPUNs    int64  // the thread's own CPU time in the call, -1 where not measured
+	GapNs    int64  // from letting the thread go on from its previous call to seeing this one's entry-stop, -1 if there was none; CrossCPU is said of it, too
+	Stack    uint32 // the number of the stack that the call was made from, 0 where it was not captured
 }
 
 // RawLatency is the time from letting the tracee into the call to seeing it come out: what the tracer's
@@ -50,9 +48,20 @@ type InFlight struct {
 	ABI      syscalltab.ABI // the numbering that Nr belongs to
 	Nr       uint64
 	SoFarNs  int64  // how long the thread had been in the call, since the attach if Resumed
-	Why      string // what ended its tracing: "detached", "exited", "killed", "exec", …
+	Why      Ending // what ended its tracing
 	Resumed  bool   // the call was entered before the attach, so that SoFarNs is the least it can be
 }
+
+// Ending is why a call was never seen to return. A file may have others than these.
+type Ending string
+
+const (
+	Detached     Ending = "detached"           // tracing ended first
+	Exited       Ending = "exited"             // the call itself ended the thread (exit, exit_group)
+	Killed       Ending = "killed"             // the thread died in it
+	Replaced     Ending = "exec"               // another thread's execve did away with the thread
+	LeftToTracer Ending = "left to its tracer" // the thread was detached for a tracer of its own
+)
 
 // between is to − from in nanoseconds; 0 if the clock stepped back, MaxInt64 if it does not fit.
 func between(from, to int64) int64 {

@@ -1,9 +1,6 @@
 package profile
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // condition is how tracer and tracee stood to each other while a call was traced. Each has a transit of its
 // own: a stop on the tracer's own CPU is a switch of contexts, and one on another CPU has to wake the tracer's.
@@ -18,7 +15,7 @@ const (
 
 // condition is the one that c was made in.
 func (c *Call) condition() condition {
-	if c.Apart {
+	if c.CrossCPU {
 		return apart
 	}
 	return placed
@@ -136,32 +133,27 @@ func (t *Transit) stretched(times float64) *Transit {
 	return s
 }
 
-// conditionWarnings are the sentences on calls that were made apart, and on a condition that was not
+// conditionWarnings are those about calls that were made apart, and on a condition that was not
 // calibrated.
-func (o *Overhead) conditionWarnings(fits [conditions]*fitted) []string {
-	var w []string
+func (o *Overhead) conditionWarnings(fits [conditions]*fitted) []Warning {
+	var w []Warning
 	share := func(calls uint64) float64 { return float64(calls) / float64(max(o.Calls, 1)) }
-	byCondition := [conditions]uint64{placed: o.Calls - o.Apart, apart: o.Apart}
+	byCondition := [conditions]uint64{placed: o.Calls - o.CrossCPU, apart: o.CrossCPU}
 	for c, f := range fits {
 		if f == nil || !f.lent || byCondition[c] == 0 {
 			continue
 		}
-		held := "held on one CPU"
+		kind := SameCPUInferred
 		if condition(c) == apart {
-			held = "not held on one CPU"
+			kind = CrossCPUInferred
 		}
-		w = append(w, fmt.Sprintf("what tracing adds to a call while tracer and tracee are %s was not calibrated: it is inferred from other calls, for %.0f %% of the calls",
-			held, 100*share(byCondition[c])))
+		w = append(w, Warning{Kind: kind, Share: share(byCondition[c])})
 	}
 	// Half of the spread is how far off a call may be. Less than a quarter of a transit is what calls differ
 	// by in a calibration, too; and few calls do not change the picture.
 	const manyApart, wide = 0.2, 0.5
-	if f := fits[apart]; f != nil && share(o.Apart) >= manyApart && f.middleNs > 0 && f.spread() > wide*f.middleNs {
-		w = append(w, fmt.Sprintf("%.0f %% of the calls were made while tracer and tracee were not held on one CPU; what tracing adds to these varies from %s to %s, so that their times are less certain",
-			100*share(o.Apart), micros(f.at(0.1)), micros(f.at(0.9))))
+	if f := fits[apart]; f != nil && share(o.CrossCPU) >= manyApart && f.middleNs > 0 && f.spread() > wide*f.middleNs {
+		w = append(w, Warning{Kind: CrossCPUVaries, Share: share(o.CrossCPU), LowNs: int64(f.at(0.1)), HighNs: int64(f.at(0.9))})
 	}
 	return w
 }
-
-// micros is a time of some microseconds for a sentence.
-func micros(ns float64) string { return fmt.Sprintf("%.1f µs", ns/1e3) }

@@ -1,6 +1,8 @@
 package profile
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +65,7 @@ func TestEachConditionHasItsOwnTransit(t *testing.T) {
 		r.p.Correct(r.near.calibration(), r.far.shortCalibration())
 		s := r.p.SnapshotAfter(r.th.wall())
 		equal(t, "calls", s.Total.Calls, 9_000)
-		equal(t, "calls made apart", s.Overhead.Apart, uint64(90*share))
+		equal(t, "calls made apart", s.Overhead.CrossCPU, uint64(90*share))
 		for i := range s.Rows {
 			row, want := &s.Rows[i], r.truth[s.Rows[i].Nr]
 			equal(t, "calls of a row", row.Calls, want.Count())
@@ -78,7 +80,7 @@ func TestEachConditionHasItsOwnTransit(t *testing.T) {
 		// A hundredth of the transits is more than twice as long.
 		perCall := (float64(share)*14_000 + float64(100-share)*3_000) / 100
 		about(t, "the transit", time.Duration(o.TransitNs.Ns), perCall, 0.1, 0)
-		if w := strings.Join(s.Warnings, "\n"); strings.Contains(w, "one CPU") {
+		if w := kinds(s); strings.Contains(w, "cpu") {
 			t.Errorf("%d %% apart, and nothing is amiss: %q", share, w)
 		}
 	}
@@ -88,17 +90,19 @@ func TestEachConditionHasItsOwnTransit(t *testing.T) {
 // which is known. Both ways: also if it is the calibration on one CPU that failed.
 func TestAConditionThatWasNotCalibrated(t *testing.T) {
 	for _, c := range []struct {
-		name, warning       string
+		name                string
+		warning             WarningKind
+		affects             float64 // % of the calls; 0: any
 		placedBy, apartBy   func(r *moving) *Transit
 		share, cheap, other int
 	}{
-		{"calls made in both", "not held on one CPU was not calibrated: it is inferred from other calls, for 30 %",
+		{"calls made in both", CrossCPUInferred, 30,
 			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return nil }, 30, 0, 0},
-		{"too few calls in the calibration", "not held on one CPU was not calibrated",
+		{"too few calls in the calibration", CrossCPUInferred, 0,
 			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return NewTransit() }, 30, 0, 0},
-		{"calls that do nothing", "not held on one CPU was not calibrated",
+		{"calls that do nothing", CrossCPUInferred, 0,
 			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return nil }, 30, 25, 300},
-		{"the other one", "are held on one CPU was not calibrated: it is inferred from other calls, for 70 %",
+		{"the other one", SameCPUInferred, 70,
 			func(*moving) *Transit { return nil },
 			func(r *moving) *Transit {
 				t := r.far.shortCalibration()
@@ -122,8 +126,10 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 				}
 			}
 			promised(t, s, r.th.untracedNs)
-			if w := strings.Join(s.Warnings, "\n"); !strings.Contains(w, c.warning) {
-				t.Errorf("the warning %q is not there: %q", c.warning, w)
+			if w := s.Warnings; !slices.ContainsFunc(w, func(w Warning) bool {
+				return w.Kind == c.warning && (c.affects == 0 || math.Round(100*w.Share) == c.affects)
+			}) {
+				t.Errorf("the warning %v of %v %% is not there: %+v", c.warning, c.affects, w)
 			}
 			switches := s.Overhead.SwitchesNs
 			about(t, "the switches", time.Duration(switches.Ns), 0.7*1_500+0.3*8_000, 0.15, 0)
@@ -149,7 +155,7 @@ func TestNothingShowsATransit(t *testing.T) {
 		if lost := int64(r.th.wall()) - r.th.untracedNs; lost < s.Overhead.TotalNs.LowNs || lost > s.Overhead.TotalNs.HighNs {
 			t.Errorf("tracing cost %d ns in all; the range is %+v", lost, s.Overhead.TotalNs)
 		}
-		if w := strings.Join(s.Warnings, "\n"); !strings.Contains(w, "not calibrated") || !strings.Contains(w, uncertain) {
+		if w := kinds(s); !strings.Contains(w, "inferred") || !strings.Contains(w, uncertain) {
 			t.Errorf("nothing is said of it: %q", w)
 		}
 		for i := range s.Rows {
@@ -190,7 +196,7 @@ func TestAWideTransit(t *testing.T) {
 		r.p.Correct(r.near.calibration(), r.far.shortCalibration())
 		s := r.p.SnapshotAfter(r.th.wall())
 		promised(t, s, r.th.untracedNs)
-		if w := strings.Join(s.Warnings, "\n"); strings.Contains(w, "less certain") != c.warned {
+		if w := kinds(s); strings.Contains(w, string(CrossCPUVaries)) != c.warned {
 			t.Errorf("%d %% of the calls apart, transits that differ by %.0f %%: %q", c.share, 100*c.jitter, w)
 		}
 	}
@@ -223,7 +229,7 @@ func TestRawLatenciesOfBothConditions(t *testing.T) {
 	}
 	equal(t, "source", s.Overhead.Source, Uncorrected)
 	equal(t, "warnings", len(s.Warnings), 0)
-	equal(t, "calls made apart", s.Overhead.Apart, 1_500)
+	equal(t, "calls made apart", s.Overhead.CrossCPU, 1_500)
 }
 
 // TestQueuedAndSkippedCallsMadeApart are in the account as others are.
@@ -252,7 +258,7 @@ func TestQueuedAndSkippedCallsMadeApart(t *testing.T) {
 	s := p.SnapshotAfter(th.wall())
 	equal(t, "calls", s.Total.Calls, 2_100)
 	equal(t, "traced calls", s.Overhead.Calls, 3_000)
-	equal(t, "calls made apart", s.Overhead.Apart, 1_500)
+	equal(t, "calls made apart", s.Overhead.CrossCPU, 1_500)
 	equal(t, "queued", s.Overhead.Queued, 1_000)
 	about(t, "p50", s.Rows[0].OK.Quantile(0.5), 2_000, 0, 500)
 	about(t, "the mean", s.Rows[0].Mean(), 2_000, 0, 700)
@@ -267,7 +273,7 @@ func TestRowsWithoutCallsMadeApartCostNothingMore(t *testing.T) {
 		s.Add(call(nr, 0, 900))
 	}
 	c := call(7, 0, 900)
-	c.Apart = true
+	c.CrossCPU = true
 	s.Add(c)
 	equal(t, "rows", len(s.tally[placed].rows), 60)
 	equal(t, "rows of calls made apart", len(s.tally[apart].rows), 1)

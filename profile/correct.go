@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"fmt"
 	"math"
 	"math/bits"
 	"runtime"
@@ -10,7 +9,7 @@ import (
 
 // correct turns raw latencies into latencies, in place, and says what tracing cost and what the reader has
 // to know. asleep says that threads may sleep in gaps (see Profile.GapsHaveCalls). This is the only place where that happens. Without a usable transit latencies remain raw.
-func correct(seen *[conditions]*observed, transits [conditions]*Transit, asleep bool, wall time.Duration) (*Overhead, []string) {
+func correct(seen *[conditions]*observed, transits [conditions]*Transit, asleep bool, wall time.Duration) (*Overhead, []Warning) {
 	fits := fitAll(seen, transits)
 	o := &Overhead{WallNs: int64(wall)}
 	var gapsNs, shortGapsNs, leastNs, runningNs, turnsNs float64
@@ -22,7 +21,7 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, asleep 
 		o.Queued += a.queued
 		o.HoldNs = addClamped(o.HoldNs, a.holdNs)
 		if condition(c) == apart {
-			o.Apart = a.calls
+			o.CrossCPU = a.calls
 		}
 		gapsNs += calls.gaps.sum()
 		shortGapsNs += shortSum(&calls.gaps)
@@ -86,23 +85,23 @@ func correct(seen *[conditions]*observed, transits [conditions]*Transit, asleep 
 	return o, warnings
 }
 
-// uncertain is the sentence on an estimate of the run without tracing whose range is wide. doubtNs of that are
+// uncertain is the warning of an estimate of the run without tracing whose range is wide. doubtNs of that are
 // for what may have been lost to tracing, and turnsOff for other programs' turns.
-func (o *Overhead) uncertain(doubtNs, turnsOff float64) []string {
+func (o *Overhead) uncertain(doubtNs, turnsOff float64) []Warning {
 	const silently = 0.1 // of it: how far off it may be without a word
 	e := &o.UntracedNs
 	off := float64(max(e.HighNs-e.Ns, e.Ns-e.LowNs))
 	if off <= silently*float64(e.Ns) {
 		return nil
 	}
-	why := "tracing took so much longer than the program that a few per cent of it make a difference"
+	why := UntracedByTracing
 	switch {
 	case turnsOff > off/2:
-		why = "other programs had the CPU for a good part of the time"
+		why = UntracedByOthers
 	case doubtNs > off/2:
-		why = "some of it may have been lost to tracing, or may not"
+		why = UntracedByDoubt
 	}
-	return []string{"the run's time without tracing is uncertain: " + why}
+	return []Warning{{Kind: why}}
 }
 
 // cost is what calls lost to tracing besides being held, in all, and how wrong each may be.
@@ -194,24 +193,22 @@ func nanoseconds(ns float64) int64 {
 	return int64(max(ns, 0))
 }
 
-// warnings are the sentences that a reader of corrected latencies has to know.
-func (o *Overhead) warnings(fits [conditions]*fitted, tooShort, mixed uint64) []string {
-	var w []string
+// warnings are those about latencies.
+func (o *Overhead) warnings(fits [conditions]*fitted, tooShort, mixed uint64) []Warning {
+	var w []Warning
 	const many = 0.05
 	if o.Calls > 0 && float64(o.Queued) > many*float64(o.Calls) {
-		so := "how long these took is taken from the others"
+		kind := QueuedCorrected
 		switch {
 		case o.Source == Uncorrected:
-			so = "the time that they stood in line is part of their latency"
+			kind = QueuedRaw
 		case float64(mixed) > many*float64(o.Calls):
-			so = "where there are too few others to tell how long these took, the time that they stood in line is part of their latency"
+			kind = QueuedInLatency
 		}
-		w = append(w, fmt.Sprintf("%.0f %% of the calls ended while the tracer was busy with another thread; %s",
-			100*float64(o.Queued)/float64(o.Calls), so))
+		w = append(w, Warning{Kind: kind, Share: float64(o.Queued) / float64(o.Calls)})
 	}
 	if o.Calls > 0 && float64(tooShort) > many*float64(o.Calls) {
-		w = append(w, fmt.Sprintf("%.0f %% of the calls took less than the transit given by hand, so that nothing is left of them",
-			100*float64(tooShort)/float64(o.Calls)))
+		w = append(w, Warning{Kind: ShorterThanByHand, Share: float64(tooShort) / float64(o.Calls)})
 	}
 	return append(w, o.conditionWarnings(fits)...)
 }

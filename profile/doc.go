@@ -13,7 +13,7 @@
 //     package report sees. Snapshots of different profiles merge with Merge.
 //
 // Tracing adds another time to a call where tracer and tracee are held on one CPU than where they are not, and
-// a run has calls of both kinds (Call.Apart). Shards tally them apart, and a Snapshot corrects each kind by its
+// a run has calls of both kinds (Call.CrossCPU). Shards tally them apart, and a Snapshot corrects each kind by its
 // own Transit before it adds them up to the rows that are printed.
 //
 // Locking: a Profile has a few shards, each with its own mutex, and deals them out to its feeding threads

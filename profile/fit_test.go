@@ -204,7 +204,7 @@ func TestByHand(t *testing.T) {
 		t.Errorf("in all %d, want %d", o.TotalNs.Ns, want)
 	}
 	about(t, "the untraced run", time.Duration(o.UntracedNs.Ns), 20e6-lost, 0.001, 0)
-	equal(t, "warnings", s.Warnings, []string{"50 % of the calls took less than the transit given by hand, so that nothing is left of them"})
+	equal(t, "warnings", s.Warnings, []Warning{{Kind: ShorterThanByHand, Share: 0.5}})
 }
 
 func TestNothingTakenOffByHand(t *testing.T) {

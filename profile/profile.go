@@ -85,7 +85,7 @@ type failure struct {
 // flightKey is what in-flight calls are added up by.
 type flightKey struct {
 	key     Key
-	why     string
+	why     Ending
 	resumed bool
 }
 
@@ -224,7 +224,7 @@ func (r *row) recordCPU(ns int64) {
 
 // Correct sets what latencies are corrected by from now on, also those of calls that have been added:
 // the transit of calls made while tracer and tracee were held on one CPU, and that of the others (see
-// Call.Apart). What one of them was not told, or did not see often enough, is taken from the other and from what
+// Call.CrossCPU). What one of them was not told, or did not see often enough, is taken from the other and from what
 // the run shows; both nil leave latencies raw. A transit given by hand alone is that of all calls.
 //
 // The transits must not be added to any more.

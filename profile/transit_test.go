@@ -56,7 +56,7 @@ func (m *machine) thread(tid int32) *thread { return &thread{m: m, tid: tid, now
 
 // call computes for workNs and then makes a call that takes ns.
 func (th *thread) call(nr uint64, workNs, ns int64) *Call {
-	c := &Call{PID: 1, TID: th.tid, ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1, Apart: th.m.apart}
+	c := &Call{PID: 1, TID: th.tid, ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1, CrossCPU: th.m.apart}
 	gap := workNs + th.m.noisy(th.m.switchNs)
 	if th.started {
 		c.GapNs = gap
@@ -200,8 +200,8 @@ func TestQueuedCallsDoNotMislead(t *testing.T) {
 		p.Add(c)
 	}
 	raw := p.SnapshotAfter(th.wall())
-	if w := strings.Join(raw.Warnings, "\n"); !strings.Contains(w, "29 % of the calls ended while the tracer was busy with another thread; the time that they stood in line is part of their latency") {
-		t.Errorf("of raw latencies, this is said: %q", w)
+	if w := raw.Warnings; len(w) != 1 || w[0].Kind != QueuedRaw || math.Round(100*w[0].Share) != 29 {
+		t.Errorf("of raw latencies, this is said: %+v", w)
 	}
 	p.Correct(m.calibration(), nil)
 	s := p.SnapshotAfter(th.wall())
@@ -218,7 +218,7 @@ func TestQueuedCallsDoNotMislead(t *testing.T) {
 	if r.OK.Max() > 40_000 {
 		t.Errorf("the longest call took %v: that is the time in the line", r.OK.Max())
 	}
-	if w := strings.Join(s.Warnings, "\n"); !strings.Contains(w, "busy with another thread") {
+	if w := kinds(s); !strings.Contains(w, string(QueuedCorrected)) {
 		t.Errorf("nothing is said of the 29 %% of calls that were queued: %q", w)
 	}
 }

@@ -87,7 +87,7 @@ func TestOtherProgramsTurns(t *testing.T) {
 			p.Correct(transit, nil)
 			s := p.SnapshotAfter(time.Duration(m.nowNs - began))
 			untracedNs /= 1 - c.share
-			said := strings.Contains(strings.Join(s.Warnings, "\n"), uncertain)
+			said := strings.Contains(kinds(s), uncertain)
 			wrong := math.Abs(float64(s.Overhead.UntracedNs.Ns)-untracedNs) > 0.1*untracedNs
 			if said {
 				warned++
@@ -120,8 +120,8 @@ func TestAQuietRunAfterABusyCalibration(t *testing.T) {
 		}
 		p.Correct(transit, nil)
 		s := p.SnapshotAfter(th.wall())
-		if said := strings.Contains(strings.Join(s.Warnings, "\n"), "other programs had the CPU"); said != (cheap == 0) {
-			t.Errorf("with %d cheap calls: %q; %+v", cheap, s.Warnings, s.Overhead.UntracedNs)
+		if said := strings.Contains(kinds(s), string(UntracedByOthers)); said != (cheap == 0) {
+			t.Errorf("with %d cheap calls: %+v; %+v", cheap, s.Warnings, s.Overhead.UntracedNs)
 		}
 	}
 }

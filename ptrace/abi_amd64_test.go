@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
 )
@@ -163,7 +164,7 @@ func TestStopWhileATraceeVforks(t *testing.T) {
 		}
 		found := false
 		for _, f := range r.flights {
-			found = found || int(f.TID) == tid && f.Nr == unix.SYS_VFORK && f.Why == ptrace.Detached && f.Resumed
+			found = found || int(f.TID) == tid && f.Nr == unix.SYS_VFORK && f.Why == profile.Detached && f.Resumed
 		}
 		if !found {
 			t.Errorf("the vfork is not reported as in flight: %+v", r.flights)

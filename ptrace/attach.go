@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
 )
 
 // AttachError is a process, or thread, that could not be attached to.
@@ -58,7 +60,7 @@ func (t *Tracer) attachAll() error {
 		return errors.Join(failures...)
 	}
 	for _, err := range failures {
-		t.warn("%v", err)
+		t.warn(profile.Warning{Kind: profile.AttachFailed, Text: err.Error()})
 	}
 	return nil
 }
@@ -160,7 +162,7 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 		a.end()
 	case since >= atMost:
 		if found {
-			t.warn("process %d creates threads faster than they can be attached to: some may be missing", a.pid)
+			t.warn(profile.Warning{Kind: profile.ThreadsMissed, ID: int(a.pid)})
 		}
 		a.end()
 	}

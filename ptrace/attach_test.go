@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 )
 
@@ -171,7 +172,7 @@ func TestAttachToSleepers(t *testing.T) {
 		result := stop(t, tracer)
 		asleep(t, all, 0)
 		if len(result.Warnings) > 0 {
-			t.Errorf("warnings: %q", result.Warnings)
+			t.Errorf("warnings: %+v", result.Warnings)
 		}
 		var returned []string
 		p.answer("returned", &returned)
@@ -179,7 +180,7 @@ func TestAttachToSleepers(t *testing.T) {
 			t.Fatalf("round %d: calls have returned to the program: %q", round, returned)
 		}
 		for _, s := range all {
-			i := slices.IndexFunc(r.flights, func(f ptrace.InFlight) bool { return int(f.TID) == s.TID })
+			i := slices.IndexFunc(r.flights, func(f profile.InFlight) bool { return int(f.TID) == s.TID })
 			if i < 0 {
 				t.Errorf("round %d: %s is not reported as in flight", round, s.Name)
 				continue
@@ -187,7 +188,7 @@ func TestAttachToSleepers(t *testing.T) {
 			f := r.flights[i]
 			// The second time the kernel itself no longer knows what restart_syscall restarts.
 			named := int(f.Nr) == s.Nr || round > 0 && f.Nr == unix.SYS_RESTART_SYSCALL
-			if !named || f.Why != ptrace.Detached || !f.Resumed || int(f.PID) != p.pid || f.ABI != native() || f.SoFarNs <= 0 {
+			if !named || f.Why != profile.Detached || !f.Resumed || int(f.PID) != p.pid || f.ABI != native() || f.SoFarNs <= 0 {
 				t.Errorf("round %d: %s is reported as %s: %+v", round, s.Name, native().Name(f.Nr), f)
 			}
 			for _, c := range r.calls {
@@ -368,7 +369,7 @@ func TestAttachWhileThreadsAreCreated(t *testing.T) {
 		eventually(t, "the answer is written", func() bool { return tracer.Tracees() >= 1 })
 		result := stop(t, tracer)
 		if len(result.Warnings) > 0 {
-			t.Errorf("warnings: %q", result.Warnings)
+			t.Errorf("warnings: %+v", result.Warnings)
 		}
 		r.demand(t, native(), l)
 		p.alive()
@@ -459,7 +460,7 @@ func TestAttachToSeveral(t *testing.T) {
 	var fromA, fromB atomic.Int64
 	tracer, r := trace(t, ptrace.Options{
 		Attach: []int{a.pid, b.pid, 1<<22 + 1}, Follow: true,
-		OnCall: each(func(c *ptrace.Call) {
+		Sink: each(func(c *profile.Call) {
 			switch int(c.PID) {
 			case a.pid:
 				fromA.Add(1)
@@ -471,7 +472,7 @@ func TestAttachToSeveral(t *testing.T) {
 	eventually(t, "calls of both are counted", func() bool { return fromA.Load() > 50 && fromB.Load() > 50 })
 	result := stop(t, tracer)
 	if len(result.Warnings) != 1 {
-		t.Errorf("one of three processes does not exist; warnings: %q", result.Warnings)
+		t.Errorf("one of three processes does not exist; warnings: %+v", result.Warnings)
 	}
 	if all := r.counted.Load(); all != fromA.Load()+fromB.Load() {
 		t.Errorf("%d calls, of which %d and %d belong to the processes traced", all, fromA.Load(), fromB.Load())

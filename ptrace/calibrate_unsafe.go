@@ -8,12 +8,14 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
 )
 
 // Calibration is what a child that makes the cheapest of all calls took for them, by its own clock,
 // first untraced and then traced as everything else is. The difference is what tracing costs.
 type Calibration struct {
-	Apart      bool    // tracer and tracee were not held on one CPU
+	CrossCPU   bool    // tracer and tracee were not pinned to one CPU
 	BatchCalls int     // calls a batch
 	UntracedNs []int64 // a batch each
 	TracedNs   []int64
@@ -83,7 +85,7 @@ func (p *calibrationPage) reference(kind int) Reference {
 // is so for some of their calls only, elsewhere.
 //
 // Precondition: the caller is the tracer thread and nothing is traced yet.
-func (w *worker) calibrateAll(onCall func(*Call)) error {
+func (w *worker) calibrateAll(onCall func(*profile.Call)) error {
 	defer func() {
 		if w.placement != nil {
 			w.releaseAllPlaced()
@@ -112,7 +114,7 @@ func (w *worker) calibrateAll(onCall func(*Call)) error {
 //
 // The child is forked and executes nothing, so it makes no call but those that are asked of it, and
 // it is traced by the very loop that traces everything else.
-func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibration, error) {
+func (w *worker) calibrate(onCall func(*profile.Call), apart bool, batches int) (*Calibration, error) {
 	gate, err := newGate()
 	if err != nil {
 		return nil, err
@@ -151,7 +153,7 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 	var gaps []int64
 	counting := w.onCall
 	defer func() { w.onCall = counting }()
-	w.onCall = func(c *Call) {
+	w.onCall = func(c *profile.Call) {
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
 		if apart && c.GapNs >= 0 {
 			gaps = append(gaps, c.GapNs)
@@ -183,7 +185,7 @@ func (w *worker) calibrate(onCall func(*Call), apart bool, batches int) (*Calibr
 		return nil, nil // somebody ended it, as a ^C at the terminal does
 	}
 	c := &Calibration{
-		Apart:      apart,
+		CrossCPU:   apart,
 		BatchCalls: calibrationCalls,
 		UntracedNs: append([]int64(nil), page.untraced[:batches]...),
 		TracedNs:   append([]int64(nil), page.traced[:batches]...),

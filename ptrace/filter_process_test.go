@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
 )
@@ -58,15 +58,15 @@ func (l *ledger) only(set *syscalltab.Set) *ledger {
 	return kept
 }
 
-// warned demands as many warnings as words, each with one of them.
-func warned(t *testing.T, result ptrace.Result, words ...string) {
+// warned demands warnings of these kinds, and no others.
+func warned(t *testing.T, result ptrace.Result, kinds ...profile.WarningKind) {
 	t.Helper()
-	if len(result.Warnings) != len(words) {
-		t.Errorf("warnings %q, want %d", result.Warnings, len(words))
+	if len(result.Warnings) != len(kinds) {
+		t.Errorf("warnings %+v, want %d", result.Warnings, len(kinds))
 	}
-	for _, word := range words {
-		if !slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, word) }) {
-			t.Errorf("no warning of %q: %q", word, result.Warnings)
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(result.Warnings, func(w profile.Warning) bool { return w.Kind == kind }) {
+			t.Errorf("no warning of %q: %+v", kind, result.Warnings)
 		}
 	}
 }
@@ -215,7 +215,7 @@ var _ = target("strict", func(l *ledger, args []string) {
 // What a filter does not allow is said.
 func TestStrictModeUnderFilter(t *testing.T) {
 	l, r, result := launchFiltered(t, "getppid", "strict")
-	warned(t, result, "strict mode")
+	warned(t, result, profile.StrictRefused)
 	r.demand(t, native(), l)
 }
 
@@ -233,7 +233,7 @@ var _ = target("refused tracer", func(l *ledger, args []string) {
 // A tracee with a filter is not left to a tracer of its own.
 func TestTracerUnderFilter(t *testing.T) {
 	l, r, result := launchFiltered(t, "getppid,ptrace", "refused tracer")
-	warned(t, result, "--no-seccomp")
+	warned(t, result, profile.TracerRefused)
 	r.demand(t, native(), l)
 }
 

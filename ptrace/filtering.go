@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
@@ -34,7 +35,7 @@ func (t *Tracer) prepareFilter(w *worker) {
 	}
 	if mode := statusField(int32(unix.Getpid()), "Seccomp"); mode != "" && mode != "0" {
 		// Calls that an older filter refuses would not be seen.
-		t.warn("sysprof runs under a seccomp filter itself, as in a container, so the command is stopped at all of its calls")
+		t.warn(profile.Warning{Kind: profile.FilteredItself})
 		return
 	}
 	stops := *f
@@ -60,13 +61,13 @@ func (w *worker) calibrationFilter() *unix.SockFprog {
 }
 
 func (t *Tracer) warnNoFilter(err error) {
-	t.warn("the command is stopped at all of its calls, not only at those that are counted: seccomp filter: %v", err)
+	t.warn(profile.Warning{Kind: profile.NoFilter, Text: err.Error()})
 }
 
 // hasFilter takes note of what became of the filter in the launched child, which stands at a stop behind that.
 func (w *worker) hasFilter(tid int32, i *installed) {
 	if i.noNewPrivs != 0 {
-		w.warn("the command could not gain privileges (setuid programs, file capabilities): without CAP_SYS_ADMIN its filter in the kernel takes no_new_privs; --no-seccomp does without")
+		w.warn(profile.Warning{Kind: profile.NoNewPrivileges})
 	}
 	if i.errno != 0 {
 		w.program = nil
@@ -149,7 +150,7 @@ func (w *worker) meetsFilter(tr *tracee) {
 	case unix.SECCOMP_MODE_STRICT:
 		if !w.refusedStrict {
 			w.refusedStrict = true
-			w.warn("process %d was refused seccomp's strict mode (EINVAL), because it has a filter already; --no-seccomp does without", c.PID)
+			w.warn(profile.Warning{Kind: profile.StrictRefused, ID: int(c.PID)})
 		}
 	}
 }
@@ -170,7 +171,7 @@ func (w *worker) interruptOthers(tr *tracee) {
 
 // refuseTracer takes note of a call by which a tracee wants to trace what is traced already. It fails with
 // EPERM, as under any tracer.
-func (w *worker) refuseTracer(c *Call) {
+func (w *worker) refuseTracer(c *profile.Call) {
 	switch c.Args[0] {
 	case unix.PTRACE_TRACEME:
 	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
@@ -182,7 +183,7 @@ func (w *worker) refuseTracer(c *Call) {
 	}
 	if !w.refusedTracer {
 		w.refusedTracer = true
-		w.warn("process %d could not trace (EPERM), because what has a filter in the kernel cannot be left to another tracer; --no-seccomp does without", c.PID)
+		w.warn(profile.Warning{Kind: profile.TracerRefused, ID: int(c.PID)})
 	}
 }
 
@@ -195,7 +196,7 @@ func (w *worker) goesOn() bool {
 	case !w.filtered:
 		return false
 	case !w.silent:
-		w.handOver(Detached)
+		w.handOver(profile.Detached)
 		w.silent = true
 		if w.placement != nil {
 			w.releaseAllPlaced() // nobody looks any more at who asks for CPUs or creates a thread

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
 )
 
 // A thread has at most one tracer, so a debugger that is traced itself could not trace anything
@@ -17,7 +19,7 @@ func (w *worker) makesTracer(tr *tracee) bool {
 	case unix.PTRACE_TRACEME:
 		if parentOf(c.TID) == int32(os.Getpid()) {
 			// There is no other tracer to give way to. The call fails, as under strace.
-			w.warn("process %d asked its parent to trace it, which is sysprof: that failed, because sysprof does so already", c.PID)
+			w.warn(profile.Warning{Kind: profile.TraceMeFailed, ID: int(c.PID)})
 			return false
 		}
 		w.giveUp(tr, 0)
@@ -88,8 +90,8 @@ func (w *worker) handOn(tid int32) bool {
 
 // giveUp detaches tr, at a stop of its own, for a tracer of its own.
 func (w *worker) giveUp(tr *tracee, sig int) {
-	w.warn("process %d was left to a tracer of its own: its calls from then on are not counted, nor are those of its children", tr.call.TID)
-	w.unfinished(tr, GivenUp)
+	w.warn(profile.Warning{Kind: profile.LeftToItsTracer, ID: int(tr.call.TID)})
+	w.unfinished(tr, profile.LeftToTracer)
 	w.release(tr)
 	detach(tr.call.TID, sig)
 	w.forget(tr)

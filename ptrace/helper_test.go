@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
 )
@@ -132,11 +133,12 @@ func environ() []string {
 
 // record is all that a tracer has handed on.
 type record struct {
-	mu      sync.Mutex        // guards calls, while it is traced
-	calls   []ptrace.Call     // valid when tracing has ended
-	flights []ptrace.InFlight // valid when tracing has ended
+	mu      sync.Mutex         // guards calls, while it is traced
+	calls   []profile.Call     // valid when tracing has ended
+	flights []profile.InFlight // valid when tracing has ended
+	ended   [][2]int32         // process and thread; guarded by mu while tracing goes on
 	counted atomic.Int64
-	onCall  func(*ptrace.Call) // may be nil
+	onCall  func(*profile.Call) // may be nil
 }
 
 // forced is the filter of launched commands in tests that want none: nil, but for TestAllUnderFilter.
@@ -152,9 +154,28 @@ func trace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record) {
 	return tracer, r
 }
 
+// sink is a profile.Sink of functions; nil ones do nothing.
+type sink struct {
+	call     func(*profile.Call)
+	inFlight func(*profile.InFlight)
+	ended    func(pid, tid int32)
+}
+
 // each has f called with every call, whichever thread has seen it.
-func each(f func(*ptrace.Call)) func() func(*ptrace.Call) {
-	return func() func(*ptrace.Call) { return f }
+func each(f func(*profile.Call)) *sink { return &sink{call: f} }
+
+func (s *sink) Feed() func(*profile.Call) { return s.call }
+
+func (s *sink) InFlight(f *profile.InFlight) {
+	if s.inFlight != nil {
+		s.inFlight(f)
+	}
+}
+
+func (s *sink) Ended(pid, tid int32) {
+	if s.ended != nil {
+		s.ended(pid, tid)
+	}
 }
 
 func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
@@ -163,10 +184,10 @@ func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 	if o.Filter == nil {
 		o.Filter = forced
 	}
-	if o.OnCall != nil {
-		r.onCall = o.OnCall()
+	if o.Sink != nil {
+		r.onCall = o.Sink.Feed()
 	}
-	o.OnCall = each(func(c *ptrace.Call) {
+	o.Sink = &sink{call: func(c *profile.Call) {
 		if r.onCall != nil {
 			r.onCall(c)
 		}
@@ -174,8 +195,12 @@ func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 		r.calls = append(r.calls, *c)
 		r.mu.Unlock()
 		r.counted.Add(1)
-	})
-	o.OnInFlight = func(f *ptrace.InFlight) { r.flights = append(r.flights, *f) }
+	}, inFlight: func(f *profile.InFlight) { r.flights = append(r.flights, *f) },
+		ended: func(pid, tid int32) {
+			r.mu.Lock()
+			r.ended = append(r.ended, [2]int32{pid, tid})
+			r.mu.Unlock()
+		}}
 	tracer, err := ptrace.Start(o)
 	if err != nil {
 		return nil, r, err

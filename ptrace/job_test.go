@@ -8,11 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 )
 
@@ -113,7 +113,7 @@ func TestJobControlOfLaunched(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report")
 	_, _, result := launch(t, "jobs", file)
 	if len(result.Warnings) > 0 {
-		t.Errorf("warnings: %q", result.Warnings)
+		t.Errorf("warnings: %+v", result.Warnings)
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -276,11 +276,11 @@ func TestTraceeIsATracer(t *testing.T) {
 	l, r, result := launch(t, "debugger")
 	r.demand(t, native(), l)
 	if len(result.Warnings) != 3 {
-		t.Errorf("three children were left to their own tracer; warnings: %q", result.Warnings)
+		t.Errorf("three children were left to their own tracer; warnings: %+v", result.Warnings)
 	}
 	for _, w := range result.Warnings {
-		if !strings.Contains(w, "tracer of its own") {
-			t.Errorf("warning: %q", w)
+		if w.Kind != profile.LeftToItsTracer {
+			t.Errorf("warning: %+v", w)
 		}
 	}
 }
@@ -318,7 +318,7 @@ func TestTraceeIsAHastyTracer(t *testing.T) {
 	l, r, result := launch(t, "hasty debugger")
 	r.demand(t, native(), l)
 	if len(result.Warnings) != hastyRounds {
-		t.Errorf("%d children were left to their own tracer, want %d; warnings: %q", len(result.Warnings), hastyRounds, result.Warnings)
+		t.Errorf("%d children were left to their own tracer, want %d; warnings: %+v", len(result.Warnings), hastyRounds, result.Warnings)
 	}
 }
 
@@ -338,7 +338,7 @@ func TestCommandAsksItsParentToTraceIt(t *testing.T) {
 	if l.Errors[unix.SYS_PTRACE] != 1 {
 		t.Error("ptrace did not fail")
 	}
-	if len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "sysprof does so already") {
-		t.Errorf("warnings: %q", result.Warnings)
+	if len(result.Warnings) != 1 || result.Warnings[0].Kind != profile.TraceMeFailed {
+		t.Errorf("warnings: %+v", result.Warnings)
 	}
 }

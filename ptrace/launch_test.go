@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 )
 
@@ -170,7 +171,7 @@ func TestLedger(t *testing.T) {
 			l, r, result := launch(t, test.target)
 			r.demand(t, native(), l)
 			if len(result.Warnings) > 0 {
-				t.Errorf("warnings: %q", result.Warnings)
+				t.Errorf("warnings: %+v", result.Warnings)
 			}
 			first := r.calls[0]
 			if first.Nr != unix.SYS_EXECVE || first.Errno != 0 {
@@ -266,7 +267,7 @@ func TestExecByAnotherThread(t *testing.T) {
 	l, r, result := launch(t, "exec-thread")
 	r.demand(t, native(), l)
 	if len(result.Warnings) > 0 {
-		t.Errorf("warnings: %q", result.Warnings)
+		t.Errorf("warnings: %+v", result.Warnings)
 	}
 	if l.Notes["group"] != l.Notes["thread"] {
 		t.Fatalf("the target is no test: its exec left thread %d in process %d", l.Notes["thread"], l.Notes["group"])
@@ -285,9 +286,9 @@ func TestExecByAnotherThread(t *testing.T) {
 	}
 	reads, leader := 0, false
 	for _, f := range r.flights {
-		if f.Nr == unix.SYS_READ && (f.Why == ptrace.Killed || f.Why == ptrace.Replaced) {
+		if f.Nr == unix.SYS_READ && (f.Why == profile.Killed || f.Why == profile.Replaced) {
 			reads++
-			leader = leader || int(f.TID) == l.Notes["group"] && f.Why == ptrace.Replaced
+			leader = leader || int(f.TID) == l.Notes["group"] && f.Why == profile.Replaced
 		}
 	}
 	if reads != 9 || !leader {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
 )
 
 // Placement: a thread that is bound by its calls shares a CPU with the tracer thread.
@@ -91,11 +93,11 @@ func (t *Tracer) newPlacement() *placement {
 		return nil
 	}
 	if err := affinityOf(0, &p.own); err != nil {
-		t.warn("tracer and tracees run on whatever CPUs the kernel chooses, which makes tracing dearer: the CPUs that sysprof may run on are not known: %v", err)
+		t.warn(profile.Warning{Kind: profile.NotPlaced, Text: fmt.Sprintf("the CPUs that sysprof may run on are not known: %v", err)})
 		return nil
 	}
 	if p.fixed >= 0 && !p.own.has(p.fixed) {
-		t.warn("CPU %d is not one that sysprof may run on: it chooses another", p.fixed)
+		t.warn(profile.Warning{Kind: profile.CPUNotAllowed, ID: p.fixed})
 		p.fixed = -1
 	}
 	if p.own.count() == 1 {
@@ -111,7 +113,7 @@ func (t *Tracer) newPlacement() *placement {
 		close(forked)
 	}()
 	if <-forked; err != nil {
-		t.warn("tracer and tracees run on whatever CPUs the kernel chooses, which makes tracing dearer: %v", err)
+		t.warn(profile.Warning{Kind: profile.NotPlaced, Text: err.Error()})
 		return nil
 	}
 	return p
@@ -355,7 +357,7 @@ func (t *Tracer) endPlacement() {
 		return
 	}
 	if p.fault != nil {
-		t.warn("threads that sysprof may not move run on whatever CPUs the kernel chooses, which makes tracing dearer: %v", p.fault)
+		t.warn(profile.Warning{Kind: profile.ThreadsNotPlaced, Text: p.fault.Error()})
 	}
 	p.guard.dismiss()
 }

@@ -137,11 +137,11 @@ func TestPlacementIsNotSeen(t *testing.T) {
 		t.Error(fault)
 	}
 	if len(result.Warnings) > 0 {
-		t.Errorf("warnings: %q", result.Warnings)
+		t.Errorf("warnings: %+v", result.Warnings)
 	}
 	placed := 0
 	for i := range r.calls {
-		if c := &r.calls[i]; c.Nr == unix.SYS_GETPPID && !c.Apart {
+		if c := &r.calls[i]; c.Nr == unix.SYS_GETPPID && !c.CrossCPU {
 			placed++
 		}
 	}
@@ -210,7 +210,7 @@ func TestPlacedAreRestored(t *testing.T) {
 		}
 		stop(t, tracer)
 		for i := range r.calls {
-			if !r.calls[i].Apart {
+			if !r.calls[i].CrossCPU {
 				t.Fatal("a call is said to have been made on the tracer's CPU")
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 )
 
@@ -235,7 +236,7 @@ func TestAttachTwiceToTheSameProcess(t *testing.T) {
 		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid, p.pid}, Follow: follow})
 		p.alive()
 		if result := stop(t, tracer); len(result.Warnings) > 0 {
-			t.Errorf("follow %v: warnings: %q", follow, result.Warnings)
+			t.Errorf("follow %v: warnings: %+v", follow, result.Warnings)
 		}
 	}
 }
@@ -285,7 +286,7 @@ func TestNoAllocations(t *testing.T) {
 			n := 0
 			tracer, err := ptrace.Start(ptrace.Options{
 				Command: targetCommand("", "getppid", strconv.Itoa(test.calls), test.sends), Follow: true,
-				OnCall: each(func(c *ptrace.Call) {
+				Sink: each(func(c *profile.Call) {
 					if c.Nr != unix.SYS_GETPPID {
 						return
 					}

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
@@ -105,9 +106,9 @@ func (w *worker) entered(tr *tracee, seen int64) {
 	if tr.launching {
 		w.settle(tr) // what it executes begins with nothing but calls
 	}
-	apart := c.Apart
-	c.Apart = !w.placeBy(tr, c.GapNs)
-	if c.Apart != apart {
+	apart := c.CrossCPU
+	c.CrossCPU = !w.placeBy(tr, c.GapNs)
+	if c.CrossCPU != apart {
 		c.GapNs = -1 // it was of the other kind
 	}
 	if w.placement != nil {
@@ -208,7 +209,7 @@ func (w *worker) eventStop(tr *tracee, sig unix.Signal, interrupted bool) {
 func (w *worker) execStop(tr *tracee) {
 	former, err := eventMessage(tr.call.TID)
 	if caller := w.tracees[int32(former)]; err == nil && caller != nil && caller != tr {
-		w.unfinished(tr, Replaced)
+		w.unfinished(tr, profile.Replaced)
 		tid, pid := tr.call.TID, tr.call.PID
 		tr.schedstat, caller.schedstat = caller.schedstat, tr.schedstat
 		w.abandon(tr)
@@ -239,7 +240,7 @@ func (w *worker) replaced(tid int32) {
 		}
 		other.post(func() {
 			if former := other.tracees[tid]; former != nil {
-				other.unfinished(former, Replaced)
+				other.unfinished(former, profile.Replaced)
 				other.forget(former)
 			}
 		})
@@ -249,7 +250,7 @@ func (w *worker) replaced(tid int32) {
 // died is the end of a thread.
 func (w *worker) died(tr *tracee, status unix.WaitStatus) {
 	tid := tr.call.TID
-	w.unfinished(tr, Killed)
+	w.unfinished(tr, profile.Killed)
 	w.forget(tr)
 	w.keepStatus(tid, status)
 }

@@ -1,10 +1,14 @@
 package ptrace
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+)
 
 // tracee is one traced thread.
 type tracee struct {
-	call Call // the call it is in, or was in last
+	call profile.Call // the call it is in, or was in last
 
 	inCall    bool // between an entry-stop and its exit-stop
 	launching bool // our own child, before its execve
@@ -66,6 +70,9 @@ func (w *worker) forget(tr *tracee) {
 		unix.Close(tr.schedstat)
 	}
 	w.count.Add(-1)
+	if w.options.Sink != nil && w.beganNs.Load() != 0 { // else it is a calibration's child
+		w.options.Sink.Ended(tr.call.PID, tr.call.TID)
+	}
 	if w.last == tr {
 		w.last = nil
 	}
@@ -107,18 +114,18 @@ func (w *worker) restartOf(tr *tracee, soFarNs int64) (nr uint64, sinceNs int64)
 }
 
 // unfinished hands on the call that tr is in, if any, as one that did not return.
-func (w *worker) unfinished(tr *tracee, why Ending) {
-	if w.options.OnInFlight == nil || tr.launching || w.beganNs.Load() == 0 {
+func (w *worker) unfinished(tr *tracee, why profile.Ending) {
+	if w.options.Sink == nil || tr.launching || w.beganNs.Load() == 0 {
 		return
 	}
-	f := InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
+	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
 	switch {
 	case tr.inCall:
 		f.SoFarNs = w.now() - tr.call.EntrySeenNs
 		if w.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartOf(tr, f.SoFarNs)
 		}
-	case tr.firstStop && why == Detached:
+	case tr.firstStop && why == profile.Detached:
 		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
 		// be told.
 		call, ok := sleepingCall(tr.call.TID)
@@ -130,11 +137,11 @@ func (w *worker) unfinished(tr *tracee, why Ending) {
 	default:
 		return
 	}
-	if why == Killed && w.endsThread(f.ABI, f.Nr) {
-		f.Why = Exited
+	if why == profile.Killed && w.endsThread(f.ABI, f.Nr) {
+		f.Why = profile.Exited
 	}
 	tr.inCall = false
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.options.OnInFlight(&f)
+	w.options.Sink.InFlight(&f)
 }

@@ -3,7 +3,6 @@ package ptrace
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
@@ -30,16 +30,15 @@ type Options struct {
 
 	Filter *Filter // the only calls that Command needs to be stopped at; nil: all
 
-	OnCall     func() func(*Call) // called once a tracer thread, for what that thread is to call
-	OnInFlight func(*InFlight)    // never called by two threads at once
+	Sink profile.Sink // who is told of calls and ended threads; nil: nobody
 
 	// OnEntry, if not nil, is called at every entry-stop of 64-bit code, for as long as which the
 	// tracee stands still. What it returns becomes the call's Stack.
-	OnEntry func(*Call, *EntryStop) uint32
+	OnEntry func(*profile.Call, *EntryStop) uint32
 
 	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, on the
 	// tracer's CPU or apart from it.
-	OnCalibration func(*Call)
+	OnCalibration func(*profile.Call)
 }
 
 // ErrKernel is a kernel that lacks PTRACE_GET_SYSCALL_INFO.
@@ -90,7 +89,7 @@ type Result struct {
 	Command      unix.WaitStatus
 	CommandEnded bool
 
-	Warnings []string // sentences
+	Warnings []profile.Warning
 }
 
 // Start launches and attaches as options say, and traces from then on. Processes that could not be
@@ -256,10 +255,10 @@ func (t *Tracer) failed() error {
 	return t.failure
 }
 
-func (t *Tracer) warn(format string, args ...any) {
+func (t *Tracer) warn(w profile.Warning) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.result.Warnings = append(t.result.Warnings, fmt.Sprintf(format, args...))
+	t.result.Warnings = append(t.result.Warnings, w)
 }
 
 // specialCalls are the numbers of the calls that the tracer has to know, in one ABI.
@@ -287,7 +286,7 @@ func specialOf(abi syscalltab.ABI) specialCalls {
 	}
 }
 
-func (t *Tracer) isRestart(c *Call) bool { return c.Nr == t.special[c.ABI].restart }
+func (t *Tracer) isRestart(c *profile.Call) bool { return c.Nr == t.special[c.ABI].restart }
 
 func (t *Tracer) endsThread(abi syscalltab.ABI, nr uint64) bool {
 	return nr == t.special[abi].exit || nr == t.special[abi].exitGroup

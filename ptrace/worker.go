@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
 )
 
 // worker is one tracer thread, with the tracees that it has seized and those that they create. The kernel
@@ -31,7 +33,7 @@ type worker struct {
 	waiting  waiting
 	placing  placing
 	filtering
-	onCall func(*Call)
+	onCall func(*profile.Call)
 
 	resumedNs int64  // when any of its tracees was resumed last
 	stops     uint64 // that it has dealt with, of calls
@@ -57,11 +59,11 @@ func (t *Tracer) newWorker() *worker {
 		tracees: make(map[int32]*tracee),
 		jobs:    make(chan func()),
 		gone:    make(chan struct{}),
-		onCall:  func(*Call) {},
+		onCall:  func(*profile.Call) {},
 	}
 	w.placing.home = -1
-	if t.options.OnCall != nil {
-		w.onCall = t.options.OnCall()
+	if t.options.Sink != nil {
+		w.onCall = t.options.Sink.Feed()
 	}
 	t.workers = append(t.workers, w)
 	onOwnThread(func() {
@@ -215,18 +217,18 @@ func (w *worker) leave() {
 	switch {
 	case w.silent:
 	case w.stopping.Load():
-		w.handOver(Detached)
+		w.handOver(profile.Detached)
 	default:
-		w.handOver(Replaced) // no tracee is left: its death was not reported, see replaced
+		w.handOver(profile.Replaced) // no tracee is left: its death was not reported, see replaced
 	}
 }
 
 // handOver hands on the calls that are in flight at the end.
-func (w *worker) handOver(why Ending) {
+func (w *worker) handOver(why profile.Ending) {
 	w.leftNs.Store(w.now())
 	for _, tr := range w.tracees {
 		w.unfinished(tr, why)
-		if why == Replaced {
+		if why == profile.Replaced {
 			w.forget(tr)
 		}
 	}

@@ -46,10 +46,13 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 	}
 	d.list("in_flight", flights, ",")
 	warnings := make([]any, len(s.Warnings))
-	for i, sentence := range s.Warnings {
-		warnings[i] = sentence
+	kinds := make([]any, len(s.Warnings))
+	for i := range s.Warnings {
+		warnings[i] = sentence(&s.Warnings[i])
+		kinds[i] = s.Warnings[i]
 	}
-	d.list("warnings", warnings, "")
+	d.list("warnings", warnings, ",")
+	d.list("warning_kinds", kinds, "")
 	d.printf("}\n")
 	if d.err != nil {
 		return fmt.Errorf("write JSON: %w", d.err)
@@ -152,15 +155,15 @@ type jsonHistogram struct {
 type jsonBuckets []profile.Bucket
 
 type jsonFlight struct {
-	Name      string `json:"name"`
-	ABI       string `json:"abi"`
-	Nr        uint64 `json:"nr"`
-	Why       string `json:"why"`
-	Resumed   bool   `json:"resumed"`
-	Count     uint64 `json:"count"`
-	LongestNs int64  `json:"longest_ns"`
-	PID       int32  `json:"pid"`
-	TID       int32  `json:"tid"`
+	Name      string         `json:"name"`
+	ABI       string         `json:"abi"`
+	Nr        uint64         `json:"nr"`
+	Why       profile.Ending `json:"why"`
+	Resumed   bool           `json:"resumed"`
+	Count     uint64         `json:"count"`
+	LongestNs int64          `json:"longest_ns"`
+	PID       int32          `json:"pid"`
+	TID       int32          `json:"tid"`
 }
 
 type jsonEstimate struct {
@@ -263,7 +266,7 @@ func newJSONFlight(f *profile.Flight) *jsonFlight {
 
 func newJSONOverhead(o *profile.Overhead) *jsonOverhead {
 	j := &jsonOverhead{
-		Source: o.Source.String(), Calls: o.Calls, Apart: o.Apart, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
+		Source: o.Source.String(), Calls: o.Calls, Apart: o.CrossCPU, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
 		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), InLine: jsonEstimate(o.InLineNs), HoldNs: o.HoldNs,
 		Total: jsonEstimate(o.TotalNs), WallNs: o.WallNs, Untraced: jsonEstimate(o.UntracedNs),
 	}

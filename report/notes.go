@@ -27,7 +27,7 @@ func InFlight(w io.Writer, s *profile.Snapshot) error {
 		return cmp.Or(
 			cmp.Compare(b.LongestNs, a.LongestNs),
 			strings.Compare(callName(a.Key), callName(b.Key)),
-			strings.Compare(a.Why, b.Why))
+			cmp.Compare(a.Why, b.Why))
 	})
 
 	var out bytes.Buffer
@@ -44,16 +44,6 @@ func InFlight(w io.Writer, s *profile.Snapshot) error {
 	return err
 }
 
-// Warnings prints what the reader must know to read the numbers right, a sentence a line.
-func Warnings(w io.Writer, s *profile.Snapshot) error {
-	var out bytes.Buffer
-	for _, sentence := range s.Warnings {
-		fmt.Fprintln(&out, printable(sentence))
-	}
-	_, err := w.Write(out.Bytes())
-	return err
-}
-
 // callName names a call, and its ABI where that is not the one a reader assumes.
 func callName(k profile.Key) string {
 	name := k.ABI.Name(k.Nr)
@@ -64,11 +54,11 @@ func callName(k profile.Key) string {
 }
 
 // ending is the reason as it continues the phrase "3 …".
-func ending(why string) string {
-	if why == "exec" {
+func ending(why profile.Ending) string {
+	if why == profile.Replaced {
 		return "ended by an exec"
 	}
-	return why
+	return string(why)
 }
 
 // howLong tells the time in the call; for threads that still exist, also which one it was.
@@ -77,7 +67,7 @@ func howLong(f *profile.Flight) string {
 	if f.Resumed { // the tracer's clock did not see it begin
 		after = " after at least " + humanTime(f.LongestNs)
 	}
-	if f.Why == "detached" {
+	if f.Why == profile.Detached {
 		after = fmt.Sprintf(" (thread %d)%s", f.TID, after)
 	}
 	if f.Count > 1 {

@@ -106,14 +106,14 @@ func mixed() *profile.Snapshot {
 	p.AddInFlight(profile.InFlight{PID: 7, TID: 8, ABI: syscalltab.AMD64, Nr: 232, SoFarNs: 1_500_000_000, Why: "detached"})
 	s := p.Snapshot()
 	s.Overhead = &profile.Overhead{
-		Source: profile.Calibrated, Calls: 33_608, Apart: 2_400, Queued: 17,
+		Source: profile.Calibrated, Calls: 33_608, CrossCPU: 2_400, Queued: 17,
 		TransitNs:  profile.Estimate{Ns: 4_210, LowNs: 4_000, HighNs: 4_420},
 		SwitchesNs: profile.Estimate{Ns: 1_870, LowNs: 1_800, HighNs: 1_940},
 		InLineNs:   profile.Estimate{Ns: 120_000, LowNs: 60_000, HighNs: 180_000},
 		HoldNs:     40_000_000, TotalNs: profile.Estimate{Ns: 244_300_000, LowNs: 234_000_000, HighNs: 255_000_000},
 		WallNs: 321_000_000, UntracedNs: profile.Estimate{Ns: 76_700_000, LowNs: 66_000_000, HighNs: 87_000_000},
 	}
-	s.Warnings = []string{"the clock was stepped"}
+	s.Warnings = []profile.Warning{{Kind: profile.Sentence, Text: "the clock was stepped"}}
 	return s
 }
 

@@ -247,7 +247,10 @@ func (b *pprofBuilder) comments() []string {
 		}
 		comments = append(comments, line)
 	}
-	return append(comments, b.p.Snapshot.Warnings...)
+	for i := range b.p.Snapshot.Warnings {
+		comments = append(comments, sentence(&b.p.Snapshot.Warnings[i]))
+	}
+	return comments
 }
 
 func (b *pprofBuilder) sample(s *profile.Sample) *pprof.Sample {

@@ -39,11 +39,12 @@ func ReadJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 // jsonDocument is the outermost level, for reading. Rows are decoded one by one, because a decoded row
 // takes much more memory than its text.
 type jsonDocument struct {
-	Meta     json.RawMessage      `json:"meta"`
-	Overhead *jsonOverhead        `json:"overhead"`
-	Rows     json.RawMessage      `json:"rows"`
-	InFlight jsonList[jsonFlight] `json:"in_flight"`
-	Warnings jsonList[string]     `json:"warnings"`
+	Meta     json.RawMessage           `json:"meta"`
+	Overhead *jsonOverhead             `json:"overhead"`
+	Rows     json.RawMessage           `json:"rows"`
+	InFlight jsonList[jsonFlight]      `json:"in_flight"`
+	Warnings jsonList[string]          `json:"warnings"`
+	Kinds    jsonList[profile.Warning] `json:"warning_kinds"` // of the warnings
 }
 
 func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
@@ -86,13 +87,25 @@ func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 		s.InFlight = append(s.InFlight, f)
 	}
 	whole := profile.Merge(&s) // sorts, and adds the totals up
-	whole.Warnings = d.Warnings
+	whole.Warnings = d.warnings()
 	if d.Overhead != nil {
 		if whole.Overhead, err = d.Overhead.overhead(); err != nil {
 			return nil, m, fmt.Errorf("overhead: %w", err)
 		}
 	}
 	return whole, m, nil
+}
+
+// warnings are those of a file. One that gives no kinds, or kinds that are not known here, has its sentences.
+func (d *jsonDocument) warnings() (warnings []profile.Warning) {
+	for i, text := range d.Warnings {
+		w := profile.Warning{Kind: profile.Sentence, Text: text}
+		if len(d.Kinds) == len(d.Warnings) && sentences[d.Kinds[i].Kind] != nil {
+			w = d.Kinds[i]
+		}
+		warnings = append(warnings, w)
+	}
+	return warnings
 }
 
 // checkVersion says whether the text is of the format at all, before it is looked at more closely.
@@ -242,7 +255,7 @@ func (j *jsonFlight) flight() (profile.Flight, error) {
 }
 
 func (j *jsonOverhead) overhead() (*profile.Overhead, error) {
-	o := &profile.Overhead{Calls: j.Calls, Apart: j.Apart, Queued: j.Queued,
+	o := &profile.Overhead{Calls: j.Calls, CrossCPU: j.Apart, Queued: j.Queued,
 		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), InLineNs: profile.Estimate(j.InLine), HoldNs: j.HoldNs,
 		TotalNs: profile.Estimate(j.Total), WallNs: j.WallNs, UntracedNs: profile.Estimate(j.Untraced)}
 	for o.Source.String() != j.Source {

@@ -74,7 +74,9 @@ func busy() *profile.Snapshot {
 	p.Add(&profile.Call{ABI: syscalltab.AMD64, CPUNs: -1, Nr: 3, ExitSeenNs: 10_000})
 	p.Add(&profile.Call{ABI: syscalltab.I386, CPUNs: -1, Nr: 39, ExitSeenNs: 999_999_999_999})
 	s := p.Snapshot()
-	s.Warnings = []string{"3 calls stood in line behind another thread's stop.", "The clock was stepped."}
+	s.Warnings = []profile.Warning{
+		{Kind: profile.QueuedCorrected, Share: 0.12},
+		{Kind: profile.Sentence, Text: "The clock was stepped."}}
 	return s
 }
 
@@ -83,7 +85,7 @@ func sleeping() *profile.Snapshot {
 	p := profile.New()
 	add := func(n int, abi syscalltab.ABI, nr uint64, why string, resumed bool, ns int64) {
 		for i := range int64(n) {
-			p.AddInFlight(profile.InFlight{PID: 4711, TID: 4711 + int32(i), ABI: abi, Nr: nr, Why: why, Resumed: resumed, SoFarNs: ns - i})
+			p.AddInFlight(profile.InFlight{PID: 4711, TID: 4711 + int32(i), ABI: abi, Nr: nr, Why: profile.Ending(why), Resumed: resumed, SoFarNs: ns - i})
 		}
 	}
 	add(1, syscalltab.AMD64, 7, "detached", false, 3_210_000_000)

@@ -115,7 +115,7 @@ latencies are raw: the transit of each call is still in them
 }
 
 func TestNotesCannotCommandTheTerminal(t *testing.T) {
-	s := &profile.Snapshot{Warnings: []string{"thread \x1b[2J\n of µs"}, InFlight: []profile.Flight{{Why: "\x1b]0;x\a", Count: 1}}}
+	s := &profile.Snapshot{Warnings: []profile.Warning{{Kind: profile.Sentence, Text: "thread \x1b[2J\n of µs"}}, InFlight: []profile.Flight{{Why: "\x1b]0;x\a", Count: 1}}}
 	var out bytes.Buffer
 	if err := Notes(&out, s, 0); err != nil {
 		t.Fatal(err)

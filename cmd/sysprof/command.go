@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 )
 
@@ -96,12 +97,12 @@ func exists(path string) bool {
 
 // losesPrivileges returns a warning if the command is one that the kernel gives its privileges only
 // while it is not traced by somebody who has not got them (execve(2), "set-user-ID").
-func losesPrivileges(c *ptrace.Command) (warnings []string) {
+func losesPrivileges(c *ptrace.Command) []profile.Warning {
 	if c == nil || os.Geteuid() == 0 {
 		return nil
 	}
 	if info, err := os.Stat(c.Path); err == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
-		return []string{c.Path + " ran without the privileges of its owner, because it was traced; as root, trace it with -u USER"}
+		return []profile.Warning{{Kind: profile.PrivilegesLost, Text: c.Path}}
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 // and its own subpackages.
 var floors = [][]string{
 	{"syscalltab"},
-	{"profile", "ptrace"},
-	{"report"},
+	{"profile"},
+	{"ptrace", "report"}, // an engine knows no output format, and what is printed may come from any engine
 	{"cmd", "bench"},
 }
 
@@ -33,7 +33,7 @@ func TestLayering(t *testing.T) {
 		}
 		here, floor := floorOf(filepath.ToSlash(filepath.Dir(path)))
 		if floor < 0 {
-			t.Errorf("%s: package %s has no floor in DESIGN.md's house", path, here)
+			t.Errorf("%s: package %s is on no floor: name it in floors, or put it into a package that is there", path, here)
 		}
 		for _, imported := range imports(file) {
 			pkg, ours := strings.CutPrefix(imported, "sysprof/")
@@ -45,8 +45,6 @@ func TestLayering(t *testing.T) {
 			case here == there:
 			case below >= floor:
 				t.Errorf("%s imports %s, which is not below it", path, imported)
-			case here == "report" && there == "ptrace":
-				t.Errorf("%s imports %s: report prints what any source of calls has measured", path, imported)
 			}
 		}
 	})

@@ -57,8 +57,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		Attach:     opt.attach,
 		Follow:     !opt.noFollow,
 		KillOnExit: opt.killOnExit,
-		OnCall:     s.counter,
-		OnInFlight: s.addInFlight,
+		Sink:       s,
 		CPUTime:    opt.cpuTime,
 		CPU:        opt.cpu,
 		Filter:     filter,
@@ -98,10 +97,10 @@ func (p *process) profile(opt *options) (ending, error) {
 	return s.ending(result), nil
 }
 
-// counter returns what one tracer thread calls with every finished call.
-func (s *session) counter() func(*ptrace.Call) {
+// Feed returns what one tracer thread calls with every finished call.
+func (s *session) Feed() func(*profile.Call) {
 	shard, opt := s.profile.Shard(), s.opt
-	return func(c *ptrace.Call) {
+	return func(c *profile.Call) {
 		s.calls.Add(1)
 		outcome := successful
 		if c.Errno != 0 {
@@ -109,9 +108,9 @@ func (s *session) counter() func(*ptrace.Call) {
 		}
 		counted := opt.statuses&outcome != 0 && (opt.trace == nil || opt.trace.Has(c.ABI, c.Nr))
 		if counted {
-			shard.Add((*profile.Call)(c))
+			shard.Add(c)
 		} else {
-			shard.Skip((*profile.Call)(c))
+			shard.Skip(c)
 		}
 		if s.samples != nil {
 			s.samples.add(c, counted)
@@ -125,7 +124,7 @@ type transits struct{ placed, apart *profile.Transit }
 
 // calibration returns what the tracer calls with every call of its calibration children, nil if nothing is
 // to be calibrated.
-func (s *session) calibration() func(*ptrace.Call) {
+func (s *session) calibration() func(*profile.Call) {
 	switch {
 	case s.opt.raw:
 		return nil
@@ -137,17 +136,17 @@ func (s *session) calibration() func(*ptrace.Call) {
 	placed, apart := profile.NewTransit(), profile.NewTransit()
 	s.transits = transits{placed, apart}
 	var seenPlaced, seenApart int
-	return func(c *ptrace.Call) {
+	return func(c *profile.Call) {
 		t, seen := placed, &seenPlaced
-		if c.Apart {
+		if c.CrossCPU {
 			t, seen = apart, &seenApart
 		}
 		switch *seen++; {
 		case *seen <= warmUp:
 		case c.Nr == ptrace.CalibrationCall:
-			t.Add((*profile.Call)(c))
+			t.Add(c)
 		default:
-			t.AddReference((*profile.Call)(c))
+			t.AddReference(c)
 		}
 	}
 }
@@ -156,7 +155,7 @@ func (s *session) calibration() func(*ptrace.Call) {
 func (s *session) correct() {
 	for _, c := range s.tracer.Calibrations() {
 		t := s.transits.placed
-		if c.Apart {
+		if c.CrossCPU {
 			t = s.transits.apart
 		}
 		t.Untraced(c.UntracedNs, c.BatchCalls)
@@ -167,19 +166,23 @@ func (s *session) correct() {
 	s.profile.Correct(s.transits.placed, s.transits.apart)
 }
 
-func (s *session) addInFlight(f *ptrace.InFlight) {
-	if s.samples != nil {
-		s.samples.ended(f)
-	}
+// InFlight takes a call that was never seen to return.
+func (s *session) InFlight(f *profile.InFlight) {
 	outcome := unfinished
-	if f.Why == ptrace.Detached {
+	if f.Why == profile.Detached {
 		outcome = detached
 	}
 	if s.opt.statuses&outcome == 0 || s.opt.trace != nil && !s.opt.trace.Has(f.ABI, f.Nr) {
 		return
 	}
-	s.profile.AddInFlight(profile.InFlight{PID: f.PID, TID: f.TID, ABI: f.ABI, Nr: f.Nr,
-		SoFarNs: f.SoFarNs, Why: f.Why.String(), Resumed: f.Resumed})
+	s.profile.AddInFlight(*f)
+}
+
+// Ended takes the end of a thread.
+func (s *session) Ended(pid, tid int32) {
+	if s.samples != nil {
+		s.samples.ended(pid, tid)
+	}
 }
 
 // catchSignals takes over the signals that end a run or ask for a table. One that was ignored when
@@ -267,14 +270,14 @@ func (s *session) passOn(sig syscall.Signal, at time.Time) {
 }
 
 // snapshot returns what has been counted so far.
-func (s *session) snapshot(warnings []string) *profile.Snapshot {
+func (s *session) snapshot(warnings []profile.Warning) *profile.Snapshot {
 	snapshot := s.profile.SnapshotAfter(s.tracer.Elapsed())
 	snapshot.Warnings = append(snapshot.Warnings, warnings...)
 	return snapshot
 }
 
 // write writes what has been counted so far.
-func (s *session) write(warnings []string) error {
+func (s *session) write(warnings []profile.Warning) error {
 	snapshot := s.snapshot(warnings)
 	meta := s.meta()
 	var failures []error

@@ -61,11 +61,11 @@ func newSamples(opt *options, command *ptrace.Command) *samples {
 
 // onEntry returns what the tracer calls at entry-stops, nil if it has nothing to do there. Like add and ended
 // it may be called by several threads at once, but for one tracee by one alone.
-func (s *samples) onEntry() func(*ptrace.Call, *ptrace.EntryStop) uint32 {
+func (s *samples) onEntry() func(*profile.Call, *ptrace.EntryStop) uint32 {
 	if s == nil || s.capturer == nil && !s.opt.labels.fd {
 		return nil
 	}
-	return func(c *ptrace.Call, at *ptrace.EntryStop) uint32 {
+	return func(c *profile.Call, at *ptrace.EntryStop) uint32 {
 		wanted := s.opt.trace == nil || s.opt.trace.Has(c.ABI, c.Nr)
 		if s.opt.labels.fd {
 			s.labels.Entered(c, wanted)
@@ -78,7 +78,7 @@ func (s *samples) onEntry() func(*ptrace.Call, *ptrace.EntryStop) uint32 {
 }
 
 // add takes a finished call, and whether it is to be counted.
-func (s *samples) add(c *ptrace.Call, counted bool) {
+func (s *samples) add(c *profile.Call, counted bool) {
 	if counted {
 		by := s.opt.labels
 		var k profile.SampleKey
@@ -101,7 +101,7 @@ func (s *samples) add(c *ptrace.Call, counted bool) {
 		if by.fd {
 			k.FD = s.labels.FD(c)
 		}
-		s.samples.Add((*profile.Call)(c), k)
+		s.samples.Add(c, k)
 	}
 	if s.capturer != nil {
 		s.capturer.Finished(c)
@@ -111,13 +111,13 @@ func (s *samples) add(c *ptrace.Call, counted bool) {
 	}
 }
 
-// ended takes a thread that has ended in a call.
-func (s *samples) ended(f *ptrace.InFlight) {
-	if s.capturer != nil && f.TID == f.PID {
-		s.capturer.Ended(f.PID)
+// ended takes the end of a thread.
+func (s *samples) ended(pid, tid int32) {
+	if s.capturer != nil && tid == pid {
+		s.capturer.Ended(pid)
 	}
 	if s.labels != nil {
-		s.labels.Ended(f.PID, f.TID)
+		s.labels.Ended(pid, tid)
 	}
 }
 
@@ -138,8 +138,7 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 		lost += s.capturer.Lost()
 	}
 	if lost > 0 {
-		snapshot.Warnings = append(snapshot.Warnings,
-			fmt.Sprintf("there were more stacks than there is room for: %d calls are in the profile without theirs", lost))
+		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
 	}
 	by := s.opt.labels
 	return report.Pprof{

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/profile/stack"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
@@ -147,7 +148,7 @@ func (m *memory) ReadMemory(p []byte, addr uint64) int {
 }
 
 // Stack captures the stack of a thread at its entry-stop, and returns its number.
-func (c *Capturer) Stack(call *ptrace.Call, ip, sp uint64, all registers) uint32 {
+func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, all registers) uint32 {
 	if !supported {
 		return 0
 	}
@@ -395,7 +396,7 @@ func readFile(path string, buf []byte) ([]byte, error) {
 }
 
 // Finished takes note of a call that may have changed its process's mappings.
-func (c *Capturer) Finished(call *ptrace.Call) {
+func (c *Capturer) Finished(call *profile.Call) {
 	n := &c.numbers[call.ABI]
 	switch call.Nr {
 	case n.mmap, n.mprotect, n.pkeyMprotect:

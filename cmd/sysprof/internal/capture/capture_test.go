@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/profile/stack/symbol"
 	"sysprof/ptrace"
 )
@@ -60,7 +61,7 @@ func TestMapsAreReadAgainWhenCodeIsMapped(t *testing.T) {
 	defer c.Close()
 	before := mapped(t, c, pid)
 	done := func(name string, errno int32, args ...uint64) {
-		call := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Errno: errno}
+		call := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Errno: errno}
 		copy(call.Args[:], args)
 		c.Finished(call)
 	}
@@ -155,7 +156,7 @@ func (s standing) Registers() *ptrace.Registers { return &s.regs }
 func TestMapsOfNobody(t *testing.T) {
 	c := New(false)
 	defer c.Close()
-	if id := c.Stack(&ptrace.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, standing{}); id != 0 {
+	if id := c.Stack(&profile.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, standing{}); id != 0 {
 		t.Errorf("its stack is number %d", id)
 	}
 }
@@ -203,7 +204,7 @@ func TestOddRegisters(t *testing.T) {
 			for i := range regs.R {
 				regs.R[i] = at
 			}
-			if id := c.Stack(&ptrace.Call{PID: pid, TID: pid, ABI: native}, regs.IP, regs.R[stackPointer], standing{*regs}); id != 0 {
+			if id := c.Stack(&profile.Call{PID: pid, TID: pid, ABI: native}, regs.IP, regs.R[stackPointer], standing{*regs}); id != 0 {
 				ids = append(ids, id)
 			}
 		}
@@ -257,7 +258,7 @@ func TestSpacesOfAProcessThatMakesCode(t *testing.T) {
 	for i := range pages {
 		page := memory[i*size : (i+1)*size]
 		check(t, unix.Mprotect(page, unix.PROT_READ|unix.PROT_EXEC))
-		c.Finished(&ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "mprotect"), Args: [6]uint64{2: unix.PROT_EXEC}})
+		c.Finished(&profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "mprotect"), Args: [6]uint64{2: unix.PROT_EXEC}})
 		mapped(t, c, pid)
 		check(t, unix.Mprotect(page, unix.PROT_NONE))
 		if c.mapsBytes > maxMapsBytes {

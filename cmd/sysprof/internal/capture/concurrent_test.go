@@ -13,12 +13,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/profile/stack/symbol"
 	"sysprof/ptrace"
 )
 
 // waiting starts a program that waits in a call, and returns a call of it and where it stands.
-func waiting(t testing.TB) (call *ptrace.Call, at standing) {
+func waiting(t testing.TB) (call *profile.Call, at standing) {
 	t.Helper()
 	sleep := exec.Command("sleep", "1000")
 	check(t, sleep.Start())
@@ -39,11 +40,11 @@ func waiting(t testing.TB) (call *ptrace.Call, at standing) {
 		fmt.Sscanf(string(f[8]), "0x%x", &at.regs.IP)
 		return true
 	})
-	return &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: nr}, at
+	return &profile.Call{PID: pid, TID: pid, ABI: native, Nr: nr}, at
 }
 
 // take captures the stack of a waiting program.
-func take(c *Capturer, call *ptrace.Call, at standing) uint32 {
+func take(c *Capturer, call *profile.Call, at standing) uint32 {
 	return c.Stack(call, at.regs.IP, at.regs.R[stackPointer], at)
 }
 
@@ -69,7 +70,7 @@ func TestStacksFromManyThreads(t *testing.T) {
 				ids[n] = append(ids[n], take(c, call, at))
 				switch i % 20 {
 				case 5:
-					c.Finished(&ptrace.Call{PID: call.PID, TID: call.TID, ABI: native, Nr: mprotect, Args: [6]uint64{2: unix.PROT_EXEC}})
+					c.Finished(&profile.Call{PID: call.PID, TID: call.TID, ABI: native, Nr: mprotect, Args: [6]uint64{2: unix.PROT_EXEC}})
 				case 15:
 					c.Ended(call.PID)
 				}
@@ -112,7 +113,7 @@ func TestThreadsOfOneProcess(t *testing.T) {
 		tracers.Go(func() {
 			for range rounds {
 				ids[n] = append(ids[n], take(c, call, at))
-				c.Finished(&ptrace.Call{PID: call.PID, TID: call.TID, ABI: native, Nr: mprotect, Args: [6]uint64{2: unix.PROT_EXEC}})
+				c.Finished(&profile.Call{PID: call.PID, TID: call.TID, ABI: native, Nr: mprotect, Args: [6]uint64{2: unix.PROT_EXEC}})
 			}
 		})
 	}
@@ -175,7 +176,7 @@ func TestStacksAreNumberedAnewMeanwhile(t *testing.T) {
 	for n := range threads {
 		// In no mapping, so that the maps are read again.
 		at := standing{ptrace.Registers{IP: 0x1000 * uint64(n+1)}}
-		call := &ptrace.Call{PID: pid, TID: pid, ABI: native}
+		call := &profile.Call{PID: pid, TID: pid, ABI: native}
 		tracers.Go(func() {
 			for range rounds {
 				c.mu.Lock()

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
 )
@@ -111,7 +112,7 @@ var firstIsNoFD = []string{
 
 // Entered notes what a call works on, while it still is that; or, if nobody wants to know, only whether it
 // changes that.
-func (l *Labels) Entered(call *ptrace.Call, wanted bool) {
+func (l *Labels) Entered(call *profile.Call, wanted bool) {
 	calls, ok := l.calls[call.ABI]
 	if !ok {
 		return
@@ -170,7 +171,7 @@ func (l *Labels) descriptor(pid, fd int32) uint32 {
 }
 
 // sharesDescriptors reports whether a clone makes another process with the same descriptors.
-func (l *Labels) sharesDescriptors(call *ptrace.Call, calls *descriptorCalls) bool {
+func (l *Labels) sharesDescriptors(call *profile.Call, calls *descriptorCalls) bool {
 	flags := call.Args[0]
 	if call.Nr == calls.clone3 { // they come first in struct clone_args (linux/sched.h)
 		var memory [8]byte
@@ -215,7 +216,7 @@ func (l *Labels) over(pid, tid int32) {
 }
 
 // Comm returns the number of the calling thread's name.
-func (l *Labels) Comm(call *ptrace.Call) uint32 {
+func (l *Labels) Comm(call *profile.Call) uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known, ok := l.comms[call.TID]; ok {
@@ -232,14 +233,14 @@ func (l *Labels) Comm(call *ptrace.Call) uint32 {
 }
 
 // FD returns the number of what the call works on.
-func (l *Labels) FD(call *ptrace.Call) uint32 {
+func (l *Labels) FD(call *profile.Call) uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now[call.TID].name
 }
 
 // Finished forgets what the call has changed.
-func (l *Labels) Finished(call *ptrace.Call) {
+func (l *Labels) Finished(call *profile.Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over(call.PID, call.TID)
@@ -273,7 +274,7 @@ func (l *Labels) Finished(call *ptrace.Call) {
 
 // opened looks whether a file that was opened is one by which a thread gives another one its name, as
 // pthread_setname_np does: it opens, writes and closes /proc/self/task/TID/comm. No name is kept meanwhile.
-func (l *Labels) opened(call *ptrace.Call, flags uint64) {
+func (l *Labels) opened(call *profile.Call, flags uint64) {
 	if call.Errno != 0 || flags&unix.O_ACCMODE == unix.O_RDONLY || len(l.comms) == 0 {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sysprof/ptrace"
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
@@ -187,7 +187,7 @@ type traced struct {
 // does makes call: what the label of its descriptor is while it runs.
 func (tr traced) does(name string, fd int, and ...int) string {
 	tr.t.Helper()
-	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(tr.t, name)}
+	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(tr.t, name)}
 	for i, arg := range append([]int{fd}, and...) {
 		c.Args[i] = uint64(uint32(arg))
 	}
@@ -270,7 +270,7 @@ func TestADescriptorThatIsBeingClosed(t *testing.T) {
 	fd := open(t, a)
 	equal(t, "a read", tr.does("read", fd), a)
 	for _, wanted := range []bool{true, false} {
-		closing := &ptrace.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, "close"), Args: [6]uint64{uint64(fd)}}
+		closing := &profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, "close"), Args: [6]uint64{uint64(fd)}}
 		tr.Entered(closing, wanted)
 		check(t, unix.Close(fd))
 		if again := open(t, b); again != fd {
@@ -289,7 +289,7 @@ func TestADescriptorThatIsBeingClosed(t *testing.T) {
 func TestAThreadThatDiesClosing(t *testing.T) {
 	tr := traced{t, NewLabels()}
 	for _, name := range []string{"close", "close_range"} {
-		tr.Entered(&ptrace.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, true)
+		tr.Entered(&profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, true)
 		tr.Ended(pid, pid+1)
 	}
 	if table := tr.tables[pid]; len(table.changing) != 0 || table.closing != 0 || len(tr.now) != 0 {
@@ -316,7 +316,7 @@ func TestDescriptorsOfManyThreads(t *testing.T) {
 					return
 				}
 				for _, name := range []string{"read", "read", "close"} {
-					c := &ptrace.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, name), Args: [6]uint64{uint64(fd)}}
+					c := &profile.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, name), Args: [6]uint64{uint64(fd)}}
 					l.Entered(c, true)
 					if name == "close" {
 						unix.Close(fd)
@@ -339,7 +339,7 @@ func TestAKnownDescriptorDoesNotAllocate(t *testing.T) {
 	l := NewLabels()
 	fd := open(t, filepath.Join(t.TempDir(), "a"))
 	defer unix.Close(fd)
-	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
+	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
 	if n := testing.AllocsPerRun(100, func() {
 		l.Entered(c, true)
 		l.FD(c)
@@ -384,7 +384,7 @@ func TestDescriptorsOfTwoProcesses(t *testing.T) {
 		fd := open(t, a)
 		equal(t, "a read", tr.does("read", fd), a)
 		args := &[11]uint64{unix.CLONE_FILES} // struct clone_args
-		clone := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Ret: int64(pid) + 1}
+		clone := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Ret: int64(pid) + 1}
 		if clone.Args[0] = args[0]; name == "clone3" {
 			_, err := fmt.Sscanf(fmt.Sprintf("%p", args), "0x%x", &clone.Args[0])
 			check(t, err)
@@ -408,8 +408,8 @@ func TestAnotherThreadGivesTheName(t *testing.T) {
 	own, err := os.ReadFile("/proc/self/comm")
 	check(t, err)
 	defer os.WriteFile("/proc/self/comm", own, 0)
-	call := func(name string, args ...uint64) *ptrace.Call {
-		c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name)}
+	call := func(name string, args ...uint64) *profile.Call {
+		c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name)}
 		copy(c.Args[:], args)
 		return c
 	}
@@ -443,7 +443,7 @@ func TestASocketGetsItsAddressLater(t *testing.T) {
 	check(t, err)
 	defer unix.Close(fd)
 	equal(t, "setsockopt", tr.does("setsockopt", fd), "socket")
-	connect := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
+	connect := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
 	tr.Entered(connect, true)
 	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
 	tr.Finished(connect)
@@ -455,7 +455,7 @@ func TestASocketGetsItsAddressLater(t *testing.T) {
 func TestLabelsOfManyProcesses(t *testing.T) {
 	l := NewLabels()
 	read := func(pid int32, fd int) string {
-		c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
+		c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
 		l.Entered(c, true)
 		return l.Name(l.FD(c))
 	}
@@ -469,10 +469,10 @@ func TestLabelsOfManyProcesses(t *testing.T) {
 	check(t, os.Rename(path, path+"2"))
 	equal(t, "that of the next process of the same id", read(pid, fd), path+"2")
 	check(t, os.Rename(path+"2", path+"3"))
-	l.Finished(&ptrace.Call{PID: pid + 1, TID: pid + 1, ABI: native, Nr: number(t, "clone"), Ret: int64(pid)})
+	l.Finished(&profile.Call{PID: pid + 1, TID: pid + 1, ABI: native, Nr: number(t, "clone"), Ret: int64(pid)})
 	equal(t, "that of a process that was made with the same id", read(pid, fd), path+"3")
 	check(t, os.Rename(path+"3", path+"2"))
-	exec := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "execve")}
+	exec := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "execve")}
 	check(t, os.Rename(path+"2", path))
 	l.Finished(exec)
 	equal(t, "that after an exec", read(pid, fd), path)
@@ -482,14 +482,14 @@ func TestComm(t *testing.T) {
 	l := NewLabels()
 	name, err := os.ReadFile("/proc/self/comm")
 	check(t, err)
-	c := &ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read")}
+	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read")}
 	equal(t, "my name", l.Name(l.Comm(c)), strings.TrimSpace(string(name)))
 	check(t, os.WriteFile("/proc/self/comm", []byte("renamed"), 0))
 	defer os.WriteFile("/proc/self/comm", name, 0)
 	equal(t, "a kept name", l.Name(l.Comm(c)), strings.TrimSpace(string(name)))
-	l.Finished(&ptrace.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "prctl")})
+	l.Finished(&profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "prctl")})
 	equal(t, "my new name", l.Name(l.Comm(c)), "renamed")
-	gone := &ptrace.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}
+	gone := &profile.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}
 	equal(t, "nobody's name", l.Name(l.Comm(gone)), "")
 }
 

@@ -1,0 +1,18 @@
+package profile
+
+// Sink takes what an engine sees. All that it is given is valid only during the call, and it has to return
+// soon: the engine does nothing else meanwhile.
+type Sink interface {
+	// Feed returns the function that one thread of an engine calls with each finished call. It is called once
+	// for each such thread. The calls of one traced thread always go to the same function, in their order.
+	Feed() func(*Call)
+
+	// InFlight takes a call that had not returned when its thread ended, or when tracing ended. It is never
+	// called by two threads at once.
+	InFlight(*InFlight)
+
+	// Ended is told of a traced thread that is traced no more, whatever ended it: exit, a signal, another
+	// thread's execve, a tracer of its own. A process has ended when its first thread has, whose tid is its
+	// pid: the kernel reports that one last. It may be called by several threads at once.
+	Ended(pid, tid int32)
+}

@@ -1,0 +1,89 @@
+package profile
+
+// Warning is something that a reader has to know to read the numbers right: what it is, and the numbers
+// that it has in this run. It is put into words by package report alone. Warnings are comparable, so that equal
+// ones can be kept once.
+type Warning struct {
+	Kind WarningKind `json:"kind"`
+
+	// The kinds say which of these they have. The others are zero.
+	Share  float64 `json:"share,omitempty"`   // of the calls, 0 to 1
+	Count  uint64  `json:"count,omitempty"`   // of what the kind says
+	ID     int     `json:"id,omitempty"`      // a process, a thread or a CPU
+	LowNs  int64   `json:"low_ns,omitempty"`  // the range of
+	HighNs int64   `json:"high_ns,omitempty"` // a time
+	Text   string  `json:"text,omitempty"`    // an error's message, or a path
+}
+
+// WarningKind is what a Warning is about. The values stand in files: they are never changed.
+type WarningKind string
+
+// Kinds about how true the times are.
+const (
+	// QueuedCorrected: exit-stops of this Share stood in line, and the calls' times are taken from the others.
+	QueuedCorrected WarningKind = "queued-corrected"
+	// QueuedRaw: exit-stops of this Share stood in line, and nothing is taken off any latency.
+	QueuedRaw WarningKind = "queued-raw"
+	// QueuedInLatency: exit-stops of this Share stood in line, which is part of the latency of those with too
+	// few others to compare with.
+	QueuedInLatency WarningKind = "queued-in-latency"
+	// ShorterThanByHand: this Share of the calls took less than the transit that the user gave.
+	ShorterThanByHand WarningKind = "shorter-than-by-hand"
+	// SameCPUInferred: what tracing adds while tracer and tracee are pinned to one CPU was not calibrated; it
+	// concerns this Share.
+	SameCPUInferred WarningKind = "same-cpu-inferred"
+	// CrossCPUInferred: the same while they are not pinned to one CPU.
+	CrossCPUInferred WarningKind = "cross-cpu-inferred"
+	// CrossCPUVaries: this Share was made while they were not pinned to one CPU, and what tracing adds to
+	// these varies from LowNs to HighNs.
+	CrossCPUVaries WarningKind = "cross-cpu-varies"
+	// UntracedByTracing: the untraced run time is uncertain, since tracing took so much longer than the program.
+	UntracedByTracing WarningKind = "untraced-uncertain-tracing"
+	// UntracedByOthers: it is, since other programs had the CPU.
+	UntracedByOthers WarningKind = "untraced-uncertain-others"
+	// UntracedByDoubt: it is, since some of it may have been lost to tracing, or may not.
+	UntracedByDoubt WarningKind = "untraced-uncertain-doubt"
+)
+
+// Kinds about what was traced.
+const (
+	// AttachFailed: one of several processes could not be attached to; Text says which and why.
+	AttachFailed WarningKind = "attach-failed"
+	// ThreadsMissed: process ID creates threads faster than they can be attached to.
+	ThreadsMissed WarningKind = "threads-missed"
+	// TraceMeFailed: process ID asked its parent to trace it, which is the tracer.
+	TraceMeFailed WarningKind = "traceme-failed"
+	// LeftToItsTracer: thread ID was detached for a tracer of its own.
+	LeftToItsTracer WarningKind = "left-to-its-tracer"
+	// PrivilegesLost: the program Text ran without the privileges of its owner, because it was traced.
+	PrivilegesLost WarningKind = "privileges-lost"
+	// StacksLost: Count calls found no room for their stack or for a sample of their own.
+	StacksLost WarningKind = "stacks-lost"
+)
+
+// Kinds about filters in the kernel.
+const (
+	// FilteredItself: the tracer has a seccomp filter itself, so that the command gets none.
+	FilteredItself WarningKind = "filtered-itself"
+	// NoFilter: the command could not be given a filter; Text says why.
+	NoFilter WarningKind = "no-filter"
+	// NoNewPrivileges: the command could not gain privileges, for having a filter.
+	NoNewPrivileges WarningKind = "no-new-privileges"
+	// StrictRefused: process ID was refused seccomp's strict mode, for having a filter.
+	StrictRefused WarningKind = "strict-refused"
+	// TracerRefused: process ID could not trace, for having a filter.
+	TracerRefused WarningKind = "tracer-refused"
+)
+
+// Kinds about placement.
+const (
+	// NotPlaced: nothing is pinned; Text says why.
+	NotPlaced WarningKind = "not-placed"
+	// ThreadsNotPlaced: some threads may not be pinned; Text says why.
+	ThreadsNotPlaced WarningKind = "threads-not-placed"
+	// CPUNotAllowed: the tracer may not run on CPU number ID.
+	CPUNotAllowed WarningKind = "cpu-not-allowed"
+)
+
+// Sentence: Text is the whole warning, as a file without kinds has it.
+const Sentence WarningKind = "sentence"

@@ -1,0 +1,116 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+
+	"sysprof/profile"
+)
+
+// Warnings prints what the reader must know to read the numbers right, a sentence a line.
+func Warnings(w io.Writer, s *profile.Snapshot) error {
+	var out bytes.Buffer
+	for i := range s.Warnings {
+		fmt.Fprintln(&out, printable(sentence(&s.Warnings[i])))
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// sentence puts a warning into words.
+func sentence(w *profile.Warning) string {
+	format, ok := sentences[w.Kind]
+	if !ok { // it is a sentence as it is
+		return cmp.Or(w.Text, string(w.Kind))
+	}
+	return format(w)
+}
+
+// sentences has the words for each kind.
+var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
+	profile.QueuedCorrected: func(w *profile.Warning) string {
+		return queued(w) + "how long these took is taken from the others"
+	},
+	profile.QueuedRaw: func(w *profile.Warning) string {
+		return queued(w) + "the time that they stood in line is part of their latency"
+	},
+	profile.QueuedInLatency: func(w *profile.Warning) string {
+		return queued(w) + "where there are too few others to tell how long these took, the time that they stood in line is part of their latency"
+	},
+	profile.ShorterThanByHand: func(w *profile.Warning) string {
+		return wholePercent(w) + " of the calls took less than the transit given by hand, so that nothing is left of them"
+	},
+	profile.SameCPUInferred:  func(w *profile.Warning) string { return inferred(w, "pinned to one CPU") },
+	profile.CrossCPUInferred: func(w *profile.Warning) string { return inferred(w, "not pinned to one CPU") },
+	profile.CrossCPUVaries: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s of the calls were made while tracer and tracee were not pinned to one CPU; what tracing adds to these varies from %s to %s, so that their times are less certain",
+			wholePercent(w), humanTime(w.LowNs), humanTime(w.HighNs))
+	},
+	profile.UntracedByTracing: func(*profile.Warning) string {
+		return uncertain + "tracing took so much longer than the program that a few per cent of it make a difference"
+	},
+	profile.UntracedByOthers: func(*profile.Warning) string {
+		return uncertain + "other programs had the CPU for a good part of the time"
+	},
+	profile.UntracedByDoubt: func(*profile.Warning) string {
+		return uncertain + "some of it may have been lost to tracing, or may not"
+	},
+
+	profile.AttachFailed: func(w *profile.Warning) string { return w.Text },
+	profile.ThreadsMissed: func(w *profile.Warning) string {
+		return fmt.Sprintf("process %d creates threads faster than they can be attached to: some may be missing", w.ID)
+	},
+	profile.TraceMeFailed: func(w *profile.Warning) string {
+		return fmt.Sprintf("process %d asked its parent to trace it, which is sysprof: that failed, because sysprof does so already", w.ID)
+	},
+	profile.LeftToItsTracer: func(w *profile.Warning) string {
+		return fmt.Sprintf("process %d was left to a tracer of its own: its calls from then on are not counted, nor are those of its children", w.ID)
+	},
+	profile.PrivilegesLost: func(w *profile.Warning) string {
+		return w.Text + " ran without the privileges of its owner, because it was traced; as root, trace it with -u USER"
+	},
+	profile.StacksLost: func(w *profile.Warning) string {
+		return fmt.Sprintf("there were more stacks than there is room for: %d calls are in the profile without theirs", w.Count)
+	},
+
+	profile.FilteredItself: func(*profile.Warning) string {
+		return "sysprof runs under a seccomp filter itself, as in a container, so the command is stopped at all of its calls"
+	},
+	profile.NoFilter: func(w *profile.Warning) string {
+		return "the command is stopped at all of its calls, not only at those that are counted: seccomp filter: " + w.Text
+	},
+	profile.NoNewPrivileges: func(*profile.Warning) string {
+		return "the command could not gain privileges (setuid programs, file capabilities): without CAP_SYS_ADMIN its filter in the kernel takes no_new_privs; --no-seccomp does without"
+	},
+	profile.StrictRefused: func(w *profile.Warning) string {
+		return fmt.Sprintf("process %d was refused seccomp's strict mode (EINVAL), because it has a filter already; --no-seccomp does without", w.ID)
+	},
+	profile.TracerRefused: func(w *profile.Warning) string {
+		return fmt.Sprintf("process %d could not trace (EPERM), because a process with a filter in the kernel cannot be detached for another tracer; --no-seccomp does without", w.ID)
+	},
+
+	profile.NotPlaced: func(w *profile.Warning) string {
+		return "tracer and tracees run on whatever CPUs the kernel chooses, which makes tracing dearer: " + w.Text
+	},
+	profile.ThreadsNotPlaced: func(w *profile.Warning) string {
+		return "threads that sysprof may not move run on whatever CPUs the kernel chooses, which makes tracing dearer: " + w.Text
+	},
+	profile.CPUNotAllowed: func(w *profile.Warning) string {
+		return fmt.Sprintf("CPU %d is not one that sysprof may run on: it chooses another", w.ID)
+	},
+}
+
+const uncertain = "the run's time without tracing is uncertain: "
+
+func queued(w *profile.Warning) string {
+	return wholePercent(w) + " of the calls ended while the tracer was busy with another thread; "
+}
+
+func inferred(w *profile.Warning, condition string) string {
+	return fmt.Sprintf("what tracing adds to a call while tracer and tracee are %s was not calibrated: it is inferred from other calls, for %s of the calls",
+		condition, wholePercent(w))
+}
+
+func wholePercent(w *profile.Warning) string { return fmt.Sprintf("%.0f %%", 100*w.Share) }
