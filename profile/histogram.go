@@ -18,6 +18,9 @@ const (
 	// second 128…255, and each later one is twice as wide as the one before: 63 bits − 7 + 1.
 	octaves = 63 - subBits + 1
 
+	// BucketsAnOctave is into how many buckets the times from one power of two to the next are cut.
+	BucketsAnOctave = subBuckets
+
 	// NumBuckets is how many buckets there are: bucket numbers are 0 ≤ i < NumBuckets.
 	NumBuckets = octaves * subBuckets
 )

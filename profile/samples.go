@@ -4,16 +4,34 @@ import (
 	"sync"
 )
 
-// SampleKey says which calls are added up in one sample of a profile with stacks. What a profile is not
-// grouped by stays zero.
+// MaxFields is how many fields calls can be told apart by at once.
+const MaxFields = 8
+
+// Values are the values of the fields that calls are told apart by, as numbers. Which fields these are, and what
+// the numbers stand for, is known to who has taken them (package label). What is not used stays zero.
+type Values [MaxFields]uint32
+
+// SampleKey says which calls are added up in one sample of a profile with stacks.
 type SampleKey struct {
 	Key
-	Stack     uint32 // Call.Stack
-	PID, TID  int32
-	Errno     int32
-	LatencyNs int64  // the lower bound of a range of raw latencies
-	Comm      uint32 // the thread's name, and what the call's descriptor was: numbers that the source
-	FD        uint32 // of the key gives out
+	Stack  uint32 // Call.Stack
+	Values Values
+}
+
+// RawLatencyBuckets is how many of a Histogram's buckets one of RawLatencyBucket's covers.
+const RawLatencyBuckets = BucketsAnOctave / 32
+
+// RawLatencyBucket is the value of a field for the latency of a call, while that is raw: the number of the first
+// bucket of a Histogram that it has in common with others, so that there are 32 values an octave. That is as fine
+// as transits are known.
+func RawLatencyBucket(c *Call) uint32 {
+	return uint32(BucketIndex(between(c.EntryResumedNs, c.ExitSeenNs)) &^ (RawLatencyBuckets - 1))
+}
+
+// LatencyBucketNs is the lower bound of the bucket of a latency.
+func LatencyBucketNs(value uint32) int64 {
+	low, _ := BucketBounds(int(value))
+	return low
 }
 
 // Sample is the calls of one key.

@@ -1,26 +1,21 @@
 package ptrace
 
-// Registers are a thread's registers at a stop. They go by the architecture's DWARF numbers: on amd64
-// rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15 (System V psABI, figure 3.36); on arm64 x0 to x30,
-// then sp; on riscv64 x0 to x31.
-type Registers struct {
-	IP uint64 // at an entry-stop: behind the instruction that makes the call
-	R  [33]uint64
-}
-
-// EntryStop is where a thread stands at an entry-stop.
+// EntryStop is where a thread stands at an entry-stop, and what can be read of it there. It is valid only
+// during Options.OnEntry.
 type EntryStop struct {
-	IP, SP uint64
+	IP, SP uint64 // IP is behind the instruction that makes the call
 
 	w   *worker
 	tid int32
 }
 
-// Registers reads the general registers, nil if the thread has died. They are valid until the next stop
-// of any thread.
-func (e *EntryStop) Registers() *Registers {
-	if e.w.readRegisters(e.tid) != nil {
-		return nil
-	}
-	return &e.w.regs
+// Registers reads the general registers by the architecture's DWARF numbers: on amd64 rax, rdx, rcx, rbx, rsi,
+// rdi, rbp, rsp, r8 to r15 (System V psABI, figure 3.36); on arm64 x0 to x30, then sp; on riscv64 x0 to x31.
+// It reports false if the thread has died.
+func (e *EntryStop) Registers(into *[33]uint64) bool {
+	return e.w.readRegisters(e.tid, into) == nil
 }
+
+// ReadMemory reads the thread's memory at addr into p, and returns how many bytes it could read. What is not
+// mapped ends it early.
+func (e *EntryStop) ReadMemory(p []byte, addr uint64) int { return readMemory(e.tid, addr, p) }

@@ -7,14 +7,13 @@ import (
 )
 
 // readRegisters reads the general registers of a stopped thread of 64-bit code.
-func (w *worker) readRegisters(tid int32) error {
+func (w *worker) readRegisters(tid int32, into *[33]uint64) error {
 	u := &w.userRegs
 	if err := regSet(unix.PTRACE_GETREGSET, tid, unsafe.Pointer(u), unsafe.Sizeof(*u), &w.iov); err != nil {
 		return err
 	}
-	w.regs.IP = u.Pc
-	copy(w.regs.R[:], u.Regs[:])
-	w.regs.R[31] = u.Sp
+	copy(into[:], u.Regs[:])
+	into[31] = u.Sp
 	return nil
 }
 

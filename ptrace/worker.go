@@ -27,7 +27,6 @@ type worker struct {
 	info     syscallInfo
 	userRegs userRegs
 	iov      unix.Iovec
-	regs     Registers
 	entry    EntryStop
 	siginfo  signalInfo
 	waiting  waiting

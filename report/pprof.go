@@ -10,7 +10,9 @@ import (
 	pprof "github.com/google/pprof/profile"
 
 	"sysprof/profile"
-	"sysprof/syscalltab"
+	"sysprof/profile/cost"
+	"sysprof/profile/label"
+	"sysprof/profile/stack/symbol"
 )
 
 // Pprof is a profile for go tool pprof: who makes which calls, how often, and how long they take.
@@ -23,33 +25,14 @@ type Pprof struct {
 	Meta     Meta
 	Program  string // the file of the main program; empty: not known
 
-	Stack func(id uint32) []*Location    // the stack that a sample names, innermost first
-	Label func(comm, fd uint32) []string // pairs of name and value, for these of a sample's key; nil for none
-	By    PprofLabels                    // the numbers of the keys that become labels
+	Stack  func(id uint32) []*symbol.Location // the stack that a sample names, innermost first
+	Labels Labels                             // what the samples' values are
 }
 
-// PprofLabels says which numbers of a sample's key become labels.
-type PprofLabels struct{ PID, TID, Latency, Errno bool }
-
-// Location is a place in a program.
-type Location struct {
-	Address uint64 // in the mapping
-	Mapping *Mapping
-	Lines   []Line // innermost first; there are several where functions were inlined
-}
-
-// Line is a place in a function.
-type Line struct {
-	Function, SystemName, File string
-	Line, StartLine            int
-}
-
-// Mapping is an executable part of a file. Every part of a file is one mapping, in however many
-// processes it is mapped: addresses are rebased to it.
-type Mapping struct {
-	Start, Limit, Offset                                        uint64
-	File, BuildID                                               string
-	HasFunctions, HasFilenames, HasLineNumbers, HasInlineFrames bool
+// Labels knows what values are, as a label.Projection does.
+type Labels interface {
+	Labels(profile.Values) []label.Label
+	Index(field string) int // the place of a field's values, -1 if it has none
 }
 
 // Write writes the profile, compressed. It is checked first: an invalid profile is an error and nothing
@@ -57,13 +40,12 @@ type Mapping struct {
 func (p Pprof) Write(w io.Writer) error {
 	b := pprofBuilder{
 		p:         p,
-		locations: make(map[*Location]*pprof.Location),
+		locations: make(map[*symbol.Location]*pprof.Location),
 		calls:     make(map[profile.Key]*pprof.Location),
-		mappings:  make(map[*Mapping]*pprof.Mapping),
-		functions: make(map[Line]*pprof.Function),
+		mappings:  make(map[*symbol.FileMapping]*pprof.Mapping),
+		functions: make(map[symbol.Frame]*pprof.Function),
 		stacks:    make(map[stackKey][]*pprof.Location),
-		numbers:   make(map[numbers]*numberLabels),
-		texts:     make(map[texts]map[string][]string),
+		labels:    make(map[profile.Values]*labelMaps),
 	}
 	out := b.build()
 	if err := out.CheckValid(); err != nil {
@@ -76,18 +58,15 @@ type pprofBuilder struct {
 	p         Pprof
 	out       pprof.Profile
 	hasCPU    bool
-	transitNs map[profile.Key]float64 // a call
-	outsideNs float64                 // a call: overhead that is in none of the sums, the switches
-	locations map[*Location]*pprof.Location
+	locations map[*symbol.Location]*pprof.Location
 	calls     map[profile.Key]*pprof.Location
-	mappings  map[*Mapping]*pprof.Mapping
-	functions map[Line]*pprof.Function
+	mappings  map[*symbol.FileMapping]*pprof.Mapping
+	functions map[symbol.Frame]*pprof.Function
 	kernel    *pprof.Mapping
 
 	// Profiles have up to 200,000 samples, which have most of this in common.
-	stacks  map[stackKey][]*pprof.Location
-	numbers map[numbers]*numberLabels
-	texts   map[texts]map[string][]string
+	stacks map[stackKey][]*pprof.Location
+	labels map[profile.Values]*labelMaps
 }
 
 // stackKey is a stack with the call that was made from it.
@@ -96,18 +75,11 @@ type stackKey struct {
 	stack uint32
 }
 
-// numbers are the values of a sample's labels that are numbers, 0 for those that are not asked for.
-type numbers struct{ pid, tid, latencyNs int64 }
-
-type numberLabels struct {
-	values map[string][]int64
-	units  map[string][]string
-}
-
-// texts is what the other labels are made from.
-type texts struct {
-	errno    int32
-	comm, fd uint32
+// labelMaps are a sample's labels.
+type labelMaps struct {
+	texts   map[string][]string
+	numbers map[string][]int64
+	units   map[string][]string
 }
 
 func (b *pprofBuilder) build() *pprof.Profile {
@@ -134,16 +106,10 @@ func (b *pprofBuilder) build() *pprof.Profile {
 	// Viewers that know of no default show the last one.
 	b.out.SampleType = append(b.out.SampleType, nanoseconds("latency"))
 
-	b.learnOverhead()
 	b.kernel = &pprof.Mapping{
 		Start: kernelStart, Limit: kernelStart + kernelSize, File: "[kernel.kallsyms]", HasFunctions: true,
 	}
-	samples := slices.Clone(b.p.Samples)
-	slices.SortFunc(samples, func(x, y profile.Sample) int {
-		return cmp.Or(compareInt(x.ABI, y.ABI), compareInt(x.Nr, y.Nr), compareInt(x.Stack, y.Stack),
-			compareInt(x.PID, y.PID), compareInt(x.TID, y.TID), compareInt(x.Errno, y.Errno),
-			compareInt(x.LatencyNs, y.LatencyNs), compareInt(x.Comm, y.Comm), compareInt(x.FD, y.FD))
-	})
+	samples := cost.Samples(b.p.Snapshot, b.p.Samples, b.p.Labels.Index(label.Latency))
 	for i := range samples {
 		b.out.Sample = append(b.out.Sample, b.sample(&samples[i]))
 	}
@@ -188,51 +154,6 @@ func (b *pprofBuilder) mostCalls() (most *pprof.Mapping) {
 	return most
 }
 
-func compareInt[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
-
-// learnOverhead finds out how much of a call's raw latency is transit, by the rows of the snapshot.
-func (b *pprofBuilder) learnOverhead() {
-	samples := make(map[profile.Key][]*profile.Sample)
-	for i := range b.p.Samples {
-		s := &b.p.Samples[i]
-		samples[s.Key] = append(samples[s.Key], s)
-	}
-	b.transitNs = make(map[profile.Key]float64)
-	s := b.p.Snapshot
-	for i := range s.Rows {
-		if r := &s.Rows[i]; r.Calls > 0 {
-			b.transitNs[r.Key] = transit(r, samples[r.Key])
-		}
-	}
-	if s.Overhead != nil {
-		b.outsideNs = float64(s.Overhead.SwitchesNs.Ns)
-	}
-}
-
-// transit returns what has to be taken off each call of a row's samples, as far as that is there, so that
-// what is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has
-// what the others took instead, which may be more. It reorders the samples.
-func transit(r *profile.Row, samples []*profile.Sample) float64 {
-	mean := func(s *profile.Sample) float64 { return float64(s.RawNs) / float64(s.Calls) }
-	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
-	var calls, rawNs, transitNs float64
-	for _, s := range samples {
-		calls += float64(s.Calls)
-		rawNs += float64(s.RawNs)
-	}
-	latencyNs := float64(r.SumNs) / float64(r.Calls) * calls
-	for _, s := range samples {
-		transitNs = (rawNs - latencyNs) / calls
-		if mean(s) >= transitNs {
-			break
-		}
-		// Nothing is left of these, so the others have to give more.
-		calls -= float64(s.Calls)
-		rawNs -= float64(s.RawNs)
-	}
-	return transitNs
-}
-
 func (b *pprofBuilder) comments() []string {
 	m := b.p.Meta
 	what := strings.Join(m.Command, " ")
@@ -253,20 +174,17 @@ func (b *pprofBuilder) comments() []string {
 	return comments
 }
 
-func (b *pprofBuilder) sample(s *profile.Sample) *pprof.Sample {
-	transit := int64(b.transitNs[s.Key] * float64(s.Calls))
-	transit = min(transit, s.RawNs)
-	overhead := max(transit, 0) + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
+func (b *pprofBuilder) sample(s *cost.Sample) *pprof.Sample {
 	out := &pprof.Sample{
 		Value:    make([]int64, 0, len(b.out.SampleType)),
 		Location: b.stack(stackKey{s.Key, s.Stack}),
 	}
-	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), overhead)
+	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), s.OverheadNs)
 	if b.hasCPU {
 		out.Value = append(out.Value, s.CPUNs)
 	}
-	out.Value = append(out.Value, s.RawNs-transit)
-	b.label(out, s.SampleKey)
+	out.Value = append(out.Value, s.LatencyNs)
+	b.label(out, s.Values)
 	return out
 }
 
@@ -285,61 +203,28 @@ func (b *pprofBuilder) stack(k stackKey) []*pprof.Location {
 	return out
 }
 
-func (b *pprofBuilder) label(out *pprof.Sample, k profile.SampleKey) {
-	var n numbers
-	if b.p.By.PID {
-		n.pid = int64(k.PID)
+func (b *pprofBuilder) label(out *pprof.Sample, values profile.Values) {
+	l := b.labels[values]
+	if l == nil {
+		l = newLabelMaps(b.p.Labels.Labels(values))
+		b.labels[values] = l
 	}
-	if b.p.By.TID {
-		n.tid = int64(k.TID)
-	}
-	if b.p.By.Latency {
-		n.latencyNs = max(k.LatencyNs-max(int64(b.transitNs[k.Key]), 0), 0)
-	}
-	labels := b.numbers[n]
-	if labels == nil {
-		labels = b.p.By.numbers(n)
-		b.numbers[n] = labels
-	}
-	out.NumLabel, out.NumUnit = labels.values, labels.units
-
-	t := texts{comm: k.Comm, fd: k.FD}
-	if b.p.By.Errno {
-		t.errno = k.Errno
-	}
-	text, known := b.texts[t]
-	if !known {
-		text = b.text(t)
-		b.texts[t] = text
-	}
-	out.Label = text
+	out.Label, out.NumLabel, out.NumUnit = l.texts, l.numbers, l.units
 }
 
-func (by PprofLabels) numbers(n numbers) *numberLabels {
-	l := &numberLabels{values: make(map[string][]int64), units: make(map[string][]string)}
-	if by.PID {
-		l.values["pid"] = []int64{n.pid}
-	}
-	if by.TID {
-		l.values["tid"] = []int64{n.tid}
-	}
-	if by.Latency {
-		l.values["latency"], l.units["latency"] = []int64{n.latencyNs}, []string{"nanoseconds"}
-	}
-	return l
-}
-
-func (b *pprofBuilder) text(t texts) map[string][]string {
-	labels := make(map[string][]string)
-	if t.errno != 0 {
-		labels["errno"] = []string{syscalltab.Errno(int(t.errno))}
-	}
-	if b.p.Label != nil {
-		for pair := range slices.Chunk(b.p.Label(t.comm, t.fd), 2) {
-			labels[pair[0]] = []string{pair[1]}
+func newLabelMaps(labels []label.Label) *labelMaps {
+	l := &labelMaps{texts: make(map[string][]string), numbers: make(map[string][]int64), units: make(map[string][]string)}
+	for _, x := range labels {
+		if x.IsText {
+			l.texts[x.Name] = []string{x.Text}
+			continue
+		}
+		l.numbers[x.Name] = []int64{x.Number}
+		if x.Unit != "" {
+			l.units[x.Name] = []string{x.Unit}
 		}
 	}
-	return labels
+	return l
 }
 
 // The kernel's calls have addresses in a mapping of their own, made up from their numbers: where the
@@ -356,7 +241,7 @@ func (b *pprofBuilder) call(k profile.Key) *pprof.Location {
 	}
 	name := k.ABI.Name(k.Nr)
 	// A plain read would merge with libc's read.
-	line := Line{Function: "sys_" + name, SystemName: kernelSymbol(k, name)}
+	line := symbol.Frame{Function: "sys_" + name, SystemName: kernelSymbol(k, name)}
 	l := &pprof.Location{
 		ID:      uint64(len(b.out.Location) + 1),
 		Mapping: b.kernel,
@@ -384,7 +269,7 @@ func kernelSymbol(k profile.Key, name string) string {
 	return "sys_" + name
 }
 
-func (b *pprofBuilder) location(l *Location) *pprof.Location {
+func (b *pprofBuilder) location(l *symbol.Location) *pprof.Location {
 	if out := b.locations[l]; out != nil {
 		return out
 	}
@@ -397,8 +282,8 @@ func (b *pprofBuilder) location(l *Location) *pprof.Location {
 	return out
 }
 
-func (b *pprofBuilder) function(line Line) *pprof.Function {
-	line.Line = 0
+func (b *pprofBuilder) function(line symbol.Frame) *pprof.Function {
+	line.Line, line.Inlined = 0, false
 	if f := b.functions[line]; f != nil {
 		return f
 	}
@@ -411,7 +296,7 @@ func (b *pprofBuilder) function(line Line) *pprof.Function {
 	return f
 }
 
-func (b *pprofBuilder) mapping(m *Mapping) *pprof.Mapping {
+func (b *pprofBuilder) mapping(m *symbol.FileMapping) *pprof.Mapping {
 	if m == nil {
 		return nil
 	}

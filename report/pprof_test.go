@@ -15,6 +15,8 @@ import (
 	pprof "github.com/google/pprof/profile"
 
 	"sysprof/profile"
+	"sysprof/profile/label"
+	"sysprof/profile/stack/symbol"
 	"sysprof/syscalltab"
 )
 
@@ -29,41 +31,44 @@ type traced struct {
 func newTraced() *traced { return &traced{profile: profile.New()} }
 
 // call adds n calls that took rawNs.
-func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, k profile.SampleKey) {
+func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, v values) {
 	for range n {
 		r.calls++
 		at := r.calls * 1_000_000
 		c := &profile.Call{PID: 10, TID: 11, ABI: syscalltab.AMD64, Nr: nr, Errno: errno, Stack: stack, CPUNs: -1, GapNs: -1, Queued: r.queued,
 			EntrySeenNs: at, EntryResumedNs: at + 100, ExitSeenNs: at + 100 + rawNs, ExitResumedNs: at + 300 + rawNs}
-		if k.TID == cpuTID {
+		if v.tid == cpuTID {
 			c.CPUNs = rawNs / 2
 		}
 		r.profile.Add(c)
-		r.samples.Add(c, k)
+		r.samples.Add(c, profile.SampleKey{Values: profile.Values{v.pid, v.tid, profile.RawLatencyBucket(c), v.errno, v.comm, v.fd}})
 	}
 }
+
+// values are those of a sample's fields, but for its latency.
+type values struct{ pid, tid, errno, comm, fd uint32 }
 
 // cpuTID is the thread whose CPU time is measured.
 const cpuTID = 77
 
 // The program of the profiles: main calls work, which has two functions inlined, and work calls libc.
 var (
-	program = &Mapping{Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/srv/app", BuildID: "0badf00d",
+	program = &symbol.FileMapping{Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/srv/app", BuildID: "0badf00d",
 		HasFunctions: true, HasFilenames: true, HasLineNumbers: true, HasInlineFrames: true}
-	libc = &Mapping{Start: 0x7f0000000000, Limit: 0x7f0000200000, File: "/usr/lib/libc.so.6", BuildID: "1ce"}
+	libc = &symbol.FileMapping{Start: 0x7f0000000000, Limit: 0x7f0000200000, File: "/usr/lib/libc.so.6", BuildID: "1ce"}
 
-	inMain = &Location{Address: 0x400100, Mapping: program,
-		Lines: []Line{{Function: "main", File: "/src/app.c", Line: 40, StartLine: 30}}}
-	inWork = &Location{Address: 0x400200, Mapping: program, Lines: []Line{
+	inMain = &symbol.Location{Address: 0x400100, Mapping: program,
+		Lines: []symbol.Frame{{Function: "main", File: "/src/app.c", Line: 40, StartLine: 30}}}
+	inWork = &symbol.Location{Address: 0x400200, Mapping: program, Lines: []symbol.Frame{
 		{Function: "inner", File: "/src/app.h", Line: 7, StartLine: 5},
 		{Function: "outer<int>", SystemName: "_Z5outerIiE", File: "/src/app.h", Line: 12, StartLine: 10},
 		{Function: "work", File: "/src/app.c", Line: 22, StartLine: 20},
 	}}
-	inLibc  = &Location{Address: 0x7f00000000ff, Mapping: libc, Lines: []Line{{Function: "libc.so.6+0xff"}}}
-	unknown = &Location{Address: 0x99, Lines: []Line{{Function: "[unmapped] 0x99"}}}
+	inLibc  = &symbol.Location{Address: 0x7f00000000ff, Mapping: libc, Lines: []symbol.Frame{{Function: "libc.so.6+0xff"}}}
+	unknown = &symbol.Location{Address: 0x99, Lines: []symbol.Frame{{Function: "[unmapped] 0x99"}}}
 
 	// Their frames, innermost first.
-	stacks = map[uint32][]*Location{
+	stacks = map[uint32][]*symbol.Location{
 		1: {inLibc, inWork, inMain},
 		2: {inLibc, inMain},
 		3: {unknown},
@@ -75,19 +80,51 @@ const readNr, writeNr = 0, 1
 // mixedRun has some of everything.
 func mixedRun() *traced {
 	r := newTraced()
-	r.call(3, readNr, 1, 0, 5_000, profile.SampleKey{})
-	r.call(2, readNr, 1, 11, 4_000, profile.SampleKey{Errno: 11})
-	r.call(4, readNr, 2, 0, 5_000, profile.SampleKey{})
-	r.call(1, writeNr, 2, 0, 1_000_000, profile.SampleKey{LatencyNs: 983_040})
-	r.call(1, writeNr, 0, 0, 7_000, profile.SampleKey{}) // without a stack
-	r.call(1, 500_000, 3, 38, 3_000, profile.SampleKey{Errno: 38, PID: 10, TID: 11, Comm: 2, FD: 3})
+	r.call(3, readNr, 1, 0, 5_000, values{})
+	r.call(2, readNr, 1, 11, 4_000, values{errno: 11})
+	r.call(4, readNr, 2, 0, 5_000, values{})
+	r.call(1, writeNr, 2, 0, 1_000_000, values{})
+	r.call(1, writeNr, 0, 0, 7_000, values{}) // without a stack
+	r.call(1, 500_000, 3, 38, 3_000, values{errno: 38, pid: 10, tid: 11, comm: 2, fd: 3})
 	return r
 }
 
 var labelNames = []string{"", "sh", "app\tx", "tcp 127.0.0.1:6379"}
 
+// fields are those of the samples that become labels.
+type fields struct{ pid, tid, latency, errno bool }
+
+const latencyAt = 2
+
+func (f fields) Index(name string) int {
+	if f.latency && name == label.Latency {
+		return latencyAt
+	}
+	return -1
+}
+
+func (f fields) Labels(v profile.Values) (labels []label.Label) {
+	number := func(chosen bool, name string, value int64, unit string) {
+		if chosen {
+			labels = append(labels, label.Label{Name: name, Number: value, Unit: unit})
+		}
+	}
+	text := func(chosen bool, name, value string) {
+		if chosen && value != "" {
+			labels = append(labels, label.Label{Name: name, Text: value, IsText: true})
+		}
+	}
+	number(f.pid, "pid", int64(v[0]), "")
+	number(f.tid, "tid", int64(v[1]), "")
+	number(f.latency, label.Latency, profile.LatencyBucketNs(v[latencyAt]), "nanoseconds")
+	text(f.errno && v[3] != 0, "errno", syscalltab.Errno(int(v[3])))
+	text(true, "comm", labelNames[v[4]])
+	text(true, "fd", labelNames[v[5]])
+	return labels
+}
+
 // pprof is the profile of the run with these labels.
-func (r *traced) pprof(by PprofLabels) Pprof {
+func (r *traced) pprof(by fields) Pprof {
 	r.profile.Correct(profile.ByHandTransit(2*time.Microsecond), nil)
 	samples, _ := r.samples.All()
 	return Pprof{
@@ -95,17 +132,8 @@ func (r *traced) pprof(by PprofLabels) Pprof {
 		Samples:  samples,
 		Meta:     meta,
 		Program:  "/srv/app",
-		Stack:    func(id uint32) []*Location { return stacks[id] },
-		By:       by,
-		Label: func(comm, fd uint32) (pairs []string) {
-			if comm != 0 {
-				pairs = append(pairs, "comm", labelNames[comm])
-			}
-			if fd != 0 {
-				pairs = append(pairs, "fd", labelNames[fd])
-			}
-			return pairs
-		},
+		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },
+		Labels:   by,
 	}
 }
 
@@ -134,17 +162,17 @@ func text(p *pprof.Profile) string {
 	return regexp.MustCompile(`(?m)^Time: .*$`).ReplaceAllString(p.String(), fmt.Sprintf("Time: %d", p.TimeNanos))
 }
 
-var allLabels = PprofLabels{PID: true, TID: true, Latency: true, Errno: true}
+var allLabels = fields{true, true, true, true}
 
 func TestGoldenPprof(t *testing.T) {
-	golden(t, "mixed --pprof", text(written(t, mixedRun().pprof(PprofLabels{}))))
+	golden(t, "mixed --pprof", text(written(t, mixedRun().pprof(fields{}))))
 	golden(t, "mixed --pprof --labels=pid,tid,latency,errno", text(written(t, mixedRun().pprof(allLabels))))
-	none := Pprof{Snapshot: new(profile.Snapshot), Stack: func(uint32) []*Location { return nil }}
+	none := Pprof{Snapshot: new(profile.Snapshot), Stack: func(uint32) []*symbol.Location { return nil }, Labels: fields{}}
 	golden(t, "nothing --pprof", text(written(t, none)))
 }
 
 func TestPprofLayout(t *testing.T) {
-	p := written(t, mixedRun().pprof(PprofLabels{}))
+	p := written(t, mixedRun().pprof(fields{}))
 	types := func(p *pprof.Profile) (types []string) {
 		for _, s := range p.SampleType {
 			types = append(types, s.Type+"/"+s.Unit)
@@ -224,7 +252,7 @@ func TestPprofLayout(t *testing.T) {
 // TestPprofMapsTheProgramFirst, in whatever order stacks come.
 func TestPprofMapsTheProgramFirst(t *testing.T) {
 	for _, program := range []string{"/srv/app", "/usr/lib/libc.so.6", "/elsewhere", ""} {
-		r := mixedRun().pprof(PprofLabels{})
+		r := mixedRun().pprof(fields{})
 		r.Program = program
 		p := written(t, r)
 		equal(t, "mappings", len(p.Mapping), 3)
@@ -238,7 +266,7 @@ func TestPprofMapsTheProgramFirst(t *testing.T) {
 }
 
 func TestPprofInlinedLines(t *testing.T) {
-	p := written(t, mixedRun().pprof(PprofLabels{}))
+	p := written(t, mixedRun().pprof(fields{}))
 	found := false
 	for _, l := range p.Location {
 		if l.Address != inWork.Address {
@@ -262,9 +290,9 @@ func TestPprofSums(t *testing.T) {
 	r := mixedRun()
 	// Some calls of another length, on another stack.
 	for i := range int64(500) {
-		r.call(1, writeNr, uint32(i%4), int32(i%3)*2, 20_000+17*i, profile.SampleKey{Errno: int32(i%3) * 2, LatencyNs: i % 7})
+		r.call(1, writeNr, uint32(i%4), int32(i%3)*2, 20_000+17*i, values{errno: uint32(i%3) * 2})
 	}
-	for _, by := range []PprofLabels{{}, allLabels} {
+	for _, by := range []fields{{}, allLabels} {
 		in := r.pprof(by)
 		p := written(t, in)
 		total := in.Snapshot.Total
@@ -304,12 +332,12 @@ func TestPprofSums(t *testing.T) {
 // TestPprofSumsOfUnequalCalls: some calls took less than what is taken off the others.
 func TestPprofSumsOfUnequalCalls(t *testing.T) {
 	r := newTraced()
-	r.call(50, readNr, 1, 0, 300, profile.SampleKey{})
-	r.call(30, readNr, 2, 0, 1_000, profile.SampleKey{})
-	r.call(10, readNr, 3, 0, 10_000, profile.SampleKey{})
-	r.call(1, readNr, 0, 0, 400_000, profile.SampleKey{})
-	r.call(5, writeNr, 1, 0, 100, profile.SampleKey{}) // nothing is left
-	in := r.pprof(PprofLabels{})
+	r.call(50, readNr, 1, 0, 300, values{})
+	r.call(30, readNr, 2, 0, 1_000, values{})
+	r.call(10, readNr, 3, 0, 10_000, values{})
+	r.call(1, readNr, 0, 0, 400_000, values{})
+	r.call(5, writeNr, 1, 0, 100, values{}) // nothing is left
+	in := r.pprof(fields{})
 	sums := map[string]int64{}
 	for _, s := range written(t, in).Sample {
 		if latency := s.Value[3]; latency < 0 {
@@ -327,10 +355,10 @@ func TestPprofSumsOfUnequalCalls(t *testing.T) {
 // TestPprofSumsOfQueuedCalls: the table says that they took as long as the others.
 func TestPprofSumsOfQueuedCalls(t *testing.T) {
 	r := newTraced()
-	r.call(30, readNr, 1, 0, 100_000, profile.SampleKey{})
+	r.call(30, readNr, 1, 0, 100_000, values{})
 	r.queued = true
-	r.call(10, readNr, 2, 0, 3_000, profile.SampleKey{})
-	in := r.pprof(PprofLabels{Latency: true})
+	r.call(10, readNr, 2, 0, 3_000, values{})
+	in := r.pprof(fields{latency: true})
 	latency, overhead := int64(0), int64(0)
 	for _, s := range written(t, in).Sample {
 		overhead += s.Value[2]
@@ -350,9 +378,9 @@ func TestPprofSumsOfQueuedCalls(t *testing.T) {
 
 func TestPprofCPUTime(t *testing.T) {
 	r := newTraced()
-	r.call(4, readNr, 1, 0, 9_000, profile.SampleKey{TID: cpuTID})
-	r.call(1, readNr, 1, 0, 9_000, profile.SampleKey{})
-	p := written(t, r.pprof(PprofLabels{TID: true}))
+	r.call(4, readNr, 1, 0, 9_000, values{tid: cpuTID})
+	r.call(1, readNr, 1, 0, 9_000, values{})
+	p := written(t, r.pprof(fields{tid: true}))
 	equal(t, "the type before the last", *p.SampleType[3], pprof.ValueType{Type: "cpu", Unit: "nanoseconds"})
 	equal(t, "the last type", p.SampleType[4].Type, "latency")
 	cpu := map[int64]int64{}
@@ -367,8 +395,8 @@ func TestPprofCPUTime(t *testing.T) {
 }
 
 func TestPprofLabelsAreOptIn(t *testing.T) {
-	in := mixedRun().pprof(PprofLabels{})
-	in.Label = nil
+	in := mixedRun().pprof(fields{})
+	in.Labels = (*label.Projection)(nil)
 	for _, s := range written(t, in).Sample {
 		if len(s.Label)+len(s.NumLabel) > 0 {
 			t.Errorf("labels %v, %v that nobody asked for", s.Label, s.NumLabel)
@@ -387,8 +415,8 @@ func TestPprofLabelsAreOptIn(t *testing.T) {
 		}
 	}
 	equal(t, "labels", slices.Sorted(maps.Keys(seen)), []string{
-		"comm=app\tx", "errno=EAGAIN", "errno=ENOSYS", "fd=tcp 127.0.0.1:6379", "latency=[0][nanoseconds]",
-		"latency=[981040][nanoseconds]", "pid=[10][]", "tid=[11][]",
+		"comm=app\tx", "errno=EAGAIN", "errno=ENOSYS", "fd=tcp 127.0.0.1:6379", "latency=[1536][nanoseconds]",
+		"latency=[2048][nanoseconds]", "latency=[4096][nanoseconds]", "latency=[768][nanoseconds]", "latency=[786432][nanoseconds]", "pid=[10][]", "tid=[11][]",
 	})
 }
 
@@ -449,18 +477,18 @@ func TestPprofOfOtherMachines(t *testing.T) {
 		c := &profile.Call{ABI: abi, Nr: nr, ExitSeenNs: 5_000, CPUNs: -1, GapNs: -1}
 		r.profile.Add(c)
 		r.samples.Add(c, profile.SampleKey{})
-		p := written(t, r.pprof(PprofLabels{}))
+		p := written(t, r.pprof(fields{}))
 		equal(t, "a function", *p.Function[0], pprof.Function{ID: 1, Name: "sys_read", SystemName: want})
 	}
 }
 
 // TestPprofOfOddNames: a traced program can have anything in its names.
 func TestPprofOfOddNames(t *testing.T) {
-	in := mixedRun().pprof(PprofLabels{})
+	in := mixedRun().pprof(fields{})
 	in.Meta.Command = []string{"app", "a\nb", "\xff\xfe", ""}
-	in.Stack = func(uint32) []*Location {
-		return []*Location{{Address: 1, Mapping: &Mapping{Start: 0, Limit: 10, File: "/a\nb \xff"},
-			Lines: []Line{{Function: "f\n\xff", File: "\xff"}}}}
+	in.Stack = func(uint32) []*symbol.Location {
+		return []*symbol.Location{{Address: 1, Mapping: &symbol.FileMapping{Start: 0, Limit: 10, File: "/a\nb \xff"},
+			Lines: []symbol.Frame{{Function: "f\n\xff", File: "\xff"}}}}
 	}
 	written(t, in)
 }

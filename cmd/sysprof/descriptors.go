@@ -40,11 +40,11 @@ func inheritedDescriptors() []int {
 	return inherited
 }
 
-// release lets go of the descriptors that the launched command has, too. Otherwise whoever reads
+// closeInherited closes the descriptors that the launched command has, too. Otherwise whoever reads
 // from a pipe of the command's would wait for us when the command has closed it. stderr stays,
-// where tables and errors go; when tables go elsewhere and stderr is a pipe, it is let go as well.
+// where tables and errors go; when tables go elsewhere and stderr is a pipe, it is closed as well.
 // What these files are written to (--json=/dev/stdout) stays, too.
-func release(inherited []int, stderrToo bool, files ...string) {
+func closeInherited(inherited []int, stderrToo bool, files ...string) {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return

@@ -10,6 +10,8 @@ import (
 
 	"github.com/pborman/getopt/v2"
 
+	"sysprof/cmd/sysprof/internal/session"
+	"sysprof/profile/label"
 	"sysprof/ptrace"
 	"sysprof/report"
 	"sysprof/syscalltab"
@@ -32,44 +34,30 @@ type options struct {
 	cpu        ptrace.CPU
 
 	trace    *syscalltab.Set // nil: all
-	statuses statusSet
+	statuses session.Statuses
 
-	summaryOnly   bool
-	columns       []report.Column
+	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
-	sortBy        report.SortKey
 	output        string
 	appending     bool
-	quiet         bool
+	fromJSON      string // a saved run to show instead of tracing
 
-	histogram    bool // draw whole distributions …
-	histogramOf  string
-	histogramSet *syscalltab.Set // … of these calls; nil: all
-	errors       bool            // the table of errnos
-	json, csv    string          // files to write
-	fromJSON     string          // a saved run to show instead of tracing
+	stacks     session.StackMode
+	labels     *label.Projection
+	labelNames string // that labels was made of
+	debuginfod bool   // fetch debug files
 
-	pprof      string // a file to write a profile with stacks to
-	stacks     stackMode
-	labels     labelSet
-	debuginfod bool // fetch debug files
-
-	cpuTime  bool           // measure CPU time, and show it in the table of -c
 	raw      bool           // do not take the transit off latencies
 	overhead *time.Duration // take this off instead of what is measured
 }
 
-// statusSet says with which outcomes calls are counted and listed.
-type statusSet uint8
+// filterMode says whether a command is given a filter in the kernel.
+type filterMode uint8
 
 const (
-	successful statusSet = 1 << iota
-	failed
-	unfinished // in flight: the thread ended in the call
-	unavailable
-	detached // in flight: tracing ended first
-
-	allStatuses = successful | failed | unfinished | unavailable | detached
+	filterAuto  filterMode = iota // where -e trace= leaves out calls
+	filterAsked                   // the same; --seccomp-bpf is strace's word for it
+	filterOff
 )
 
 // value is an option whose argument a function takes.
@@ -80,7 +68,7 @@ func (v value) String() string                        { return "" }
 
 // parseOptions reads the command line; args[0] is the program's own name. An error is one line.
 func parseOptions(args []string) (*options, error) {
-	o := &options{statuses: allStatuses, cpu: ptrace.CPUAuto, columns: report.DefaultColumns(), sortBy: report.SortKey(0)}
+	o := &options{statuses: session.AllStatuses, cpu: ptrace.CPUAuto, outputs: session.Outputs{Columns: report.DefaultColumns()}}
 	set := getopt.New()
 
 	flag := func(short rune, long string, f func()) {
@@ -103,25 +91,25 @@ func parseOptions(args []string) (*options, error) {
 	flag('h', "help", func() { o.help = true })
 	flag('V', "version", func() { o.version = true })
 
-	flag('c', "summary-only", func() { o.summaryOnly = true })
+	flag('c', "summary-only", func() { o.outputs.Summary = true })
 	flag('w', "summary-wall-clock", func() {}) // latencies are wall-clock time as it is
-	arg('S', "summary-sort-by", func(s string) (err error) { o.sortBy, err = report.ParseSortKey(s); return })
+	arg('S', "summary-sort-by", func(s string) (err error) { o.outputs.Sort, err = report.ParseSortKey(s); return })
 	arg('U', "summary-columns", func(s string) (err error) {
 		o.columnsChosen = true
-		o.columns, err = report.ParseColumns(s)
+		o.outputs.Columns, err = report.ParseColumns(s)
 		return err
 	})
 	arg('o', "output", func(s string) error { o.output = s; return nil })
 	flag('A', "output-append-mode", func() { o.appending = true })
-	optional('q', "quiet", func(string) error { o.quiet = true; return nil })
-	optional(0, "silent", func(string) error { o.quiet = true; return nil })
-	optional(0, "silence", func(string) error { o.quiet = true; return nil })
+	optional('q', "quiet", func(string) error { o.outputs.Quiet = true; return nil })
+	optional(0, "silent", func(string) error { o.outputs.Quiet = true; return nil })
+	optional(0, "silence", func(string) error { o.outputs.Quiet = true; return nil })
 
 	optional(0, "histogram", o.chooseHistogram)
-	flag(0, "errors", func() { o.errors = true })
-	arg(0, "json", func(s string) error { o.json = s; return nil })
-	arg(0, "csv", func(s string) error { o.csv = s; return nil })
-	arg(0, "pprof", func(s string) error { o.pprof = s; return nil })
+	flag(0, "errors", func() { o.outputs.Errors = true })
+	arg(0, "json", func(s string) error { o.outputs.JSON = s; return nil })
+	arg(0, "csv", func(s string) error { o.outputs.CSV = s; return nil })
+	arg(0, "pprof", func(s string) error { o.outputs.Pprof = s; return nil })
 	arg(0, "stacks", o.chooseStacks)
 	arg(0, "labels", o.chooseLabels)
 	flag(0, "debuginfod", func() { o.debuginfod = true })
@@ -155,9 +143,9 @@ func parseOptions(args []string) (*options, error) {
 	arg('e', "", o.qualify)
 	arg(0, "trace", o.setTrace)
 	arg(0, "status", o.setStatuses)
-	flag('z', "successful-only", func() { o.statuses = successful })
-	flag('Z', "failed-only", func() { o.statuses = failed })
-	flag(0, "failing-only", func() { o.statuses = failed })
+	flag('z', "successful-only", func() { o.statuses = session.Successful })
+	flag('Z', "failed-only", func() { o.statuses = session.Failed })
+	flag(0, "failing-only", func() { o.statuses = session.Failed })
 
 	for _, r := range refused {
 		refuse := value(func(string) error { return &refusal{r.instead} })
@@ -194,11 +182,11 @@ func (o *options) check() error {
 		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
 	case o.seccomp == filterAsked && o.noFollow:
 		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
-	case o.pprof == "" && (o.labels != labelSet{} || o.stacks != stacksFull || o.debuginfod):
+	case o.outputs.Pprof == "" && (o.labels != nil || o.stacks != session.StacksFull || o.debuginfod):
 		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
-	case o.columnsChosen && !o.summaryOnly:
+	case o.columnsChosen && !o.outputs.Summary:
 		return errors.New("-U chooses the columns of the table of -c: add -c")
 	case o.appending && (o.output == "" || strings.ContainsAny(o.output[:1], "|!")):
 		return errors.New("-A needs a file to append to: add -o FILE")
@@ -235,7 +223,7 @@ func (o *options) qualify(expr string) error {
 	case "status":
 		return o.setStatuses(set)
 	case "quiet", "q", "silent", "silence":
-		o.quiet = true
+		o.outputs.Quiet = true
 		return nil
 	}
 	if instead, ok := refusedQualifiers[name]; ok {
@@ -250,12 +238,12 @@ func (o *options) setTrace(expr string) (err error) {
 }
 
 func (o *options) setStatuses(expr string) error {
-	names := map[string]statusSet{
-		"successful": successful, "failed": failed, "unfinished": unfinished,
-		"unavailable": unavailable, "detached": detached, "all": allStatuses, "none": 0,
+	names := map[string]session.Statuses{
+		"successful": session.Successful, "failed": session.Failed, "unfinished": session.Unfinished,
+		"unavailable": session.Unavailable, "detached": session.Detached, "all": session.AllStatuses, "none": 0,
 	}
 	list, negated := strings.CutPrefix(expr, "!")
-	var chosen statusSet
+	var chosen session.Statuses
 	for name := range strings.SplitSeq(list, ",") {
 		s, ok := names[name]
 		if !ok {
@@ -264,7 +252,7 @@ func (o *options) setStatuses(expr string) error {
 		chosen |= s
 	}
 	if negated {
-		chosen = allStatuses &^ chosen
+		chosen = session.AllStatuses &^ chosen
 	}
 	o.statuses = chosen
 	return nil
@@ -274,9 +262,9 @@ func (o *options) setStatuses(expr string) error {
 func (o *options) chooseTime(s string) error {
 	switch s {
 	case "wall":
-		o.cpuTime = false
+		o.outputs.CPU = false
 	case "cpu":
-		o.cpuTime = true
+		o.outputs.CPU = true
 	default:
 		return fmt.Errorf("%q is not a kind of time; there are wall and cpu", s)
 	}
@@ -299,6 +287,37 @@ func (o *options) chooseCPU(s string) error {
 	}
 	o.cpu = ptrace.OnCPU(int(n))
 	return nil
+}
+
+// chooseHistogram takes the argument of --histogram: what strace's -e trace= takes, or nothing for all.
+func (o *options) chooseHistogram(expr string) (err error) {
+	o.outputs.Histogram, o.outputs.HistogramOf, o.outputs.HistogramSet = true, expr, nil
+	if expr != "" {
+		o.outputs.HistogramSet, err = syscalltab.ParseSet(expr, syscalltab.Native()...)
+	}
+	return err
+}
+
+// chooseStacks takes the argument of --stacks.
+func (o *options) chooseStacks(s string) error {
+	mode, ok := map[string]session.StackMode{
+		"off": session.StacksOff, "fp": session.StacksByFramePointer, "full": session.StacksFull,
+	}[s]
+	if !ok {
+		return fmt.Errorf("%q is no way to capture stacks; there are off, fp and full", s)
+	}
+	o.stacks = mode
+	return nil
+}
+
+// chooseLabels takes the argument of --labels.
+func (o *options) chooseLabels(list string) (err error) {
+	if o.labelNames != "" {
+		list = o.labelNames + "," + list
+	}
+	o.labelNames = list
+	o.labels, err = label.Parse(list)
+	return err
 }
 
 // parseOverhead takes what strace's -O takes: a number of microseconds, or one with a unit.

@@ -10,27 +10,26 @@ import (
 
 	"sysprof/profile/stack"
 	"sysprof/profile/stack/symbol"
-	"sysprof/report"
 )
 
 // Locate puts names to the stacks of these numbers. Processes that are gone are no hindrance.
-func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options) map[uint32][]*report.Location {
+func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options) map[uint32][]*symbol.Location {
 	l := &locator{
 		c:        c,
-		located:  make(map[uint32]*report.Location),
-		mappings: make(map[*stack.Mapping]*report.Mapping),
+		located:  make(map[uint32]*symbol.Location),
+		mappings: make(map[*stack.Mapping]*symbol.FileMapping),
 		vdso:     make(map[string]*symbol.Object),
 		perf:     make(map[*owner][]perfPlace),
 		symbols:  symbol.New(opt),
 	}
-	located := make(map[uint32][]*report.Location, len(ids))
+	located := make(map[uint32][]*symbol.Location, len(ids))
 	c.storeMu.Lock()
 	for _, id := range ids {
 		places, truncated := c.store.at(id)
 		if len(places) == 0 {
 			continue
 		}
-		locations := make([]*report.Location, 0, len(places)+1)
+		locations := make([]*symbol.Location, 0, len(places)+1)
 		for _, p := range places {
 			locations = append(locations, l.location(p))
 		}
@@ -47,20 +46,20 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 // locator makes locations first, each once, and names them all together in the end.
 type locator struct {
 	c        *Capturer
-	located  map[uint32]*report.Location // by place
-	mappings map[*stack.Mapping]*report.Mapping
+	located  map[uint32]*symbol.Location // by place
+	mappings map[*stack.Mapping]*symbol.FileMapping
 	vdso     map[string]*symbol.Object
 	perf     map[*owner][]perfPlace
 	symbols  *symbol.Symbolizer
 
 	addresses []symbol.Address
 	unnamed   []unnamed // as addresses
-	cut       *report.Location
+	cut       *symbol.Location
 }
 
 // unnamed is a location that is to be named.
 type unnamed struct {
-	location *report.Location
+	location *symbol.Location
 	object   *symbol.Object
 	mapping  *stack.Mapping
 	offset   uint64 // in the file, of the location's address
@@ -68,21 +67,21 @@ type unnamed struct {
 
 // perfPlace is a location in code that was made at run time.
 type perfPlace struct {
-	location *report.Location
+	location *symbol.Location
 	pc       uint64
 }
 
 // location finds or makes the location of a place.
-func (l *locator) location(number uint32) *report.Location {
+func (l *locator) location(number uint32) *symbol.Location {
 	if found := l.located[number]; found != nil {
 		return found
 	}
 	p := &l.c.store.places[number]
-	location := &report.Location{Address: p.at}
+	location := &symbol.Location{Address: p.at}
 	l.located[number] = location
 	m := p.mapping
 	if m == nil {
-		location.Lines = []report.Line{{Function: fmt.Sprintf("[unmapped] 0x%x", p.at)}}
+		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[unmapped] 0x%x", p.at)}}
 		return location
 	}
 	location.Mapping = l.mapping(m)
@@ -95,25 +94,25 @@ func (l *locator) location(number uint32) *report.Location {
 		l.name(location, l.vdsoObject(p.owner.vdso), m, p.at)
 	default:
 		l.perf[p.owner] = append(l.perf[p.owner], perfPlace{location, p.at})
-		location.Lines = []report.Line{{Function: fmt.Sprintf("[anon]+0x%x", p.at-m.Start)}}
+		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[anon]+0x%x", p.at-m.Start)}}
 	}
 	return location
 }
 
-func (l *locator) name(location *report.Location, object *symbol.Object, m *stack.Mapping, offset uint64) {
+func (l *locator) name(location *symbol.Location, object *symbol.Object, m *stack.Mapping, offset uint64) {
 	l.addresses = append(l.addresses, symbol.Address{Object: object, Offset: offset})
 	l.unnamed = append(l.unnamed, unnamed{location, object, m, offset})
 }
 
 // truncated stands for the frames beyond the deepest that are captured.
-func (l *locator) truncated() *report.Location {
+func (l *locator) truncated() *symbol.Location {
 	if l.cut == nil {
-		l.cut = &report.Location{Lines: []report.Line{{Function: "[truncated]"}}}
+		l.cut = &symbol.Location{Lines: []symbol.Frame{{Function: "[truncated]"}}}
 	}
 	return l.cut
 }
 
-func (l *locator) mapping(m *stack.Mapping) *report.Mapping {
+func (l *locator) mapping(m *stack.Mapping) *symbol.FileMapping {
 	if found := l.mappings[m]; found != nil {
 		return found
 	}
@@ -121,7 +120,7 @@ func (l *locator) mapping(m *stack.Mapping) *report.Mapping {
 	if file == "" {
 		file = "//anon" // as perf calls it
 	}
-	made := &report.Mapping{Start: m.Start, Limit: m.End, Offset: m.Offset, File: file}
+	made := &symbol.FileMapping{Start: m.Start, Limit: m.End, Offset: m.Offset, File: file}
 	l.mappings[m] = made
 	return made
 }
@@ -142,9 +141,9 @@ func (l *locator) vdsoObject(image []byte) *symbol.Object {
 func (l *locator) resolve(ctx context.Context) {
 	for i, frames := range l.symbols.Resolve(ctx, l.addresses) {
 		u := &l.unnamed[i]
-		u.location.Lines = lines(frames)
+		u.location.Lines = frames
 		if len(frames) == 0 {
-			u.location.Lines = []report.Line{{Function: fmt.Sprintf("%s+0x%x", filepath.Base(u.mapping.Path), u.offset)}}
+			u.location.Lines = []symbol.Frame{{Function: fmt.Sprintf("%s+0x%x", filepath.Base(u.mapping.Path), u.offset)}}
 		}
 		if m := u.location.Mapping; m != nil && u.object != nil {
 			has := u.object.Has()
@@ -184,15 +183,7 @@ func (l *locator) resolvePerf(owner *owner, places []perfPlace) {
 	}
 	for i, frame := range l.symbols.PerfMap(file, pcs) {
 		if frame.Function != "" {
-			places[i].location.Lines = lines([]symbol.Frame{frame})
+			places[i].location.Lines = []symbol.Frame{frame}
 		}
 	}
-}
-
-func lines(frames []symbol.Frame) []report.Line {
-	out := make([]report.Line, len(frames))
-	for i, f := range frames {
-		out[i] = report.Line{Function: f.Function, SystemName: f.SystemName, File: f.File, Line: f.Line, StartLine: f.StartLine}
-	}
-	return out
 }

@@ -1,6 +1,6 @@
 // Package capture takes the stacks of calls while they are traced, and puts names to them afterwards.
-// It ties package ptrace, which has the registers and the memory of a stopped thread, to package
-// profile/stack, which makes stacks of them, and to profile/stack/symbol.
+// It ties the engine, which has the registers and the memory of a stopped thread, to package
+// profile/stack, which makes stacks of them, and to profile/stack/symbol, which names their places.
 //
 // It is not for deciding what becomes of the stacks: it hands out numbers, and locations for them.
 package capture
@@ -15,7 +15,6 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/stack"
-	"sysprof/ptrace"
 	"sysprof/syscalltab"
 )
 
@@ -25,7 +24,6 @@ import (
 type Capturer struct {
 	objects *stack.Objects
 	files   *files
-	numbers [syscalltab.LoongArch64 + 1]numbers // by ABI; LoongArch64 is the last one
 
 	mu        sync.Mutex // guards what follows; taken before storeMu
 	unwinder  *stack.Unwinder
@@ -48,7 +46,6 @@ type Capturer struct {
 type scratch struct {
 	regs   stack.Regs
 	window stack.Window
-	memory memory
 	words  []byte // the piece of stack that is read first
 	maps   []byte // the text of a maps file
 }
@@ -80,12 +77,6 @@ type owner struct {
 	vdso []byte // the kernel's page in it, shared by all that have the same
 }
 
-// numbers are the calls that change what is executable.
-type numbers struct {
-	mmap, mprotect, pkeyMprotect, munmap, mremap, execve, execveat uint64
-	fork, vfork, clone, clone3                                     uint64 // make processes
-}
-
 // The piece of stack that is read first holds most stacks whole; 16 KB cost 0.2 µs more. Where that was seen
 // to be too little for a stack, up to maxWords are read.
 const (
@@ -106,21 +97,7 @@ func New(framePointersOnly bool) *Capturer {
 	if framePointersOnly {
 		c.unwinder.Mode = stack.FramePointers
 	}
-	c.forgetAddresses()
-	for i := range c.numbers {
-		abi := syscalltab.ABI(i)
-		number := func(name string) uint64 {
-			nr, ok := abi.Number(name)
-			if !ok {
-				return ^uint64(0)
-			}
-			return nr
-		}
-		c.numbers[i] = numbers{mmap: number("mmap"), mprotect: number("mprotect"),
-			pkeyMprotect: number("pkey_mprotect"), munmap: number("munmap"), mremap: number("mremap"),
-			execve: number("execve"), execveat: number("execveat"), fork: number("fork"),
-			vfork: number("vfork"), clone: number("clone"), clone3: number("clone3")}
-	}
+	c.dropAddresses()
 	return c
 }
 
@@ -128,27 +105,25 @@ func New(framePointersOnly bool) *Capturer {
 // the store knows them all.
 const maxAddressStacks = 1 << 13
 
-// forgetAddresses starts anew with stacks that are kept as addresses.
-func (c *Capturer) forgetAddresses() {
+// dropAddresses starts anew with stacks that are kept as addresses.
+func (c *Capturer) dropAddresses() {
 	c.stacks = stack.NewStacks(2 * maxAddressStacks)
 	c.cache = stack.NewCache(c.unwinder, c.stacks)
 	c.known = c.known[:0]
 }
 
-// registers reads all registers of the thread that stands at its entry-stop, nil if it has died. It costs
-// as much as the rest of what is done for a stack that was seen before, so it is done for others alone.
-type registers interface{ Registers() *ptrace.Registers }
+// Thread is a thread that stands at its entry-stop.
+type Thread interface {
+	stack.Memory
 
-// memory reads the memory of the thread that stands at its entry-stop.
-type memory struct{ tid int32 }
-
-func (m *memory) ReadMemory(p []byte, addr uint64) int {
-	n, _ := ptrace.ReadMemory(m.tid, addr, p)
-	return n
+	// Registers reads the general registers by their DWARF numbers, as in stack.Regs. It reports false if the
+	// thread has died. It costs as much as all the rest that is done for a stack which was seen before, so it is
+	// called for others alone.
+	Registers(into *[33]uint64) bool
 }
 
-// Stack captures the stack of a thread at its entry-stop, and returns its number.
-func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, all registers) uint32 {
+// Stack captures the stack of a thread whose program counter and stack pointer these are, and returns its number.
+func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint32 {
 	if !supported {
 		return 0
 	}
@@ -156,30 +131,26 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, all registers) uint3
 	defer c.mu.Unlock()
 	p, at := c.process(call.PID), c.scratch()
 	defer func() { c.idle = append(c.idle, at) }()
-	if p.stale() && !c.readMaps(p, call.PID, at) {
+	if p.stale() && !c.readMaps(p, call.PID, at, thread) {
 		return 0
 	}
 	at.regs.Arch, at.regs.AfterCall, at.regs.IP = nativeArch, true, ip
 	at.regs.R[stackPointer] = sp
-	at.memory.tid = call.TID
-	c.readWords(p.space, at)
+	c.readWords(p.space, at, thread)
 	space := p.space // which it may have ceased to have meanwhile
 	if id, ok := c.cache.Known(space.Space, &at.regs, &at.window); ok {
 		return c.number(space, id)
 	}
 	c.mu.Unlock()
-	regs := all.Registers()
-	if regs != nil {
-		at.regs.R = regs.R
-	}
+	alive := thread.Registers(&at.regs.R)
 	c.mu.Lock()
-	if regs == nil {
+	if !alive {
 		return 0
 	}
 	number, end := c.unwind(space, at)
-	if end == stack.Unmapped && c.lookAgain(p, call.PID, space, at) {
+	if end == stack.Unmapped && c.lookAgain(p, call.PID, space, at, thread) {
 		space = p.space
-		c.readWords(space, at)
+		c.readWords(space, at, thread)
 		number, _ = c.unwind(space, at)
 	}
 	return number
@@ -239,22 +210,22 @@ func (c *Capturer) number(s *space, id stack.StackID) uint32 {
 	c.storeMu.Unlock()
 	c.known[id] = number
 	if int(id) >= maxAddressStacks {
-		c.forgetAddresses()
+		c.dropAddresses()
 	}
 	return number
 }
 
 // readWords reads the piece of stack that the thread's stack most likely lies in.
-func (c *Capturer) readWords(s *space, at *scratch) {
+func (c *Capturer) readWords(s *space, at *scratch, thread Thread) {
 	size := firstWords
 	if reach := c.cache.Reach(s.Space, &at.regs); reach > 0 {
 		size = min(reach, len(at.words))
 	}
 	sp := at.regs.SP()
 	c.mu.Unlock()
-	n := at.memory.ReadMemory(at.words[:size], sp)
+	n := thread.ReadMemory(at.words[:size], sp)
 	c.mu.Lock()
-	at.window.Reset(&at.memory, sp, at.words[:n])
+	at.window.Reset(thread, sp, at.words[:n])
 }
 
 // maxSkip is how many stacks that lead to unmapped code are taken for what they are, at most, before the
@@ -264,12 +235,12 @@ const maxSkip = 1 << 10
 
 // lookAgain reads the mappings of a process of whose code some is in none of those that are known: something
 // was mapped in a way that we have not seen. It reports whether there are others now.
-func (c *Capturer) lookAgain(p *process, pid int32, before *space, at *scratch) bool {
+func (c *Capturer) lookAgain(p *process, pid int32, before *space, at *scratch, thread Thread) bool {
 	if p.skip > 0 {
 		p.skip--
 		return false
 	}
-	if !c.readMaps(p, pid, at) {
+	if !c.readMaps(p, pid, at, thread) {
 		return false
 	}
 	if p.space == before {
@@ -287,7 +258,7 @@ func (c *Capturer) lookAgain(p *process, pid int32, before *space, at *scratch) 
 const maxMapsBytes = 4 << 20
 
 // readMaps brings p's mappings up to date.
-func (c *Capturer) readMaps(p *process, pid int32, at *scratch) bool {
+func (c *Capturer) readMaps(p *process, pid int32, at *scratch, thread Thread) bool {
 	changes := p.changes
 	c.mu.Unlock()
 	text, err := readFile(fmt.Sprintf("/proc/%d/maps", pid), at.maps[:0])
@@ -300,7 +271,7 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch) bool {
 	s := c.byMaps[string(text)] // as after a fork
 	if s == nil {
 		c.mu.Unlock()
-		s = c.newSpace(pid, text)
+		s = c.newSpace(pid, text, thread)
 		c.mu.Lock()
 		if s == nil {
 			return false
@@ -329,7 +300,7 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch) bool {
 // newSpace makes a space of the text of a process's executable mappings, nil if there are none.
 //
 // Precondition: c.mu is not held.
-func (c *Capturer) newSpace(pid int32, text []byte) *space {
+func (c *Capturer) newSpace(pid int32, text []byte, thread Thread) *space {
 	mappings, err := stack.AppendMaps(nil, text)
 	if err != nil || len(mappings) == 0 {
 		return nil
@@ -340,7 +311,7 @@ func (c *Capturer) newSpace(pid int32, text []byte) *space {
 		switch m := &mappings[i]; {
 		case m.IsVDSO():
 			s.vdso = make([]byte, min(m.End-m.Start, 64<<10))
-			ptrace.ReadMemory(pid, m.Start, s.vdso)
+			thread.ReadMemory(s.vdso, m.Start)
 		case !m.IsFile() && s.own == 0:
 			s.own = ownPID(pid)
 		}
@@ -395,34 +366,38 @@ func readFile(path string, buf []byte) ([]byte, error) {
 	}
 }
 
+// remapping is how a call may change what is executable.
+type remapping uint8
+
+const (
+	remapsNothing  remapping = iota
+	mapsExecutable           // if its third argument, the protection, says so
+	unmaps                   // what is at its first argument
+	replacesAll
+)
+
+var remappings = syscalltab.NewPerCall(map[string]remapping{
+	"mmap": mapsExecutable, "mmap2": mapsExecutable, "mprotect": mapsExecutable, "pkey_mprotect": mapsExecutable,
+	"munmap": unmaps, "mremap": unmaps,
+	"execve": replacesAll, "execveat": replacesAll,
+})
+
+// Watched names the calls that Finished has to be told of, asked for or not. They must not be changed.
+func Watched() []string { return remappings.Names() }
+
 // Finished takes note of a call that may have changed its process's mappings.
 func (c *Capturer) Finished(call *profile.Call) {
-	n := &c.numbers[call.ABI]
-	switch call.Nr {
-	case n.mmap, n.mprotect, n.pkeyMprotect:
-		if call.Args[2]&unix.PROT_EXEC == 0 {
-			return
-		}
-	case n.munmap, n.mremap, n.execve, n.execveat, n.fork, n.vfork, n.clone, n.clone3:
-	default:
-		return
-	}
-	if call.Errno != 0 {
+	how := remappings.Of(call.ABI, call.Nr)
+	if how == remapsNothing || call.Errno != 0 || how == mapsExecutable && call.Args[2]&unix.PROT_EXEC == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch call.Nr {
-	case n.fork, n.vfork, n.clone, n.clone3:
-		c.forget(int32(call.Ret)) // a former process of that number, whose death nobody has told us of
-		return
-	}
 	p := c.processes[call.PID]
 	if p == nil || p.space == nil {
 		return
 	}
-	switch call.Nr {
-	case n.munmap, n.mremap:
+	if how == unmaps {
 		if _, ok := p.space.Mapping(call.Args[0]); !ok {
 			return
 		}
@@ -430,14 +405,10 @@ func (c *Capturer) Finished(call *profile.Call) {
 	p.changes++
 }
 
-// Ended forgets a process.
+// Ended removes a process.
 func (c *Capturer) Ended(pid int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(pid)
-}
-
-func (c *Capturer) forget(pid int32) {
 	delete(c.processes, pid)
 	if c.lastPID == pid {
 		c.last = nil

@@ -1,4 +1,4 @@
-package capture
+package label
 
 import (
 	"bufio"

@@ -12,13 +12,42 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
 	"sysprof/profile/stack/symbol"
-	"sysprof/ptrace"
+	"sysprof/syscalltab"
 )
+
+var (
+	native = syscalltab.Native()[0]
+	pid    = int32(os.Getpid())
+)
+
+func number(t testing.TB, name string) uint64 {
+	t.Helper()
+	nr, ok := native.Number(name)
+	if !ok {
+		t.Fatalf("there is no %s", name)
+	}
+	return nr
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
 
 // mapped brings a process's mappings up to date, as a stack does.
 func mapped(t *testing.T, c *Capturer, pid int32) *space {
@@ -26,7 +55,7 @@ func mapped(t *testing.T, c *Capturer, pid int32) *space {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.process(pid)
-	if p.stale() && !c.readMaps(p, pid, c.scratch()) {
+	if p.stale() && !c.readMaps(p, pid, c.scratch(), &standing{tid: pid}) {
 		t.Fatalf("the mappings of %d can't be read", pid)
 	}
 	return p.space
@@ -149,14 +178,31 @@ func eventually(t testing.TB, what string, condition func() bool) {
 }
 
 // standing is a thread at an entry-stop with given registers.
-type standing struct{ regs ptrace.Registers }
+type standing struct {
+	tid    int32
+	ip     uint64
+	regs   [33]uint64
+	local  [1]unix.Iovec
+	remote [1]unix.RemoteIovec
+}
 
-func (s standing) Registers() *ptrace.Registers { return &s.regs }
+func (s *standing) Registers(into *[33]uint64) bool {
+	*into = s.regs
+	return true
+}
+
+func (s *standing) ReadMemory(p []byte, addr uint64) int {
+	s.local[0].Base = unsafe.SliceData(p)
+	s.local[0].SetLen(len(p))
+	s.remote[0] = unix.RemoteIovec{Base: uintptr(addr), Len: len(p)}
+	n, _ := unix.ProcessVMReadv(int(s.tid), s.local[:], s.remote[:], 0)
+	return max(n, 0)
+}
 
 func TestMapsOfNobody(t *testing.T) {
 	c := New(false)
 	defer c.Close()
-	if id := c.Stack(&profile.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, standing{}); id != 0 {
+	if id := c.Stack(&profile.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, &standing{}); id != 0 {
 		t.Errorf("its stack is number %d", id)
 	}
 }
@@ -200,11 +246,11 @@ func TestOddRegisters(t *testing.T) {
 		c := New(framePointers)
 		var ids []uint32
 		for _, at := range []uint64{0, 1, 2, 0x1000, 1<<47 - 1, 1 << 47, ^uint64(0), ^uint64(0) - 1} {
-			regs := &ptrace.Registers{IP: at}
-			for i := range regs.R {
-				regs.R[i] = at
+			thread := &standing{tid: pid, ip: at}
+			for i := range thread.regs {
+				thread.regs[i] = at
 			}
-			if id := c.Stack(&profile.Call{PID: pid, TID: pid, ABI: native}, regs.IP, regs.R[stackPointer], standing{*regs}); id != 0 {
+			if id := take(c, &profile.Call{PID: pid, TID: pid, ABI: native}, thread); id != 0 {
 				ids = append(ids, id)
 			}
 		}
@@ -285,7 +331,7 @@ func TestAStackOutlivesItsSpace(t *testing.T) {
 	call, at := waiting(t)
 	id := take(c, call, at)
 	gone := make(chan struct{})
-	m, ok := c.processes[call.PID].space.Mapping(at.regs.IP - 1)
+	m, ok := c.processes[call.PID].space.Mapping(at.ip - 1)
 	if !ok {
 		t.Fatal("the thread stands nowhere")
 	}

@@ -15,11 +15,10 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/stack/symbol"
-	"sysprof/ptrace"
 )
 
 // waiting starts a program that waits in a call, and returns a call of it and where it stands.
-func waiting(t testing.TB) (call *profile.Call, at standing) {
+func waiting(t testing.TB) (call *profile.Call, at *standing) {
 	t.Helper()
 	sleep := exec.Command("sleep", "1000")
 	check(t, sleep.Start())
@@ -29,6 +28,7 @@ func waiting(t testing.TB) (call *profile.Call, at standing) {
 	})
 	pid := int32(sleep.Process.Pid)
 	nr := number(t, "clock_nanosleep")
+	at = &standing{tid: pid}
 	eventually(t, "the program sleeps", func() bool {
 		// proc(5), /proc/PID/syscall: its number, six arguments, the stack pointer, the program counter.
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
@@ -36,16 +36,16 @@ func waiting(t testing.TB) (call *profile.Call, at standing) {
 		if len(f) != 9 || string(f[0]) != fmt.Sprint(nr) {
 			return false
 		}
-		fmt.Sscanf(string(f[7]), "0x%x", &at.regs.R[stackPointer])
-		fmt.Sscanf(string(f[8]), "0x%x", &at.regs.IP)
+		fmt.Sscanf(string(f[7]), "0x%x", &at.regs[stackPointer])
+		fmt.Sscanf(string(f[8]), "0x%x", &at.ip)
 		return true
 	})
 	return &profile.Call{PID: pid, TID: pid, ABI: native, Nr: nr}, at
 }
 
 // take captures the stack of a waiting program.
-func take(c *Capturer, call *profile.Call, at standing) uint32 {
-	return c.Stack(call, at.regs.IP, at.regs.R[stackPointer], at)
+func take(c *Capturer, call *profile.Call, at *standing) uint32 {
+	return c.Stack(call, at.ip, at.regs[stackPointer], at)
 }
 
 // TestStacksFromManyThreads: each of them traces a process of its own, whose mappings change now and then
@@ -136,10 +136,9 @@ func TestAKnownStackDoesNotAllocate(t *testing.T) {
 	c := New(false)
 	defer c.Close()
 	call, at := waiting(t)
-	var all registers = &at // as the tracer's
 	want := take(c, call, at)
 	if n := testing.AllocsPerRun(100, func() {
-		if got := c.Stack(call, at.regs.IP, at.regs.R[stackPointer], all); got != want {
+		if got := take(c, call, at); got != want {
 			t.Errorf("number %d, then %d", want, got)
 		}
 	}); n != 0 {
@@ -154,10 +153,9 @@ func BenchmarkAKnownStack(b *testing.B) {
 	c := New(false)
 	defer c.Close()
 	call, at := waiting(b)
-	var all registers = &at
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Stack(call, at.regs.IP, at.regs.R[stackPointer], all)
+		take(c, call, at)
 		c.Finished(call)
 	}
 }
@@ -175,7 +173,7 @@ func TestStacksAreNumberedAnewMeanwhile(t *testing.T) {
 	ids := make([][]uint32, threads)
 	for n := range threads {
 		// In no mapping, so that the maps are read again.
-		at := standing{ptrace.Registers{IP: 0x1000 * uint64(n+1)}}
+		at := &standing{tid: pid, ip: 0x1000 * uint64(n+1)}
 		call := &profile.Call{PID: pid, TID: pid, ABI: native}
 		tracers.Go(func() {
 			for range rounds {
@@ -184,7 +182,7 @@ func TestStacksAreNumberedAnewMeanwhile(t *testing.T) {
 				c.mu.Unlock()
 				ids[n] = append(ids[n], take(c, call, at))
 				c.mu.Lock()
-				c.forgetAddresses()
+				c.dropAddresses()
 				c.mu.Unlock()
 			}
 		})

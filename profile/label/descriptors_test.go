@@ -1,4 +1,4 @@
-package capture
+package label
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -181,7 +181,19 @@ func TestAddresses(t *testing.T) {
 // traced follows calls that this process makes itself, as if it were traced.
 type traced struct {
 	t *testing.T
-	*Labels
+	*descriptors
+}
+
+func follow(t *testing.T) traced { return traced{t, newDescriptors(newNames()).(*descriptors)} }
+
+// own is the memory of this process.
+type own struct{}
+
+func (own) ReadMemory(p []byte, addr uint64) int {
+	local := unix.Iovec{Base: unsafe.SliceData(p)}
+	local.SetLen(len(p))
+	n, _ := unix.ProcessVMReadv(int(pid), []unix.Iovec{local}, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(p)}}, 0)
+	return max(n, 0)
 }
 
 // does makes call: what the label of its descriptor is while it runs.
@@ -191,7 +203,7 @@ func (tr traced) does(name string, fd int, and ...int) string {
 	for i, arg := range append([]int{fd}, and...) {
 		c.Args[i] = uint64(uint32(arg))
 	}
-	tr.Entered(c, true)
+	tr.entered(c, own{}, true)
 	switch name {
 	case "close":
 		c.Errno = errno(unix.Close(fd))
@@ -200,8 +212,8 @@ func (tr traced) does(name string, fd int, and ...int) string {
 	case "close_range":
 		c.Errno = errno(unix.CloseRange(uint(fd), uint(and[0]), 0))
 	}
-	label := tr.Name(tr.FD(c))
-	tr.Finished(c)
+	label := tr.names.of(tr.value(c))
+	tr.returned(c)
 	return label
 }
 
@@ -215,7 +227,7 @@ func errno(err error) int32 {
 func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	tr := traced{t, NewLabels()}
+	tr := follow(t)
 	fd := open(t, path("a"))
 	equal(t, "a read", tr.does("read", fd), path("a"))
 	equal(t, "another read", tr.does("read", fd), path("a"))
@@ -249,7 +261,7 @@ func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 
 // TestAnAttemptOnAClosedDescriptor: what a closed number shows says nothing of who has it next.
 func TestAnAttemptOnAClosedDescriptor(t *testing.T) {
-	tr := traced{t, NewLabels()}
+	tr := follow(t)
 	path := filepath.Join(t.TempDir(), "a")
 	fd := open(t, path)
 	unix.Close(fd)
@@ -266,19 +278,19 @@ func TestAnAttemptOnAClosedDescriptor(t *testing.T) {
 func TestADescriptorThatIsBeingClosed(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-	tr := traced{t, NewLabels()}
+	tr := follow(t)
 	fd := open(t, a)
 	equal(t, "a read", tr.does("read", fd), a)
 	for _, wanted := range []bool{true, false} {
 		closing := &profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, "close"), Args: [6]uint64{uint64(fd)}}
-		tr.Entered(closing, wanted)
+		tr.entered(closing, own{}, wanted)
 		check(t, unix.Close(fd))
 		if again := open(t, b); again != fd {
 			check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
 			unix.Close(again)
 		}
 		equal(t, "a read of what has the number now", tr.does("read", fd), b)
-		tr.Finished(closing)
+		tr.returned(closing)
 		equal(t, "a read after that", tr.does("read", fd), b)
 		a, b = b, a
 	}
@@ -287,10 +299,10 @@ func TestADescriptorThatIsBeingClosed(t *testing.T) {
 
 // TestAThreadThatDiesClosing leaves nothing behind.
 func TestAThreadThatDiesClosing(t *testing.T) {
-	tr := traced{t, NewLabels()}
+	tr := follow(t)
 	for _, name := range []string{"close", "close_range"} {
-		tr.Entered(&profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, true)
-		tr.Ended(pid, pid+1)
+		tr.entered(&profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, own{}, true)
+		tr.ended(pid, pid+1)
 	}
 	if table := tr.tables[pid]; len(table.changing) != 0 || table.closing != 0 || len(tr.now) != 0 {
 		t.Errorf("%+v, %v", table, tr.now)
@@ -301,7 +313,7 @@ func TestAThreadThatDiesClosing(t *testing.T) {
 // has just given up, and every read is said to be of the file that it is of.
 func TestDescriptorsOfManyThreads(t *testing.T) {
 	dir := t.TempDir()
-	l := NewLabels()
+	d, l := follow(t), newThreadNames(newNames())
 	const threads, rounds = 4, 300
 	var all sync.WaitGroup
 	for n := range threads {
@@ -317,34 +329,37 @@ func TestDescriptorsOfManyThreads(t *testing.T) {
 				}
 				for _, name := range []string{"read", "read", "close"} {
 					c := &profile.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, name), Args: [6]uint64{uint64(fd)}}
-					l.Entered(c, true)
+					d.entered(c, own{}, true)
 					if name == "close" {
 						unix.Close(fd)
 					}
-					equal(t, name, l.Name(l.FD(c)), path)
-					l.Comm(c)
-					l.Finished(c)
+					equal(t, name, d.names.of(d.value(c)), path)
+					l.value(c)
+					d.returned(c)
+					l.returned(c)
 				}
 			}
-			l.Ended(pid, tid)
+			d.ended(pid, tid)
+			l.ended(pid, tid)
 		})
 	}
 	all.Wait()
-	if len(l.now) != 0 || len(l.comms) != 0 {
-		t.Errorf("%v and %v are left", l.now, l.comms)
+	if known := l.(*threadNames).known; len(d.now) != 0 || len(known) != 0 {
+		t.Errorf("%v and %v are left", d.now, known)
 	}
 }
 
-func TestAKnownDescriptorDoesNotAllocate(t *testing.T) {
-	l := NewLabels()
+func TestKnownValuesDoNotAllocate(t *testing.T) {
+	p, err := Parse(strings.Join(Names(), ","))
+	check(t, err)
 	fd := open(t, filepath.Join(t.TempDir(), "a"))
 	defer unix.Close(fd)
 	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
+	var memory Memory = own{}
 	if n := testing.AllocsPerRun(100, func() {
-		l.Entered(c, true)
-		l.FD(c)
-		l.Comm(c)
-		l.Finished(c)
+		p.Entered(c, memory, true)
+		p.Values(c)
+		p.Returned(c)
 	}); n != 0 {
 		t.Errorf("a call allocates %v times", n)
 	}
@@ -380,7 +395,7 @@ func TestDescriptorsOfTwoProcesses(t *testing.T) {
 	for _, name := range []string{"clone", "clone3"} {
 		dir := t.TempDir()
 		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-		tr := traced{t, NewLabels()}
+		tr := follow(t)
 		fd := open(t, a)
 		equal(t, "a read", tr.does("read", fd), a)
 		args := &[11]uint64{unix.CLONE_FILES} // struct clone_args
@@ -389,8 +404,8 @@ func TestDescriptorsOfTwoProcesses(t *testing.T) {
 			_, err := fmt.Sscanf(fmt.Sprintf("%p", args), "0x%x", &clone.Args[0])
 			check(t, err)
 		}
-		tr.Entered(clone, false)
-		tr.Finished(clone)
+		tr.entered(clone, own{}, false)
+		tr.returned(clone)
 		other := open(t, b)
 		check(t, unix.Dup3(other, fd, unix.O_CLOEXEC)) // by the other one
 		equal(t, name+": a read after that", tr.does("read", fd), b)
@@ -402,62 +417,31 @@ func TestDescriptorsOfTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestAnotherThreadGivesTheName, as pthread_setname_np does.
-func TestAnotherThreadGivesTheName(t *testing.T) {
-	l := NewLabels()
-	own, err := os.ReadFile("/proc/self/comm")
-	check(t, err)
-	defer os.WriteFile("/proc/self/comm", own, 0)
-	call := func(name string, args ...uint64) *profile.Call {
-		c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name)}
-		copy(c.Args[:], args)
-		return c
-	}
-	check(t, os.WriteFile("/proc/self/comm", []byte("before"), 0))
-	equal(t, "the name", l.Name(l.Comm(call("read"))), "before")
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/task/%d/comm", pid), unix.O_RDWR|unix.O_CLOEXEC, 0)
-	check(t, err)
-	opened := call("openat", 0, 0, unix.O_RDWR)
-	opened.TID++ // another thread
-	opened.Ret = int64(fd)
-	l.Finished(opened)
-	_, err = unix.Write(fd, []byte("after"))
-	check(t, err)
-	closed := call("close", uint64(fd))
-	closed.TID++
-	l.Finished(closed)
-	unix.Close(fd)
-	equal(t, "the name after that", l.Name(l.Comm(call("read"))), "after")
-	if len(l.naming) != 0 || len(l.comms) != 1 {
-		t.Errorf("%v, %v", l.naming, l.comms)
-	}
-}
-
 // TestASocketGetsItsAddressLater: nothing can be said of it before.
 func TestASocketGetsItsAddressLater(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	defer l.Close()
-	tr := traced{t, NewLabels()}
+	tr := follow(t)
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
 	defer unix.Close(fd)
 	equal(t, "setsockopt", tr.does("setsockopt", fd), "socket")
 	connect := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
-	tr.Entered(connect, true)
+	tr.entered(connect, own{}, true)
 	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
-	tr.Finished(connect)
+	tr.returned(connect)
 	if got := tr.does("write", fd); !strings.HasPrefix(got, "tcp 127.0.0.1:") {
 		t.Errorf("a write to a connected socket works on %q", got)
 	}
 }
 
-func TestLabelsOfManyProcesses(t *testing.T) {
-	l := NewLabels()
+func TestDescriptorsOfManyProcesses(t *testing.T) {
+	tr := follow(t)
 	read := func(pid int32, fd int) string {
 		c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
-		l.Entered(c, true)
-		return l.Name(l.FD(c))
+		tr.entered(c, own{}, true)
+		return tr.names.of(tr.value(c))
 	}
 	path := filepath.Join(t.TempDir(), "mine")
 	fd := open(t, path)
@@ -465,54 +449,16 @@ func TestLabelsOfManyProcesses(t *testing.T) {
 	equal(t, "mine", read(pid, fd), path)
 	equal(t, "another's of the same number", read(1<<22+1, fd), "[closed]")
 	equal(t, "mine again", read(pid, fd), path)
-	l.Ended(pid, pid)
+	tr.ended(pid, pid)
 	check(t, os.Rename(path, path+"2"))
 	equal(t, "that of the next process of the same id", read(pid, fd), path+"2")
-	check(t, os.Rename(path+"2", path+"3"))
-	l.Finished(&profile.Call{PID: pid + 1, TID: pid + 1, ABI: native, Nr: number(t, "clone"), Ret: int64(pid)})
-	equal(t, "that of a process that was made with the same id", read(pid, fd), path+"3")
-	check(t, os.Rename(path+"3", path+"2"))
 	exec := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "execve")}
 	check(t, os.Rename(path+"2", path))
-	l.Finished(exec)
+	tr.returned(exec)
 	equal(t, "that after an exec", read(pid, fd), path)
-}
-
-func TestComm(t *testing.T) {
-	l := NewLabels()
-	name, err := os.ReadFile("/proc/self/comm")
-	check(t, err)
-	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read")}
-	equal(t, "my name", l.Name(l.Comm(c)), strings.TrimSpace(string(name)))
-	check(t, os.WriteFile("/proc/self/comm", []byte("renamed"), 0))
-	defer os.WriteFile("/proc/self/comm", name, 0)
-	equal(t, "a kept name", l.Name(l.Comm(c)), strings.TrimSpace(string(name)))
-	l.Finished(&profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "prctl")})
-	equal(t, "my new name", l.Name(l.Comm(c)), "renamed")
-	gone := &profile.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}
-	equal(t, "nobody's name", l.Name(l.Comm(gone)), "")
-}
-
-// TestTooManyNames: a program that opens a file after the other gets no more names at some point.
-func TestTooManyNames(t *testing.T) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l := NewLabels()
-		known := l.number("known")
-		for i := range maxNames + 100 {
-			l.number(fmt.Sprint(i))
-		}
-		equal(t, "one too many", l.Name(l.number("too many")), "[other]")
-		equal(t, "another", l.number("more"), l.number("too many"))
-		equal(t, "a known one", l.number("known"), known)
-		if len(l.names) > maxNames+1 {
-			t.Errorf("%d names are kept", len(l.names))
-		}
-	}()
-	select {
-	case <-done:
-	case <-time.After(time.Minute):
-		t.Fatal("it does not end")
+	tr.ended(pid, pid)
+	tr.ended(1<<22+1, 1<<22+1)
+	if len(tr.tables) != 0 || len(tr.now) != 0 {
+		t.Errorf("%d tables and %d calls of processes that have ended are kept", len(tr.tables), len(tr.now))
 	}
 }

@@ -1,0 +1,74 @@
+package session
+
+import (
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/profile/stack/capture"
+)
+
+// Engine sees the calls of what is traced. It is started once.
+type Engine interface {
+	// Can says what may be asked of it.
+	Can() Abilities
+
+	// Start begins to trace, and returns when it has begun. What it sees goes to sink. entered, if it is not nil,
+	// is called at every entry-stop of 64-bit code, for as long as which the thread stands still; what it
+	// returns becomes the call's Stack.
+	Start(sink profile.Sink, entered Entered) error
+
+	// Stop ends the counting. Whatever is traced goes on untraced as soon as it can. It does not wait for that.
+	Stop()
+	// Counted is closed when nothing more will be handed to the sink.
+	Counted() <-chan struct{}
+	// Done is closed when nothing is traced any more. It may be long after Counted.
+	Done() <-chan struct{}
+
+	Progress() Progress
+
+	// Model says what tracing adds to calls. It is settled when Start returns.
+	Model() Model
+	// Warnings are those so far. The error is what ended the run, nil if it ended by itself or by Stop.
+	Warnings() ([]profile.Warning, error)
+
+	// Launched is the command that the engine has launched, nil if there is none.
+	Launched() Launched
+}
+
+// Entered is told of a thread that stands at its entry-stop, of its program counter and stack pointer. It
+// returns the number of the thread's stack, or 0.
+type Entered func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32
+
+// Abilities are what an engine can do.
+type Abilities struct {
+	SingleCalls bool // it hands over each call; otherwise only rows
+	Stacks      bool // it stops threads at the entry of their calls
+}
+
+// Model is what tracing adds.
+type Model struct{ SameCPU, CrossCPU *profile.Transit }
+
+// Progress is how far a run is.
+type Progress struct {
+	Start     time.Time     // when its clock stood at 0
+	Elapsed   time.Duration // how long it has been traced, or was traced until the end
+	Processes int           // traced now
+	Threads   int           // of them
+}
+
+// Launched is the command that an engine has launched.
+type Launched interface {
+	PID() int
+	// Ended is closed when the command itself has ended, whoever else is still traced, as far as that was seen.
+	Ended() <-chan struct{}
+	// Status is the command's wait status, if its end was seen.
+	Status() (status unix.WaitStatus, ended bool)
+	// PassOn gives the command a signal that this process got at that time, unless the command got it as well,
+	// or blocks it. It may take up to a second.
+	PassOn(sig syscall.Signal, at time.Time)
+	// Signal sends it a signal, unless it has ended.
+	Signal(sig syscall.Signal)
+}

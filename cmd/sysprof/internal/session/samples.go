@@ -1,0 +1,122 @@
+package session
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"sysprof/profile"
+	"sysprof/profile/stack/capture"
+	"sysprof/profile/stack/symbol"
+	"sysprof/report"
+)
+
+// StackMode says how stacks are captured.
+type StackMode uint8
+
+const (
+	StacksFull StackMode = iota
+	StacksByFramePointer
+	StacksOff
+)
+
+// samples is what a profile with stacks is made from. A nil one takes nothing.
+type samples struct {
+	config   *Config
+	all      profile.Samples
+	capturer *capture.Capturer // nil: no stacks
+}
+
+func newSamples(config *Config) *samples {
+	s := &samples{config: config}
+	if config.Stacks != StacksOff {
+		s.capturer = capture.New(config.Stacks == StacksByFramePointer)
+	}
+	return s
+}
+
+// watched names the calls that stacks and labels depend on.
+func watched(config *Config) []string {
+	var stacks []string
+	if config.Stacks != StacksOff {
+		stacks = capture.Watched()
+	}
+	return slices.Concat(stacks, config.Labels.Watched())
+}
+
+// entered returns what is to be called at entry-stops, nil if there is nothing to do there. Like add and ended,
+// it may be called by several threads at once, but for one tracee by one alone.
+func (s *samples) entered() Entered {
+	if s == nil || s.capturer == nil && !s.config.Labels.Tracks() {
+		return nil
+	}
+	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
+		wanted := s.config.counts(c.ABI, c.Nr)
+		s.config.Labels.Entered(c, thread, wanted)
+		if s.capturer == nil || !wanted {
+			return 0
+		}
+		return s.capturer.Stack(c, ip, sp, thread)
+	}
+}
+
+// add takes a finished call, and whether it is to be counted.
+func (s *samples) add(c *profile.Call, counted bool) {
+	if counted {
+		s.all.Add(c, profile.SampleKey{Values: s.config.Labels.Values(c)})
+	}
+	if s.capturer != nil {
+		s.capturer.Finished(c)
+	}
+	s.config.Labels.Returned(c)
+}
+
+// ended takes the end of a thread.
+func (s *samples) ended(pid, tid int32) {
+	if s.capturer != nil && tid == pid {
+		s.capturer.Ended(pid)
+	}
+	s.config.Labels.Ended(pid, tid)
+}
+
+// write writes the profile.
+func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta) error {
+	all, lost := s.all.All()
+	located := s.locate(all)
+	if s.capturer != nil {
+		lost += s.capturer.Lost()
+	}
+	if lost > 0 {
+		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
+	}
+	return report.Pprof{
+		Snapshot: snapshot,
+		Samples:  all,
+		Meta:     meta,
+		Program:  s.config.Program,
+		Stack:    func(id uint32) []*symbol.Location { return located[id] },
+		Labels:   s.config.Labels,
+	}.Write(w)
+}
+
+// locate puts names to the stacks of samples, by their numbers.
+func (s *samples) locate(all []profile.Sample) map[uint32][]*symbol.Location {
+	if s.capturer == nil {
+		return nil
+	}
+	var ids []uint32
+	seen := make(map[uint32]bool)
+	for i := range all {
+		if id := all[i].Stack; id != 0 && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	var options symbol.Options
+	if s.config.Debuginfod {
+		const patience = 30 * time.Second
+		options.Debuginfod = symbol.DebuginfodFind(patience)
+	}
+	return s.capturer.Locate(context.Background(), ids, options)
+}

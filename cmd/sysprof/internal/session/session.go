@@ -1,0 +1,146 @@
+package session
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"sysprof/profile"
+	"sysprof/profile/label"
+	"sysprof/syscalltab"
+)
+
+// Config says what a run counts and what is written of it.
+type Config struct {
+	Trace    *syscalltab.Set // the calls that are counted; nil: all
+	Statuses Statuses        // the outcomes that are counted
+
+	// Raw leaves in the latencies what tracing adds to them. ByHand, if not nil, is taken off each instead of
+	// what is measured.
+	Raw    bool
+	ByHand *time.Duration
+
+	// GapsHaveCalls says that only some calls are traced, so that between two of them a thread may sleep in
+	// others.
+	GapsHaveCalls bool
+
+	// Program is the file that is profiled, for viewers of profiles; "": not known.
+	Program    string
+	Stacks     StackMode
+	Labels     *label.Projection // nil: samples of a profile are told apart by their stacks alone
+	Debuginfod bool              // fetch debug files
+
+	Outputs Outputs
+	Meta    Meta
+}
+
+// Statuses says with which outcomes calls are counted and listed.
+type Statuses uint8
+
+const (
+	Successful  Statuses = 1 << iota
+	Failed               // with an errno
+	Unfinished           // in flight: the thread ended in the call
+	Unavailable          // strace's word for results that it does not know; there are none
+	Detached             // in flight: tracing ended first
+
+	AllStatuses = Successful | Failed | Unfinished | Unavailable | Detached
+)
+
+// Session is one run. All methods are safe for concurrent use, but for those that say otherwise.
+type Session struct {
+	config  Config
+	engine  Engine
+	profile *profile.Profile
+	samples *samples // nil: no profile with stacks is asked for
+	calls   atomic.Int64
+}
+
+// New prepares a run. It returns an error if the engine cannot do what is asked of it.
+func New(config Config, engine Engine) (*Session, error) {
+	s := &Session{config: config, engine: engine, profile: profile.New()}
+	if config.Outputs.Pprof != "" {
+		if can := engine.Can(); !can.SingleCalls || config.Stacks != StacksOff && !can.Stacks {
+			return nil, errors.New("this engine sees no single calls, so it cannot write a profile with stacks")
+		}
+		s.samples = newSamples(&s.config)
+	}
+	return s, nil
+}
+
+// Start lets the engine begin.
+func (s *Session) Start() error { return s.engine.Start(s, s.samples.entered()) }
+
+// Watched names the calls that have to be seen, whether they are counted or not.
+func (c *Config) Watched() (all []string) {
+	if c.Outputs.Pprof == "" {
+		return nil
+	}
+	return watched(c)
+}
+
+// Feed returns the function that one tracer thread calls with every finished call.
+func (s *Session) Feed() func(*profile.Call) {
+	shard, config := s.profile.Shard(), &s.config
+	return func(c *profile.Call) {
+		s.calls.Add(1)
+		outcome := Successful
+		if c.Errno != 0 {
+			outcome = Failed
+		}
+		counted := config.Statuses&outcome != 0 && config.counts(c.ABI, c.Nr)
+		if counted {
+			shard.Add(c)
+		} else {
+			shard.Skip(c)
+		}
+		if s.samples != nil {
+			s.samples.add(c, counted)
+		}
+	}
+}
+
+// counts reports whether a call is one of those that are counted.
+func (c *Config) counts(abi syscalltab.ABI, nr uint64) bool {
+	return c.Trace == nil || c.Trace.Has(abi, nr)
+}
+
+// InFlight takes a call that was never seen to return.
+func (s *Session) InFlight(f *profile.InFlight) {
+	outcome := Unfinished
+	if f.Why == profile.Detached {
+		outcome = Detached
+	}
+	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) {
+		s.profile.AddInFlight(*f)
+	}
+}
+
+// Ended takes the end of a thread.
+func (s *Session) Ended(pid, tid int32) {
+	if s.samples != nil {
+		s.samples.ended(pid, tid)
+	}
+}
+
+// Snapshot returns what has been counted so far.
+func (s *Session) Snapshot() *profile.Snapshot {
+	progress := s.engine.Progress()
+	m := s.model()
+	s.profile.Correct(m.SameCPU, m.CrossCPU)
+	if s.config.GapsHaveCalls {
+		s.profile.GapsHaveCalls()
+	}
+	return s.profile.SnapshotAfter(progress.Elapsed)
+}
+
+// model is what latencies are corrected by.
+func (s *Session) model() Model {
+	switch {
+	case s.config.Raw:
+		return Model{}
+	case s.config.ByHand != nil:
+		return Model{SameCPU: profile.ByHandTransit(*s.config.ByHand)}
+	}
+	return s.engine.Model()
+}

@@ -1,0 +1,245 @@
+package label
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+)
+
+// descriptors knows what the descriptors of processes are: the file, pipe or socket that a call works on. What
+// one is, is asked for when a call that takes it is entered, while it still is that, and kept until a call may
+// have made it something else.
+type descriptors struct {
+	names *names
+
+	mu     sync.Mutex                 // guards what follows
+	tables map[int32]*descriptorTable // by process
+	now    map[int32]work             // by thread: what the call in progress does
+}
+
+// descriptorTable is what is known of one process's descriptors.
+type descriptorTable struct {
+	known    map[int32]uint32
+	changing map[int32]int // how many calls are in progress that make a descriptor something else
+	closing  int           // how many calls are in progress that close several at once
+	changes  uint32        // how many calls have changed something
+	shared   bool          // with another process, whose calls change them, too: nothing is kept
+}
+
+// work is what a call in progress works on, and which descriptor it makes something else.
+type work struct {
+	name    uint32
+	changes change
+	fd      int32
+}
+
+// change is which descriptors a call makes something else.
+type change uint8
+
+const (
+	changesNone   change = iota
+	changesFirst         // the one that its first argument names: close, or a socket that gets its address
+	changesSecond        // the one that its second argument names
+	changesMany
+	changesAll // of a process: another program
+	copiesTable
+)
+
+var changes = syscalltab.NewPerCall(map[string]change{
+	"close": changesFirst, "bind": changesFirst, "connect": changesFirst, "listen": changesFirst,
+	"dup2": changesSecond, "dup3": changesSecond,
+	"close_range": changesMany,
+	"execve":      changesAll, "execveat": changesAll,
+	"clone": copiesTable, "clone3": copiesTable,
+})
+
+// takesFD are the calls whose first argument is a descriptor.
+var takesFD = syscalltab.NewPerCall(callsOnDescriptors())
+
+// callsOnDescriptors goes by classes, which say what calls work on, but not in which argument: in some it is not
+// the first one, or that is a directory's that AT_FDCWD may stand for.
+func callsOnDescriptors() map[string]bool {
+	found := make(map[string]bool)
+	for _, abi := range syscalltab.Native() {
+		for nr, name := range abi.Each() {
+			onDescriptor := abi.InClass(nr, "%desc") || abi.InClass(nr, "%network")
+			if onDescriptor && !slices.Contains(firstIsNoFD, name) && !strings.HasSuffix(name, "at") && !strings.HasSuffix(name, "at2") {
+				found[name] = true
+			}
+		}
+	}
+	return found
+}
+
+// firstIsNoFD are calls of strace's classes desc and network whose first argument is no descriptor.
+var firstIsNoFD = []string{
+	"open", "creat", "openat", "socket", "socketpair", "pipe", "pipe2", "poll", "ppoll", "ppoll_time64",
+	"select", "_newselect", "pselect6", "pselect6_time64", "mmap", "mmap2", "old_mmap", "epoll_create",
+	"epoll_create1", "eventfd", "eventfd2", "inotify_init", "inotify_init1", "timerfd_create", "memfd_create",
+	"memfd_secret", "fanotify_init", "perf_event_open", "userfaultfd", "bpf", "io_uring_setup", "pidfd_open",
+	"mq_open", "name_to_handle_at", "fsopen", "fspick", "open_tree", "move_mount", "symlinkat", "io_submit",
+	"socketcall", "landlock_create_ruleset",
+}
+
+func newDescriptors(n *names) tracker {
+	return &descriptors{names: n, tables: make(map[int32]*descriptorTable), now: make(map[int32]work)}
+}
+
+func (d *descriptors) watched() []string { return changes.Names() }
+
+func (d *descriptors) entered(c *profile.Call, thread Memory, wanted bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.finish(c.PID, c.TID) // a call that was not seen to return
+	var w work
+	if fd := int32(c.Args[0]); wanted && fd >= 0 && takesFD.Of(c.ABI, c.Nr) { // -1 is none, or AT_FDCWD
+		w.name = d.describe(c.PID, fd)
+	}
+	switch w.changes = changes.Of(c.ABI, c.Nr); w.changes {
+	case changesFirst:
+		w.fd = int32(c.Args[0])
+	case changesSecond:
+		w.fd = int32(c.Args[1])
+	case copiesTable:
+		if sharesDescriptors(c, thread) {
+			d.table(c.PID).shared = true
+		}
+		w.changes = changesNone
+	case changesAll:
+		w.changes = changesNone // not before it has returned
+	}
+	if w == (work{}) {
+		return
+	}
+	d.now[c.TID] = w
+	switch t := d.table(c.PID); w.changes {
+	case changesFirst, changesSecond:
+		t.changing[w.fd]++
+	case changesMany:
+		t.closing++
+	}
+}
+
+// describe returns the number of what a descriptor is.
+//
+// Precondition: d.mu is held. It is not while the kernel is asked.
+func (d *descriptors) describe(pid, fd int32) uint32 {
+	t := d.table(pid)
+	// In the middle of a change it may be the one thing or the other already.
+	stable := func() bool { return t.changing[fd] == 0 && t.closing == 0 && !t.shared }
+	if known, ok := t.known[fd]; ok && stable() {
+		return known
+	}
+	before := t.changes
+	d.mu.Unlock()
+	what := describe(pid, fd)
+	number := d.names.number(what)
+	d.mu.Lock()
+	// Of a number that is closed nothing tells who is given it next, and when.
+	if what != closed && stable() && t.changes == before {
+		t.known[fd] = number
+	}
+	return number
+}
+
+// sharesDescriptors reports whether a clone makes another process with the same descriptors.
+func sharesDescriptors(c *profile.Call, thread Memory) bool {
+	flags := c.Args[0]
+	if c.ABI.Name(c.Nr) == "clone3" { // they come first in struct clone_args (linux/sched.h)
+		var memory [8]byte
+		thread.ReadMemory(memory[:], c.Args[0])
+		flags = binary.NativeEndian.Uint64(memory[:])
+	}
+	return flags&(unix.CLONE_FILES|unix.CLONE_THREAD) == unix.CLONE_FILES
+}
+
+func (d *descriptors) table(pid int32) *descriptorTable {
+	t := d.tables[pid]
+	if t == nil {
+		t = &descriptorTable{known: make(map[int32]uint32), changing: make(map[int32]int)}
+		d.tables[pid] = t
+	}
+	return t
+}
+
+// finish ends what the thread's call did to descriptors.
+func (d *descriptors) finish(pid, tid int32) {
+	w, ok := d.now[tid]
+	if !ok {
+		return
+	}
+	delete(d.now, tid)
+	t := d.tables[pid]
+	if t == nil || w.changes == changesNone {
+		return
+	}
+	t.changes++
+	if w.changes == changesMany {
+		t.closing = max(t.closing-1, 0)
+		clear(t.known)
+		return
+	}
+	if t.changing[w.fd]--; t.changing[w.fd] <= 0 {
+		delete(t.changing, w.fd)
+	}
+	delete(t.known, w.fd)
+}
+
+func (d *descriptors) value(c *profile.Call) uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now[c.TID].name
+}
+
+func (d *descriptors) returned(c *profile.Call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.finish(c.PID, c.TID)
+	switch changes.Of(c.ABI, c.Nr) {
+	case changesAll:
+		delete(d.tables, c.PID)
+	case copiesTable:
+		if t := d.tables[c.PID]; t != nil && t.shared && c.Ret > 0 {
+			d.table(int32(c.Ret)).shared = true // or it is a thread, and has none of its own
+		}
+	}
+}
+
+func (d *descriptors) ended(pid, tid int32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.finish(pid, tid)
+	delete(d.tables, tid) // a thread that is not its process's first one has none
+}
+
+// closed is what a descriptor is that is none.
+const closed = "[closed]"
+
+// describe says what a descriptor is: a path, "pipe", "tcp 127.0.0.1:6379".
+func describe(pid, fd int32) string {
+	target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+	if err != nil {
+		return closed
+	}
+	if strings.HasPrefix(target, "/") {
+		return strings.TrimSuffix(target, " (deleted)")
+	}
+	// "pipe:[4711]", "anon_inode:[eventpoll]", "anon_inode:inotify"; a pipe's inode tells nothing.
+	kind, rest, _ := strings.Cut(target, ":")
+	rest = strings.Trim(rest, "[]")
+	switch kind {
+	case "socket":
+		return describeSocket(pid, fd, rest)
+	case "anon_inode":
+		return rest
+	}
+	return kind
+}

@@ -1,0 +1,224 @@
+// Package label says what a call is about besides its number: whose it is, what the thread is called, which
+// file, pipe or socket it works on, how it failed, how long it took.
+//
+// Each of these is a Field: one value with a name, a way to take it from a call as a number, a way to print that
+// number, and the calls that have to be seen for it to be right, whether they are asked for or not. A Projection
+// is a choice of fields, parsed once; it gives the Values by which calls are told apart. Whoever leaves calls out
+// asks it for what must not be left out.
+//
+// To add a field, add it to the table below. One that has to follow what programs do is a tracker (see thread
+// names and descriptors); all others are taken from the call alone.
+//
+// It is not for counting calls, and knows no output format.
+package label
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+)
+
+// Field is one thing that can be said of a call.
+type Field struct {
+	Name string // as people choose it and as it is printed
+	Unit string // of a number; "": it has none
+
+	take  func(*profile.Call) uint32 // nil: a tracker takes it
+	track func(*names) tracker
+	text  func(value uint32) string // nil: it is a number, or a tracker's name
+	exact func(value uint32) int64  // a number; nil: the value itself, signed
+}
+
+// fields are all that there are.
+var fields = []Field{
+	{Name: "pid", take: func(c *profile.Call) uint32 { return uint32(c.PID) }},
+	{Name: "tid", take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
+	{Name: "comm", track: newThreadNames},
+	{Name: "errno", take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
+	{Name: Latency, Unit: "nanoseconds", take: profile.RawLatencyBucket, exact: profile.LatencyBucketNs},
+	{Name: "fd", track: newDescriptors},
+}
+
+// Latency is the field whose values are raw when they are taken, and have to be corrected before they are
+// printed.
+const Latency = "latency"
+
+// Names lists the names of all fields.
+func Names() []string {
+	var all []string
+	for i := range fields {
+		all = append(all, fields[i].Name)
+	}
+	return all
+}
+
+func errnoName(errno uint32) string {
+	if errno == 0 {
+		return ""
+	}
+	return syscalltab.Errno(int(errno))
+}
+
+// tracker follows what threads do as far as a field depends on it. It is safe for concurrent use, as long as
+// each thread's stops are told in their order. What the kernel has to be asked for is asked for without a lock.
+type tracker interface {
+	// entered is told of an entry-stop. wanted says that somebody will ask for the value.
+	entered(c *profile.Call, thread Memory, wanted bool)
+	// value is asked for when the call has returned, before returned.
+	value(c *profile.Call) uint32
+	returned(c *profile.Call)
+	ended(pid, tid int32)
+	// watched names the calls of which entered and returned have to be told.
+	watched() []string
+}
+
+// Memory reads the memory of a thread that stands at its entry-stop.
+type Memory interface {
+	// ReadMemory reads into p from addr and returns how many bytes it could read.
+	ReadMemory(p []byte, addr uint64) int
+}
+
+// Projection is a choice of fields. A nil one has none. Entered, Returned, Values and Ended are safe for
+// concurrent use, as long as each thread's stops are told in their order.
+type Projection struct {
+	fields   []*Field
+	trackers []tracker // by field, nil for those that need none
+	active   []tracker // those that are not nil
+	names    *names
+}
+
+// Parse reads a choice of fields: names with commas between them. A name that is given twice counts once.
+func Parse(list string) (*Projection, error) {
+	p := &Projection{names: newNames()}
+	for name := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("unknown label %q; there are %s", name, strings.Join(Names(), ", "))
+		}
+		if f := &fields[i]; !slices.Contains(p.fields, f) {
+			p.add(f)
+		}
+	}
+	if len(p.fields) > profile.MaxFields {
+		return nil, errors.New("so many labels at once are not possible")
+	}
+	return p, nil
+}
+
+func (p *Projection) add(f *Field) {
+	p.fields = append(p.fields, f)
+	var t tracker
+	if f.track != nil {
+		t = f.track(p.names)
+		p.active = append(p.active, t)
+	}
+	p.trackers = append(p.trackers, t)
+}
+
+// Index is the place of a field's value among the Values, -1 if it was not chosen.
+func (p *Projection) Index(name string) int {
+	if p == nil {
+		return -1
+	}
+	return slices.IndexFunc(p.fields, func(f *Field) bool { return f.Name == name })
+}
+
+// Watched names the calls that Entered and Returned have to be told of, asked for or not.
+func (p *Projection) Watched() []string {
+	if p == nil {
+		return nil
+	}
+	var all []string
+	for _, t := range p.active {
+		all = append(all, t.watched()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Tracks reports whether Entered, Returned and Ended have anything to do.
+func (p *Projection) Tracks() bool { return p != nil && len(p.active) > 0 }
+
+// Entered is told of an entry-stop. wanted says that Values will be asked for when the call has returned.
+func (p *Projection) Entered(c *profile.Call, thread Memory, wanted bool) {
+	if p == nil {
+		return
+	}
+	for _, t := range p.active {
+		t.entered(c, thread, wanted)
+	}
+}
+
+// Values are what tells a finished call apart. They are asked for before Returned is told of it.
+func (p *Projection) Values(c *profile.Call) (v profile.Values) {
+	if p == nil {
+		return v
+	}
+	for i, f := range p.fields {
+		if f.take != nil {
+			v[i] = f.take(c)
+		} else {
+			v[i] = p.trackers[i].value(c)
+		}
+	}
+	return v
+}
+
+// Returned is told of a finished call.
+func (p *Projection) Returned(c *profile.Call) {
+	if p == nil {
+		return
+	}
+	for _, t := range p.active {
+		t.returned(c)
+	}
+}
+
+// Ended is told of a thread that has ended; with its first thread, tid == pid, a process has.
+func (p *Projection) Ended(pid, tid int32) {
+	if p == nil {
+		return
+	}
+	for _, t := range p.active {
+		t.ended(pid, tid)
+	}
+}
+
+// Label is the value of one field in print.
+type Label struct {
+	Name   string
+	Text   string // if it is one
+	Number int64  // otherwise
+	Unit   string // of the number
+	IsText bool
+}
+
+// Labels prints values. A field of which there is nothing to say, as the errno of a call that succeeded, is
+// left out.
+func (p *Projection) Labels(v profile.Values) []Label {
+	if p == nil {
+		return nil
+	}
+	var labels []Label
+	for i, f := range p.fields {
+		l := Label{Name: f.Name, Unit: f.Unit}
+		switch {
+		case f.text != nil:
+			l.Text, l.IsText = f.text(v[i]), true
+		case f.track != nil:
+			l.Text, l.IsText = p.names.of(v[i]), true
+		case f.exact != nil:
+			l.Number = f.exact(v[i])
+		default:
+			l.Number = int64(int32(v[i]))
+		}
+		if !l.IsText || l.Text != "" {
+			labels = append(labels, l)
+		}
+	}
+	return labels
+}

@@ -1,0 +1,44 @@
+package label
+
+import "sync"
+
+// names gives out numbers for names, 0 for none. It is safe for concurrent use.
+type names struct {
+	mu      sync.RWMutex
+	byName  map[string]uint32
+	ordered []string
+}
+
+const (
+	// maxNames bounds how many names are kept: a program may open one file after the other.
+	maxNames = 20_000
+
+	other = "[other]" // stands for all names beyond those
+)
+
+func newNames() *names {
+	return &names{ordered: []string{"", other}, byName: map[string]uint32{"": 0, other: 1}}
+}
+
+// number returns the number of a name.
+func (n *names) number(name string) uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if known, ok := n.byName[name]; ok {
+		return known
+	}
+	if len(n.ordered) >= maxNames {
+		return n.byName[other]
+	}
+	known := uint32(len(n.ordered))
+	n.ordered = append(n.ordered, name)
+	n.byName[name] = known
+	return known
+}
+
+// of returns the name of a number.
+func (n *names) of(number uint32) string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.ordered[number]
+}
