@@ -15,12 +15,12 @@ import (
 // column is one column of a table, from top to bottom.
 type column struct {
 	heading string
-	cells   []string
+	cells   []string // one line each, without control characters
 	footer  string
 	left    bool   // aligned to the left, else to the right
 	width   int    // in characters; fitted to what is in it by fitWidth
 	colour  string // of the cells: one of the colours below, "" for none
-	drop    int    // the order in which columns go where room is scarce: 1 first, 0 never
+	drop    int    // the order in which columns are dropped where there is little room: 1 first, 0 never
 }
 
 // look is how a table is drawn.
@@ -38,7 +38,7 @@ const (
 	cyan = "36"
 )
 
-// paint puts text in a colour, but not the blanks around it.
+// paint puts text in a colour if on is set, but not the blanks around it.
 func paint(text, colour string, on bool) string {
 	bare := strings.TrimSpace(text)
 	if !on || colour == "" || bare == "" {
@@ -70,8 +70,8 @@ func totalWidth(columns []column, gap int) int {
 	return width
 }
 
-// fit chooses the columns and the gap between them for a width, 0 being any: first it moves the columns
-// together, then it drops one after the other in the order of their drop.
+// fit chooses the columns and the gap between them for a width, 0 being any. If they are too wide, it first
+// narrows the gap, then drops one column after the other in the order of their drop.
 func fit(columns []column, width int) (kept []column, gap int) {
 	const wide, narrow = 2, 1
 	for width > 0 {
@@ -87,7 +87,7 @@ func fit(columns []column, width int) (kept []column, gap int) {
 				first = i
 			}
 		}
-		if first < 0 { // nothing is left that could go: let the terminal wrap
+		if first < 0 { // no column can be dropped any more: let the terminal wrap
 			return columns, narrow
 		}
 		columns = append(columns[:first:first], columns[first+1:]...)
