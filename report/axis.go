@@ -7,22 +7,22 @@ import (
 	"sysprof/profile"
 )
 
-// axis is a logarithmic time axis, which many distributions are drawn over so that they can be compared
-// by eye. Its ends are round numbers of nanoseconds; 0 < lowNs < highNs.
+// axis is a logarithmic time axis. All distributions of a table are drawn over the same one, so that they can
+// be compared by eye. Its ends are round numbers of nanoseconds, and 0 < lowNs < highNs.
 type axis struct {
 	lowNs, highNs int64
 	below         bool // there are values below lowNs, which are drawn at the low end
 }
 
-// leastAxisNs bounds the axis below: a latency of a few nanoseconds is what is left of a call when the
-// transit has been taken off it, and more decades of that would only squeeze what can be told apart.
+// leastAxisNs is the least low end of an axis. Latencies below it differ only by the error of the transit that
+// was subtracted, and decades for them would take room from the others.
 const leastAxisNs = 10
 
-// sparks are the heights of a small distribution, from something to most.
+// sparks are the blocks that spark draws with, from the lowest to the highest.
 var sparks = [...]string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
 
-// axisOf is an axis for all these distributions: from the fastest of their first percentiles to the
-// slowest call.
+// axisOf is an axis for all these distributions. It begins at the least of their 1st percentiles and ends at
+// the slowest call.
 func axisOf(distributions []*profile.Histogram) axis {
 	low, high, fastest := int64(math.MaxInt64), int64(0), int64(math.MaxInt64)
 	for _, h := range distributions {
@@ -39,7 +39,8 @@ func axisOf(distributions []*profile.Histogram) axis {
 	return a
 }
 
-// bin is which of n equal parts of the axis a time falls into; what is outside goes to the ends.
+// bin is the index of the part of the axis that a time falls into, if the axis has n parts of equal width.
+// Times outside the axis are in the first or the last part.
 func (a axis) bin(ns int64, n int) int {
 	if ns <= a.lowNs {
 		return 0
@@ -49,8 +50,9 @@ func (a axis) bin(ns int64, n int) int {
 	return min(max(i, 0), n-1)
 }
 
-// spark draws a distribution in n characters. The height is the share of the most frequent part; a part
-// with any call at all has at least the lowest block, one without is blank.
+// spark draws a distribution in n characters, one for each part of the axis. A part's height is its number of
+// calls relative to that of the part with the most. A part without calls is blank; any other has at least
+// the lowest block.
 func (a axis) spark(h *profile.Histogram, n int) string {
 	counts := make([]float64, n)
 	most := 0.0
@@ -70,7 +72,7 @@ func (a axis) spark(h *profile.Histogram, n int) string {
 	return s.String()
 }
 
-// labels are the two ends of the axis in words.
+// labels are the two ends of the axis as text. The low one is marked where faster calls are drawn there too.
 func (a axis) labels() (low, high string) {
 	low, high = shortTime(a.lowNs), shortTime(a.highNs)
 	if a.below {
@@ -79,21 +81,23 @@ func (a axis) labels() (low, high string) {
 	return low, high
 }
 
-// heading has the axis' ends at the ends of n characters. Precondition: they fit, see headingWidth.
+// heading is n characters wide, with the labels at both ends. Precondition: n >= headingWidth().
 func (a axis) heading(n int) string {
 	low, high := a.labels()
 	return low + " " + strings.Repeat("·", n-textWidth(low)-textWidth(high)-2) + " " + high
 }
 
-// headingWidth is how many characters heading needs: the ends, two blanks and a dot.
+// headingWidth is the least width of heading: the labels, two blanks and a dot.
 func (a axis) headingWidth() int {
 	low, high := a.labels()
 	return textWidth(low) + textWidth(high) + 3
 }
 
+// middle is the time that stands for all calls of a bucket.
 func middle(b profile.Bucket) int64 { return b.LowNs + (b.HighNs-b.LowNs)/2 }
 
-// roundUp is the smallest of 1, 2, 5, 10, 20, … that is not below ns, or MaxInt64 where that does not fit.
+// roundUp is the least number of the series 1, 2, 5, 10, 20, 50, 100 and so on that is not below ns, or
+// MaxInt64 if that number overflows.
 func roundUp(ns int64) int64 {
 	for ten := int64(1); ; ten *= 10 {
 		for _, digit := range [...]int64{1, 2, 5} {
@@ -107,7 +111,8 @@ func roundUp(ns int64) int64 {
 	}
 }
 
-// roundDown is the largest of 1, 2, 5, 10, 20, … that is not above ns. Precondition: ns > 0.
+// roundDown is the greatest number of the series 1, 2, 5, 10, 20, 50, 100 and so on that is not above ns.
+// Precondition: ns > 0.
 func roundDown(ns int64) int64 {
 	best := int64(1)
 	for ten := int64(1); ; ten *= 10 {

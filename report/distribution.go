@@ -13,8 +13,8 @@ import (
 	"sysprof/syscalltab"
 )
 
-// Distribution draws how latencies are distributed, over a logarithmic time axis from top to bottom: of
-// the calls that succeeded, and, where some failed, of each errno apart. The zero value draws all calls.
+// Distribution draws how latencies are distributed, over a logarithmic time axis from top to bottom. Calls that
+// succeeded have one drawing, and those that failed have one for each errno. The zero value draws all calls.
 type Distribution struct {
 	Name  string          // what is drawn, as the heading shall call it; "": all calls
 	Calls *syscalltab.Set // which calls; nil: all
@@ -22,8 +22,8 @@ type Distribution struct {
 	Color bool            // with escape sequences for a terminal
 }
 
-// mostLines is how many lines a whole distribution has at most, and leastLines how many it may have however
-// few calls there are. In between, few calls get few lines: each of its own would not make a shape.
+// mostLines is how many lines a drawing has at most, and leastLines how many it may have however few calls there
+// are. Between these, the limit grows with the number of calls: a few calls on many lines show no shape.
 const (
 	mostLines  = 30
 	leastLines = 5
@@ -35,7 +35,7 @@ const (
 	mostBar  = 40
 )
 
-// The order in which the columns of a drawing go where there is little room.
+// The order in which the columns of a drawing are dropped where there is little room.
 const (
 	dropShareOfCalls = 1 + iota
 	dropUpperBound
@@ -120,45 +120,13 @@ func (d Distribution) draw(out *bytes.Buffer, title string, h *profile.Histogram
 	if out.Len() > 0 {
 		out.WriteByte('\n')
 	}
-	title = printable(title)
-	heading := wrap(fmt.Sprintf("%s: %s, %s in all, mean %s, standard deviation %s\n", title,
-		plural(h.Count(), "call"), humanTime(int64(h.Sum())), humanTime(int64(h.Mean())), humanTime(int64(h.StdDev()))), d.Width)
-	if rest, whole := strings.CutPrefix(heading, title); whole {
-		heading = paint(title, bold, d.Color) + rest
-	}
-	out.WriteString(heading)
+	out.WriteString(d.heading(title, h))
 
 	lines := min(max(2*math.Sqrt(float64(h.Count())), leastLines), mostLines)
 	edges := edgesOf(int64(h.Min()), int64(h.Max()), int(lines))
-	counts := make([]uint64, len(edges)-1)
-	for b := range h.Buckets() {
-		counts[lineOf(edges, min(max(middle(b), int64(h.Min())), int64(h.Max())))] += b.Count
-	}
-
-	from := column{heading: "from"}
-	below := column{heading: "below", drop: dropUpperBound}
-	bar := column{width: leastBar, left: true, colour: cyan}
-	calls := column{heading: "calls"}
-	share := column{heading: "%", drop: dropShareOfCalls}
-	upToHere := column{heading: "up to here", drop: dropUpToHere}
-	mark := column{left: true, colour: bold}
+	counts := countLines(h, edges)
 	most := slices.Max(counts)
-	soFar := 0.0
-	for i := range counts {
-		soFar += float64(counts[i])
-		from.cells = append(from.cells, shortTime(edges[i]))
-		below.cells = append(below.cells, shortTime(edges[i+1]))
-		bar.cells = append(bar.cells, "")
-		calls.cells = append(calls.cells, humanCount(counts[i]))
-		share.cells = append(share.cells, percent(float64(counts[i]), float64(h.Count())))
-		upToHere.cells = append(upToHere.cells, percentSign(soFar, float64(h.Count())))
-		mark.cells = append(mark.cells, marksIn(h, edges, i))
-	}
-	columns := []column{from, below, bar, calls, share, upToHere, mark}
-	for i := range columns {
-		columns[i].fitWidth()
-	}
-	columns, gap := fit(columns, d.Width)
+	columns, gap := fit(distributionColumns(h, edges, counts), d.Width)
 	for i := range columns {
 		if c := &columns[i]; c.colour == cyan {
 			room := mostBar
@@ -174,9 +142,56 @@ func (d Distribution) draw(out *bytes.Buffer, title string, h *profile.Histogram
 	return draw(out, columns, look{rule: "─", gap: strings.Repeat(" ", gap), colour: d.Color})
 }
 
+// heading is the text above a drawing: its title, and figures of all its calls together.
+func (d Distribution) heading(title string, h *profile.Histogram) string {
+	title = printable(title)
+	text := wrap(fmt.Sprintf("%s: %s, %s in all, mean %s, standard deviation %s\n", title,
+		plural(h.Count(), "call"), humanTime(int64(h.Sum())), humanTime(int64(h.Mean())), humanTime(int64(h.StdDev()))), d.Width)
+	if rest, whole := strings.CutPrefix(text, title); whole {
+		return paint(title, bold, d.Color) + rest
+	}
+	return text
+}
+
+// countLines counts the calls in each line.
+func countLines(h *profile.Histogram, edges []int64) []uint64 {
+	counts := make([]uint64, len(edges)-1)
+	for b := range h.Buckets() {
+		counts[lineOf(edges, min(max(middle(b), int64(h.Min())), int64(h.Max())))] += b.Count
+	}
+	return counts
+}
+
+// distributionColumns are all columns of a drawing. The bars are left blank, since their width is not known.
+func distributionColumns(h *profile.Histogram, edges []int64, counts []uint64) []column {
+	from := column{heading: "from"}
+	below := column{heading: "below", drop: dropUpperBound}
+	bar := column{width: leastBar, left: true, colour: cyan}
+	calls := column{heading: "calls"}
+	share := column{heading: "%", drop: dropShareOfCalls}
+	upToHere := column{heading: "up to here", drop: dropUpToHere}
+	mark := column{left: true, colour: bold}
+	soFar := 0.0
+	for i := range counts {
+		soFar += float64(counts[i])
+		from.cells = append(from.cells, shortTime(edges[i]))
+		below.cells = append(below.cells, shortTime(edges[i+1]))
+		bar.cells = append(bar.cells, "")
+		calls.cells = append(calls.cells, humanCount(counts[i]))
+		share.cells = append(share.cells, percent(float64(counts[i]), float64(h.Count())))
+		upToHere.cells = append(upToHere.cells, percentSign(soFar, float64(h.Count())))
+		mark.cells = append(mark.cells, marksIn(h, edges, i))
+	}
+	columns := []column{from, below, bar, calls, share, upToHere, mark}
+	for i := range columns {
+		columns[i].fitWidth()
+	}
+	return columns
+}
+
 // edgesOf cuts the time from min to max into lines: line i is edges[i] ≤ t < edges[i+1]. It takes the
-// finest grid that makes at most so many lines, or the coarsest if none does. As in axisOf, there are no
-// decades below 10 ns: what is left of a call there is noise of the correction.
+// finest grid that makes at most so many lines, or the coarsest if none does. All times below leastAxisNs
+// are one line.
 func edgesOf(minNs, maxNs int64, lines int) []int64 {
 	var edges []int64
 	for _, g := range grids {
@@ -237,7 +252,7 @@ func marksIn(h *profile.Histogram, edges []int64, i int) string {
 	return "← " + strings.Join(names, ", ")
 }
 
-// barOf is a bar for count of at most most, which is width characters long.
+// barOf is a bar for a count. The bar for most is width characters long, and none but that for 0 is empty.
 func barOf(count, most uint64, width int) string {
 	if count == 0 {
 		return ""

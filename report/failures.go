@@ -11,21 +11,21 @@ import (
 	"sysprof/syscalltab"
 )
 
-// Failures is the table of which calls failed how: call × errno × count × latency, the most frequent
-// first. The zero value prints all columns in black and white.
+// Failures is the table of failed calls: one row for each call and errno, with its count and latencies, the most
+// frequent first. The zero value prints all columns in black and white.
 type Failures struct {
 	Width int  // characters that fit on a line; 0: any
 	Color bool // with escape sequences for a terminal
 }
 
-// The order in which the columns of Failures go where there is little room.
+// The order in which the columns of Failures are dropped where there is little room.
 const (
 	dropFailedShare = 1 + iota
 	dropFailedP99
 	dropFailedMean
 )
 
-// failure is one call's way to fail.
+// failure is one row of Failures: a call and an errno that it failed with.
 type failure struct {
 	name    string // of the call
 	errno   int32

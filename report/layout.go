@@ -15,12 +15,12 @@ import (
 // column is one column of a table, from top to bottom.
 type column struct {
 	heading string
-	cells   []string
+	cells   []string // one line each, without control characters
 	footer  string
 	left    bool   // aligned to the left, else to the right
 	width   int    // in characters; fitted to what is in it by fitWidth
 	colour  string // of the cells: one of the colours below, "" for none
-	drop    int    // the order in which columns go where room is scarce: 1 first, 0 never
+	drop    int    // the order in which columns are dropped where there is little room: 1 first, 0 never
 }
 
 // look is how a table is drawn.
@@ -38,7 +38,7 @@ const (
 	cyan = "36"
 )
 
-// paint puts text in a colour, but not the blanks around it.
+// paint puts text in a colour if on is set, but not the blanks around it.
 func paint(text, colour string, on bool) string {
 	bare := strings.TrimSpace(text)
 	if !on || colour == "" || bare == "" {
@@ -70,8 +70,8 @@ func totalWidth(columns []column, gap int) int {
 	return width
 }
 
-// fit chooses the columns and the gap between them for a width, 0 being any: first it moves the columns
-// together, then it drops one after the other in the order of their drop.
+// fit chooses the columns and the gap between them for a width, 0 being any. If they are too wide, it first
+// narrows the gap, then drops one column after the other in the order of their drop.
 func fit(columns []column, width int) (kept []column, gap int) {
 	const wide, narrow = 2, 1
 	for width > 0 {
@@ -87,7 +87,7 @@ func fit(columns []column, width int) (kept []column, gap int) {
 				first = i
 			}
 		}
-		if first < 0 { // nothing is left that could go: let the terminal wrap
+		if first < 0 { // no column can be dropped any more: let the terminal wrap
 			return columns, narrow
 		}
 		columns = append(columns[:first:first], columns[first+1:]...)
@@ -98,8 +98,39 @@ func fit(columns []column, width int) (kept []column, gap int) {
 // draw lays the columns out in exactly their widths. If the last one is aligned to the left, its lines
 // have no blanks at their end.
 func draw(w io.Writer, columns []column, style look) error {
+	var out bytes.Buffer
+	table := tablewriter.NewTable(&out, tableOptions(columns, style)...)
+	if err := table.Bulk(rowsOf(columns, style)); err != nil {
+		return fmt.Errorf("lay out a table: %w", err)
+	}
+	if err := table.Render(); err != nil {
+		return fmt.Errorf("lay out a table: %w", err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if columns[len(columns)-1].left {
+			line = strings.TrimRight(line, " \n") + "\n"
+		}
+		if _, err := io.WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsOf turns the cells of the columns into the rows of a table, each cell in its column's colour.
+func rowsOf(columns []column, style look) [][]string {
+	rows := make([][]string, len(columns[0].cells))
+	for _, c := range columns {
+		for i, cell := range c.cells {
+			rows[i] = append(rows[i], paint(cell, c.colour, style.colour))
+		}
+	}
+	return rows
+}
+
+// tableOptions describes a table with these columns, their headings and their footers to tablewriter.
+func tableOptions(columns []column, style look) []tablewriter.Option {
 	var header, footer []string
-	var cells [][]string
 	widths := tw.NewMapper[int, int]()
 	align := make([]tw.Align, len(columns))
 	for i, c := range columns {
@@ -108,24 +139,16 @@ func draw(w io.Writer, columns []column, style look) error {
 		if c.left {
 			align[i] = tw.AlignLeft
 		}
-		header = append(header, c.heading)
-		footer = append(footer, c.footer)
-		for j, text := range c.cells {
-			if i == 0 {
-				cells = append(cells, nil)
-			}
-			cells[j] = append(cells[j], text)
-		}
+		header = append(header, paint(c.heading, bold, style.colour))
+		footer = append(footer, paint(c.footer, bold, style.colour))
 	}
-
 	cell := tw.CellConfig{
-		Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},
+		Formatting: tw.CellFormatting{AutoFormat: tw.Off},
 		Padding:    tw.CellPadding{Global: tw.PaddingNone},
 		Alignment:  tw.CellAlignment{PerColumn: align},
 	}
 	separators := tw.Separators{ShowHeader: tw.On, ShowFooter: tw.On, BetweenRows: tw.Off, BetweenColumns: tw.On}
 	lines := tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: tw.On, ShowFooterLine: tw.On}
-	var out bytes.Buffer
 	options := []tablewriter.Option{
 		tablewriter.WithEastAsian(tw.Off), // else the locale decides on the width of block characters
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
@@ -134,58 +157,19 @@ func draw(w io.Writer, columns []column, style look) error {
 			Settings: tw.Settings{Separators: separators, Lines: lines},
 		})),
 		tablewriter.WithConfig(tablewriter.Config{
-			Header: cell, Row: cell, Footer: cell,
+			Behavior: tw.Behavior{TrimSpace: tw.Off, TrimTab: tw.Off},
+			Header:   cell, Row: cell, Footer: cell,
 			Widths: tw.CellWidth{PerColumn: widths},
 		}),
+		// Wrapping, which is on by default, joins the words of a cell with one blank each. A Config cannot
+		// turn it off, since WithConfig takes WrapNone, which is 0, for a value that was not set.
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithFooterAutoWrap(tw.WrapNone),
 		tablewriter.WithHeader(header),
 	}
 	if style.footer {
 		options = append(options, tablewriter.WithFooter(footer))
 	}
-	table := tablewriter.NewTable(&out, options...)
-	if err := table.Bulk(cells); err != nil {
-		return fmt.Errorf("lay out a table: %w", err)
-	}
-	if err := table.Render(); err != nil {
-		return fmt.Errorf("lay out a table: %w", err)
-	}
-	const ruleAt = 1 // below the header
-	i := 0
-	for line := range strings.Lines(out.String()) {
-		rowColour := ""
-		if i == 0 || i > ruleAt+len(cells)+1 {
-			rowColour = bold
-		}
-		if isRule := i == ruleAt || i == ruleAt+len(cells)+1; style.colour && !isRule {
-			line = paintCells(line, columns, textWidth(style.gap), rowColour)
-		}
-		if columns[len(columns)-1].left {
-			line = strings.TrimRight(line, " \n") + "\n"
-		}
-		if _, err := io.WriteString(w, line); err != nil {
-			return err
-		}
-		i++
-	}
-	return nil
-}
-
-// paintCells colours a line that is laid out (tablewriter squeezes the blanks of coloured cells): all of it
-// in one colour, or, if that is "", each cell in its column's.
-func paintCells(line string, columns []column, gap int, colour string) string {
-	left := []rune(line)
-	var painted strings.Builder
-	for _, c := range columns {
-		own := colour
-		if own == "" {
-			own = c.colour
-		}
-		width := min(c.width, len(left))
-		painted.WriteString(paint(string(left[:width]), own, true))
-		left = left[width:]
-		space := min(gap, len(left))
-		painted.WriteString(string(left[:space]))
-		left = left[space:]
-	}
-	return painted.String() + string(left)
+	return options
 }

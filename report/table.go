@@ -17,15 +17,15 @@ type Table struct {
 	Color bool // with escape sequences for a terminal
 }
 
-// The drawing is as wide as there is room for, within these bounds: below, its parts are whole decades;
-// above, an eye does not find the same place in the next row any more.
+// The drawing is as wide as there is room for, within these bounds. With fewer characters a part can be a whole
+// decade of time. With more it is hard to find the same position in another row.
 const (
 	leastDrawing = 10
 	mostDrawing  = 24
 )
 
-// The order in which columns go where there is little room: what can be seen from others goes first,
-// what tells how much goes last. The column of errors is the very first if there are none.
+// The order in which columns are dropped where there is little room. Columns that can be guessed from others are
+// dropped early, amounts late, and the column of errors before all others if there are none.
 const (
 	dropEmpty = 1 + iota
 	dropDrawing
@@ -42,7 +42,7 @@ const (
 // headingOfCalls heads the last column of all tables for people.
 const headingOfCalls = "call"
 
-// line is what the table for people shows of one row, or of all.
+// line is what the table for people shows of one row, or of all rows together.
 type line struct {
 	name    string
 	totals  profile.Totals

@@ -7,14 +7,14 @@ import (
 	"unicode"
 )
 
-// timeUnit is a unit of time, and the number of them from which on the next larger unit is used.
+// timeUnit is a unit that times are printed in.
 type timeUnit struct {
 	symbol string
-	ns     float64
-	limit  float64
+	ns     float64 // that one unit has
+	limit  float64 // from this number of units on, the next larger unit is used; the last unit has none
 }
 
-// Seconds go on to 999, as long as three digits hold them, rather than to the minute's 60.
+// timeUnits are in ascending order. Seconds are used up to 999, which three digits hold, and not only to 59.
 var timeUnits = [...]timeUnit{
 	{"ns", 1, 1000},
 	{"µs", 1e3, 1000},
@@ -27,9 +27,10 @@ var timeUnits = [...]timeUnit{
 }
 
 // humanTime writes nanoseconds in the unit that fits, with three significant digits: "87 ns",
-// "12.3 µs", "4.56 ms", "41.0 min". Negative ones, which no clock of ours gives, keep their sign.
+// "12.3 µs", "4.56 ms", "41.0 min". Negative times keep their sign.
 func humanTime(ns int64) string { return humanNs(float64(ns)) }
 
+// humanNs is humanTime for fractions of nanoseconds.
 func humanNs(ns float64) string {
 	if ns < 0 {
 		return "-" + humanNs(-ns)
@@ -43,13 +44,14 @@ func humanNs(ns float64) string {
 	}
 }
 
-// rounded is a number as it is printed, and what it is then.
+// rounded is a number after rounding.
 type rounded struct {
-	text   string
-	number float64
+	text   string  // as it is printed
+	number float64 // the value of text
 }
 
-// threeDigits rounds to three significant digits, or to a whole number.
+// threeDigits rounds to three significant digits. Numbers of 1000 or more, and all numbers if whole is set, are
+// rounded to a whole number.
 func threeDigits(v float64, whole bool) rounded {
 	decimals := 0
 	switch {
@@ -86,8 +88,8 @@ func humanCount(n uint64) string {
 	return b.String()
 }
 
-// percent is the share of part in whole, with one decimal place, without a sign. What is not all of it
-// is never printed as 100.0, nor something as 0.0 (but as <0.1).
+// percent is the share of part in whole, with one decimal place and without a percent sign. A part smaller than
+// the whole has at most 99.9, and a part above 0 that would round to 0.0 has <0.1.
 func percent(part, whole float64) string {
 	if part <= 0 || whole <= 0 {
 		return "0.0"
@@ -102,10 +104,10 @@ func percent(part, whole float64) string {
 	return strconv.FormatFloat(p, 'f', 1, 64)
 }
 
-// percentSign is percent with its sign and the blank before it.
+// percentSign is percent with a blank and a percent sign behind it.
 func percentSign(part, whole float64) string { return percent(part, whole) + " %" }
 
-// factor writes how many times: "1.02", "4.1", "38", "1,200".
+// factor writes a ratio, with fewer decimal places the larger it is: "1.02", "4.1", "38", "1,200".
 func factor(f float64) string {
 	switch {
 	case f < 1.995:
@@ -118,9 +120,10 @@ func factor(f float64) string {
 	return strconv.FormatFloat(f, 'g', 2, 64)
 }
 
-// plural is "1 call", "2 calls".
+// plural writes a count with its noun, which takes an s but for 1: "1 call", "2 calls".
 func plural(n uint64, noun string) string { return pluralAs(n, noun, noun+"s") }
 
+// pluralAs is plural for nouns with any plural: one is for a count of 1, many for all others.
 func pluralAs(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -128,8 +131,8 @@ func pluralAs(n uint64, one, many string) string {
 	return humanCount(n) + " " + many
 }
 
-// printable replaces control characters, with which text from a file or of another process could
-// command the reader's terminal.
+// printable replaces control characters and separators of lines. In text from a file or of another process they
+// could control the reader's terminal or break a line.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
