@@ -60,106 +60,88 @@ const (
 	filterOff
 )
 
-// value is an option whose argument a function takes.
-type value func(arg string) error
-
-func (v value) Set(arg string, _ getopt.Option) error { return v(arg) }
-func (v value) String() string                        { return "" }
-
 // parseOptions reads the command line; args[0] is the program's own name. An error is one line.
 func parseOptions(args []string) (*options, error) {
 	o := &options{statuses: session.AllStatuses, cpu: ptrace.CPUAuto, outputs: session.Outputs{Columns: report.DefaultColumns()}}
-	set := getopt.New()
-
-	flag := func(short rune, long string, f func()) {
-		set.FlagLong(value(func(arg string) error {
-			if arg != "" {
-				return errors.New("takes no argument")
-			}
-			f()
-			return nil
-		}), long, short).SetFlag()
+	d := declarations{getopt.New()}
+	d.flag('h', "help", func() { o.help = true })
+	d.flag('V', "version", func() { o.version = true })
+	o.declareWhatToTrace(d)
+	o.declareWhatToCount(d)
+	o.declareWhatToWrite(d)
+	d.refuse()
+	if err := d.set.Getopt(args, nil); err != nil {
+		return nil, explain(err)
 	}
-	arg := func(short rune, long string, f func(string) error) { set.FlagLong(value(f), long, short) }
-	optional := func(short rune, long string, f func(string) error) {
-		opt := set.FlagLong(value(f), long, short).SetOptional()
-		if short != 0 {
-			opt.SetFlag() // strace's -q takes no argument, its --quiet may
-		}
-	}
+	o.command = d.set.Args()
+	return o, o.check()
+}
 
-	flag('h', "help", func() { o.help = true })
-	flag('V', "version", func() { o.version = true })
-
-	flag('c', "summary-only", func() { o.outputs.Summary = true })
-	flag('w', "summary-wall-clock", func() {}) // latencies are wall-clock time as it is
-	arg('S', "summary-sort-by", func(s string) (err error) { o.outputs.Sort, err = report.ParseSortKey(s); return })
-	arg('U', "summary-columns", func(s string) (err error) {
-		o.columnsChosen = true
-		o.outputs.Columns, err = report.ParseColumns(s)
-		return err
-	})
-	arg('o', "output", func(s string) error { o.output = s; return nil })
-	flag('A', "output-append-mode", func() { o.appending = true })
-	optional('q', "quiet", func(string) error { o.outputs.Quiet = true; return nil })
-	optional(0, "silent", func(string) error { o.outputs.Quiet = true; return nil })
-	optional(0, "silence", func(string) error { o.outputs.Quiet = true; return nil })
-
-	optional(0, "histogram", o.chooseHistogram)
-	flag(0, "errors", func() { o.outputs.Errors = true })
-	arg(0, "json", func(s string) error { o.outputs.JSON = s; return nil })
-	arg(0, "csv", func(s string) error { o.outputs.CSV = s; return nil })
-	arg(0, "pprof", func(s string) error { o.outputs.Pprof = s; return nil })
-	arg(0, "stacks", o.chooseStacks)
-	arg(0, "labels", o.chooseLabels)
-	flag(0, "debuginfod", func() { o.debuginfod = true })
-	arg(0, "from-json", func(s string) error { o.fromJSON = s; return nil })
-	arg(0, "time", o.chooseTime)
-	flag(0, "raw", func() { o.raw = true })
-	arg('O', "summary-syscall-overhead", func(s string) error {
-		d, err := parseOverhead(s)
-		o.overhead = &d
-		return err
-	})
-
-	arg('p', "attach", o.addPIDs)
-	arg('E', "env", func(s string) error {
+func (o *options) declareWhatToTrace(d declarations) {
+	d.arg('p', "attach", o.addPIDs)
+	d.arg('E', "env", func(s string) error {
 		if s == "" || s[0] == '=' {
 			return errors.New("want NAME=VALUE or NAME")
 		}
 		o.env = append(o.env, s)
 		return nil
 	})
-	arg('u', "user", func(s string) error { o.user = s; return nil })
-	arg(0, "argv0", func(s string) error { o.argv0 = &s; return nil })
-	flag('f', "follow-forks", func() { o.noFollow = false })
-	flag(0, "no-follow", func() { o.noFollow = true })
-	flag(0, "kill-on-exit", func() { o.killOnExit = true })
-	arg(0, "cpu", o.chooseCPU)
-	flag(0, "seccomp-bpf", func() { o.seccomp = filterAsked })
-	flag(0, "no-seccomp", func() { o.seccomp = filterOff })
-	arg(0, "duration", func(s string) (err error) { o.duration, err = parseDuration(s); return })
+	d.arg('u', "user", func(s string) error { o.user = s; return nil })
+	d.arg(0, "argv0", func(s string) error { o.argv0 = &s; return nil })
+	d.flag('f', "follow-forks", func() { o.noFollow = false })
+	d.flag(0, "no-follow", func() { o.noFollow = true })
+	d.flag(0, "kill-on-exit", func() { o.killOnExit = true })
+	d.arg(0, "cpu", o.chooseCPU)
+	d.flag(0, "seccomp-bpf", func() { o.seccomp = filterAsked })
+	d.flag(0, "no-seccomp", func() { o.seccomp = filterOff })
+	d.arg(0, "duration", func(s string) (err error) { o.duration, err = parseDuration(s); return })
+}
 
-	arg('e', "", o.qualify)
-	arg(0, "trace", o.setTrace)
-	arg(0, "status", o.setStatuses)
-	flag('z', "successful-only", func() { o.statuses = session.Successful })
-	flag('Z', "failed-only", func() { o.statuses = session.Failed })
-	flag(0, "failing-only", func() { o.statuses = session.Failed })
+func (o *options) declareWhatToCount(d declarations) {
+	d.arg('e', "", o.qualify)
+	d.arg(0, "trace", o.setTrace)
+	d.arg(0, "status", o.setStatuses)
+	d.flag('z', "successful-only", func() { o.statuses = session.Successful })
+	d.flag('Z', "failed-only", func() { o.statuses = session.Failed })
+	d.flag(0, "failing-only", func() { o.statuses = session.Failed })
+}
 
-	for _, r := range refused {
-		refuse := value(func(string) error { return &refusal{r.instead} })
-		opt := set.FlagLong(refuse, r.long, r.short)
-		if opt.SetOptional(); r.short != 0 {
-			opt.SetFlag()
-		}
+func (o *options) declareWhatToWrite(d declarations) {
+	text := func(to *string) func(string) error {
+		return func(s string) error { *to = s; return nil }
 	}
+	quiet := func(string) error { o.outputs.Quiet = true; return nil }
 
-	if err := set.Getopt(args, nil); err != nil {
-		return nil, explain(err)
-	}
-	o.command = set.Args()
-	return o, o.check()
+	d.flag('c', "summary-only", func() { o.outputs.Summary = true })
+	d.flag('w', "summary-wall-clock", func() {}) // latencies are wall-clock time as it is
+	d.arg('S', "summary-sort-by", func(s string) (err error) { o.outputs.Sort, err = report.ParseSortKey(s); return })
+	d.arg('U', "summary-columns", func(s string) (err error) {
+		o.columnsChosen = true
+		o.outputs.Columns, err = report.ParseColumns(s)
+		return err
+	})
+	d.arg('o', "output", text(&o.output))
+	d.flag('A', "output-append-mode", func() { o.appending = true })
+	d.optional('q', "quiet", quiet)
+	d.optional(0, "silent", quiet)
+	d.optional(0, "silence", quiet)
+
+	d.optional(0, "histogram", o.chooseHistogram)
+	d.flag(0, "errors", func() { o.outputs.Errors = true })
+	d.arg(0, "json", text(&o.outputs.JSON))
+	d.arg(0, "csv", text(&o.outputs.CSV))
+	d.arg(0, "from-json", text(&o.fromJSON))
+	d.arg(0, "pprof", text(&o.outputs.Pprof))
+	d.arg(0, "stacks", o.chooseStacks)
+	d.arg(0, "labels", o.chooseLabels)
+	d.flag(0, "debuginfod", func() { o.debuginfod = true })
+	d.arg(0, "time", o.chooseTime)
+	d.flag(0, "raw", func() { o.raw = true })
+	d.arg('O', "summary-syscall-overhead", func(s string) error {
+		overhead, err := parseOverhead(s)
+		o.overhead = &overhead
+		return err
+	})
 }
 
 // check finds what is wrong with the options taken together.

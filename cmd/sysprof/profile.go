@@ -21,19 +21,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	config := opt.config(command)
-	filter := opt.filter(config.Watched())
-	config.GapsHaveCalls = filter != nil
-	engine := session.Ptrace(ptrace.Options{
-		Command:    command,
-		Attach:     opt.attach,
-		Follow:     !opt.noFollow,
-		KillOnExit: opt.killOnExit,
-		CPUTime:    opt.outputs.CPU,
-		CPU:        opt.cpu,
-		Filter:     filter,
-	}, !opt.raw && opt.overhead == nil)
-	s, err := session.New(config, engine)
+	s, engine, err := newSession(opt, command)
 	if err != nil {
 		return ending{}, err
 	}
@@ -78,6 +66,24 @@ func (p *process) profile(opt *options) (ending, error) {
 		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
 	}
 	return r.ending(), nil
+}
+
+// newSession prepares a run and its engine.
+func newSession(opt *options, command *ptrace.Command) (*session.Session, session.Engine, error) {
+	config := opt.config(command)
+	filter := opt.filter(config.Watched())
+	config.GapsHaveCalls = filter != nil
+	engine := session.Ptrace(ptrace.Options{
+		Command:    command,
+		Attach:     opt.attach,
+		Follow:     !opt.noFollow,
+		KillOnExit: opt.killOnExit,
+		CPUTime:    opt.outputs.CPU,
+		CPU:        opt.cpu,
+		Filter:     filter,
+	}, !opt.raw && opt.overhead == nil)
+	s, err := session.New(config, engine)
+	return s, engine, err
 }
 
 // config is what a run counts and writes.
