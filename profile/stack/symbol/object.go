@@ -197,7 +197,7 @@ func (r *reader) miniDebug() *elfFile {
 	if err != nil {
 		return nil
 	}
-	limit := min(maxMini, r.b.mem, r.b.work)
+	limit := min(maxMini, r.b.mem/2, r.b.work) // the other half is for the dictionary
 	data, err := unxz(packed, int(limit))
 	if err != nil || !r.b.hold(int64(len(data))) || !r.b.spend(4*len(data)) {
 		return nil
