@@ -1,12 +1,11 @@
 package stack
 
 import (
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"sort"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 )
 
 // Pointer encodings (LSB Core, 10.5.1): a format in the low half, what the value is
@@ -51,7 +50,7 @@ var (
 
 // An ehFrame finds the unwind entry for an address in one file.
 type ehFrame struct {
-	f *image.File
+	f *elf.File
 	// The search table, if there is one in the usual encoding.
 	hdrAddr  uint64
 	tableOff uint64
@@ -89,7 +88,7 @@ type fde struct {
 }
 
 // newEhFrame finds the unwind tables of f; nil if it has none.
-func newEhFrame(f *image.File) *ehFrame {
+func newEhFrame(f *elf.File) *ehFrame {
 	e := &ehFrame{f: f}
 	seg, ok := f.Segment(elf.PT_GNU_EH_FRAME)
 	if ok && e.openTable(seg.Vaddr) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 )
 
 // memFile is a file in memory.
@@ -56,7 +56,7 @@ func vdso(t testing.TB) []byte {
 // Every function of the vdso has an entry that can be decoded.
 func TestVDSO(t *testing.T) {
 	data := vdso(t)
-	f, err := image.Open(bytes.NewReader(data), int64(len(data)), nil)
+	f, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,10 +81,44 @@ func TestVDSO(t *testing.T) {
 	}
 }
 
+// A 32-bit program of a 64-bit machine (x32) is not unwound: its tables have other sizes.
+func TestNarrowFile(t *testing.T) {
+	data := vdso(t)
+	f, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := NewObjects(nil, 0, 0)
+	if !new(object).load(bytes.NewReader(data), int64(len(data)), &o.resident) {
+		t.Fatal("the vdso has nothing to unwind with")
+	}
+	// The same with headers of the 32-bit class, which are shorter.
+	le := binary.LittleEndian
+	data[4] = 1
+	for i, n := range map[int]uint32{28: 52, 32: 0} { // where segments and sections are
+		le.PutUint32(data[i:], n)
+	}
+	for i, n := range []int{52, 32, len(f.Segments), 0, 0, 0} { // sizes and numbers
+		le.PutUint16(data[40+2*i:], uint16(n))
+	}
+	for i, s := range f.Segments {
+		for j, v := range []uint64{uint64(s.Type), s.Off, s.Vaddr, s.Vaddr, s.Filesz, s.Memsz, uint64(s.Flags), 4096} {
+			le.PutUint32(data[52+32*i+4*j:], uint32(v))
+		}
+	}
+	narrow, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
+	if err != nil || newEhFrame(narrow) == nil {
+		t.Fatalf("%v: the file is not what it should be", err)
+	}
+	if new(object).load(bytes.NewReader(data), int64(len(data)), &o.resident) {
+		t.Error("loaded")
+	}
+}
+
 func FuzzEhFrame(f *testing.F) {
 	f.Add(vdso(f), uint64(0x700), uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, pc uint64, a uint8) {
-		file, err := image.Open(bytes.NewReader(data), int64(len(data)), nil)
+		file, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
 		if err != nil {
 			return
 		}

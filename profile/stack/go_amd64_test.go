@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/pclntab"
 )
 
@@ -40,7 +40,7 @@ func newNamer(t testing.TB, path string, maps []Mapping) *namer {
 	}
 	t.Cleanup(func() { r.Close() })
 	st, _ := r.Stat()
-	f, err := image.Open(r, st.Size(), nil)
+	f, err := elf.Open(r, st.Size(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/pclntab"
 )
 
@@ -61,7 +61,7 @@ type object struct {
 	mu     sync.Mutex
 	tried  bool
 	file   File // nil for the vdso and for files that could not be opened
-	image  *image.File
+	image  *elf.File
 	eh     *ehFrame
 	golang *pclntab.Table
 	arch   Arch
@@ -200,12 +200,12 @@ func (o *Objects) drop(key fileKey) {
 
 // load opens the tables; it reports false if there are none to read later.
 func (obj *object) load(r io.ReaderAt, size int64, resident *atomic.Int64) bool {
-	f, err := image.Open(r, size, resident)
+	f, err := elf.Open(r, size, resident)
 	if err != nil {
 		return false
 	}
 	for a := range numArchs {
-		if uint16(archs[a].machine) == f.Machine {
+		if f.Is64 && archs[a].machine == f.Machine {
 			obj.image, obj.arch = f, a
 		}
 	}

@@ -1,6 +1,6 @@
 package stack
 
-import "debug/elf"
+import "sysprof/profile/stack/elf"
 
 // An Arch is a processor architecture. Both are compiled in everywhere, so that
 // recorded stacks of one can be unwound on the other.

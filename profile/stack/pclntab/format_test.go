@@ -3,11 +3,12 @@ package pclntab
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"reflect"
 	"testing"
 	"time"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 )
 
 // A writer lays out a little-endian file.
@@ -127,7 +128,7 @@ func small(old bool) []byte {
 
 func openBytes(t testing.TB, data []byte) *Table {
 	t.Helper()
-	f, err := image.Open(bytes.NewReader(data), int64(len(data)), nil)
+	f, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +182,19 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// The tables of 32-bit programs have other sizes.
+func TestNarrowFile(t *testing.T) {
+	data := small(false)
+	f, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Is64 = false
+	if _, err := Open(f); !errors.Is(err, ErrNoTable) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzPclntab(f *testing.F) {
 	f.Add(small(true), uint64(smallText+0x12))
 	f.Add(small(false), uint64(smallText+0x12))
@@ -192,7 +206,7 @@ func FuzzPclntab(f *testing.F) {
 				t.Fatalf("took %v", d)
 			}
 		}()
-		file, err := image.Open(bytes.NewReader(data), int64(len(data)), nil)
+		file, err := elf.Open(bytes.NewReader(data), int64(len(data)), nil)
 		if err != nil {
 			return
 		}

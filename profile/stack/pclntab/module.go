@@ -1,10 +1,9 @@
 package pclntab
 
 import (
-	"debug/elf"
 	"encoding/binary"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 )
 
 // The runtime's description of a program (runtime/symtab.go, moduledata) holds
@@ -104,7 +103,7 @@ func (t *Table) readModuledata(word func(uint64) uint64) (text, gofunc uint64, o
 // scan looks for a header where no section says that there is one: first in what
 // the program cannot write, then in the rest (PIEs of Go up to 1.25 that the
 // system linker made keep the table among the relocated data).
-func scan(f *image.File) *Table {
+func scan(f *elf.File) *Table {
 	tried := 0
 	for _, flag := range []elf.ProgFlag{0, elf.PF_W} {
 		for _, magic := range []uint32{magic120, magic118} {
@@ -136,7 +135,7 @@ func scan(f *image.File) *Table {
 // scanAligned calls hit with the file offset of each aligned occurrence of want
 // in the loaded segments that have (or have not) flag PF_W, until hit returns
 // true. It reads past the file's block cache.
-func scanAligned(f *image.File, writable elf.ProgFlag, want []byte, hit func(off uint64) bool) {
+func scanAligned(f *elf.File, writable elf.ProgFlag, want []byte, hit func(off uint64) bool) {
 	budget := uint64(maxScan)
 	buf := make([]byte, 64<<10)
 	for _, s := range f.Segments {
@@ -148,7 +147,8 @@ func scanAligned(f *image.File, writable elf.ProgFlag, want []byte, hit func(off
 		end := s.Off + min(s.Filesz, f.Size())
 		for off < end && budget > 0 {
 			n := min(end-off, uint64(len(buf)), budget)
-			b := f.Uncached(off, buf[:n])
+			got, _ := f.ReadAt(buf[:n], int64(off))
+			b := buf[:got]
 			for i := 0; i+len(want) <= len(b); i += alignment {
 				if string(b[i:i+len(want)]) == string(want) && hit(off+uint64(i)) {
 					return

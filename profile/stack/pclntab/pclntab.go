@@ -16,11 +16,10 @@
 package pclntab
 
 import (
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 )
 
 // Magic numbers of the header (internal/abi/symtab.go).
@@ -60,7 +59,7 @@ var ErrNoTable = errors.New("no Go function table")
 // A Table is the function table of one Go program or shared library. It may be
 // used by any number of goroutines.
 type Table struct {
-	f        *image.File
+	f        *elf.File
 	off      uint64 // of the header, in the file
 	addr     uint64 // of the header, as linked
 	size     uint64 // what may belong to the table
@@ -79,7 +78,10 @@ type Table struct {
 }
 
 // Open finds the table of f.
-func Open(f *image.File) (*Table, error) {
+func Open(f *elf.File) (*Table, error) {
+	if !f.Is64 {
+		return nil, ErrNoTable
+	}
 	s, ok := f.Section(".gopclntab", ".data.rel.ro.gopclntab")
 	if ok {
 		if t := parse(f, s.Off, s.Addr, s.Size); t != nil {
@@ -97,7 +99,7 @@ func Open(f *image.File) (*Table, error) {
 
 // parse reads the header at off. It returns nil if that is no header, or if the
 // code that the table is about cannot be found.
-func parse(f *image.File, off, addr, size uint64) *Table {
+func parse(f *elf.File, off, addr, size uint64) *Table {
 	var scratch [headerSize]byte
 	h := f.Bytes(off, headerSize, scratch[:])
 	if h == nil || size < headerSize || !headerLike(h) {
@@ -171,19 +173,14 @@ func (t *Table) findText(header, first, last uint64) bool {
 const noteTypeGo = 4
 
 // markedGo reports whether the file says of itself that Go built it.
-func markedGo(f *image.File) bool {
+func markedGo(f *elf.File) bool {
 	if _, ok := f.Section(".go.buildinfo", ".note.go.buildid", ".go.module"); ok {
 		return true
 	}
-	for _, s := range f.Segments {
-		if s.Type != elf.PT_NOTE {
-			continue
-		}
-		var scratch [16]byte
-		b := f.Bytes(s.Off, 16, scratch[:])
-		if b != nil && binary.LittleEndian.Uint32(b[8:]) == noteTypeGo && string(b[12:16]) == "Go\x00\x00" {
-			return true
-		}
-	}
-	return false
+	marked := false
+	f.Notes(func(name []byte, typ uint32, _ []byte) bool {
+		marked = typ == noteTypeGo && string(name) == "Go\x00\x00"
+		return !marked
+	})
+	return marked
 }

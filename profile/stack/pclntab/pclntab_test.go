@@ -1,7 +1,7 @@
 package pclntab
 
 import (
-	"debug/elf"
+	debugelf "debug/elf"
 	"debug/gosym"
 	"os"
 	"os/exec"
@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 )
 
 const target = `package main
@@ -41,7 +41,7 @@ func build(t testing.TB, args ...string) string {
 	return filepath.Join(dir, "target")
 }
 
-func openFile(t testing.TB, path string) *image.File {
+func openFile(t testing.TB, path string) *elf.File {
 	t.Helper()
 	r, err := os.Open(path)
 	if err != nil {
@@ -52,7 +52,7 @@ func openFile(t testing.TB, path string) *image.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := image.Open(r, st.Size(), nil)
+	f, err := elf.Open(r, st.Size(), nil)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -71,7 +71,7 @@ func open(t testing.TB, path string) *Table {
 // gosymTable is the oracle: the standard library's reader of the same table.
 func gosymTable(t testing.TB, path string, text uint64) *gosym.Table {
 	t.Helper()
-	f, err := elf.Open(path)
+	f, err := debugelf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,13 +139,13 @@ func TestInstalledGoProgramsEqualDebugGosym(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range paths {
-			f, err := elf.Open(path)
+			f, err := debugelf.Open(path)
 			if err != nil {
 				continue
 			}
 			s := f.Section(".gopclntab")
 			f.Close()
-			if s != nil && f.Class == elf.ELFCLASS64 {
+			if s != nil && f.Class == debugelf.ELFCLASS64 {
 				compare(t, path, 20)
 			}
 		}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sysprof/profile/stack/elf"
 )
 
 // osFile is a File of the file system.
@@ -73,7 +75,7 @@ func (r *reader) debugFile(ctx context.Context) *elfFile {
 				continue
 			}
 			e := r.openDebug(p, r.o.src.OpenPath == nil, func(e *elfFile) bool {
-				return id != "" && e.buildID == id || (id == "" || e.buildID == "") && r.crc(e.f) == crc
+				return id != "" && e.buildID == id || (id == "" || e.buildID == "") && r.crc(e.File) == crc
 			})
 			if e != nil {
 				return r.adopt(e)
@@ -98,7 +100,7 @@ func (r *reader) debugFile(ctx context.Context) *elfFile {
 // may say anything.
 func (r *reader) adopt(e *elfFile) *elfFile {
 	if e != nil {
-		e.loads = r.e.loads
+		e.code = r.e.File
 		r.debug = e
 	}
 	return e
@@ -136,7 +138,7 @@ func (r *reader) openDebug(name string, here bool, fits func(*elfFile) bool) *el
 
 // accept parses a file and keeps it open if it fits.
 func (r *reader) accept(f File, fits func(*elfFile) bool) *elfFile {
-	e, err := parseELF(f, r.b)
+	e, err := openELF(f, r.b)
 	if err != nil || !fits(e) {
 		f.Close()
 		return nil
@@ -165,12 +167,12 @@ func (r *reader) debugLink() (name string, crc uint32, ok bool) {
 const maxChecksum = 2 << 30
 
 // crc is the checksum of a file, or 0 if it is too large to be looked through.
-func (r *reader) crc(f File) uint32 {
+func (r *reader) crc(f *elf.File) uint32 {
 	if f.Size() > maxChecksum || !r.b.spend(int(f.Size()/8)) {
 		return 0
 	}
 	h := crc32.NewIEEE()
-	if _, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, f.Size()), make([]byte, 64<<10)); err != nil {
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, int64(f.Size())), make([]byte, 64<<10)); err != nil {
 		return 0
 	}
 	return h.Sum32()

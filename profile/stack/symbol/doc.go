@@ -20,12 +20,12 @@
 // read where an address falls into their ranges.
 //
 // Object files are hostile: whoever is traced chose them. Three rules keep a wrong file from being more
-// than a wrong name. All reading goes through type view, which never hands out bytes outside of a section.
-// All work, a byte read or an entry looked at, is charged to a budget per object file, and a source whose
-// budget is used up stops. All memory whose size the file chooses (decompression, a unit, a line program) is
-// charged to a budget as well. There is no recover. debug/elf and debug/dwarf are not used: the first reads
-// whole sections into memory, and the second builds a value for every attribute of every entry on the way to
-// the wanted one, which took 12 times as long (3.3 s against 0.26 s) on 53 MB of .debug_info.
+// than a wrong name. Headers are read by package profile/stack/elf, and contents through type view, which never
+// hands out bytes outside of a section. All work, a byte read or an entry looked at, is charged to a budget per
+// object file, and a source whose budget is used up stops. All memory whose size the file chooses (decompression,
+// a unit, a line program) is charged to a budget as well. There is no recover. debug/elf and debug/dwarf are not
+// used: the first reads whole sections into memory, and the second builds a value for every attribute of every
+// entry on the way to the wanted one, which took 12 times as long (3.3 s against 0.26 s) on 53 MB of .debug_info.
 //
 // The bounds named max… in this package stand far above what 1,232 ELF files of a Debian machine had at most: 74
 // sections, 6 loaded segments, 2,063 units, 2,689 attributes in an abbreviation table, 703 files in a line table.

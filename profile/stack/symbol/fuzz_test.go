@@ -3,13 +3,15 @@ package symbol
 import (
 	"bytes"
 	"context"
-	"debug/elf"
+	debugelf "debug/elf"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"sysprof/profile/stack/elf"
 )
 
 // tiny is a program without libraries, small enough to be mutated usefully.
@@ -84,8 +86,8 @@ func FuzzObject(f *testing.F) {
 			o := NewObject(Source{Path: "/x/y", Open: func() (File, error) { return Bytes(data), nil },
 				OpenPath: func(string) (File, error) { return Bytes(data), nil }})
 			addrs := []Address{{Object: o, Offset: addr}, {Object: o, Offset: addr, Vaddr: true}}
-			if info, err := Inspect(Bytes(data)); err == nil {
-				for _, s := range info.Segments {
+			if e, err := openELF(Bytes(data), &budget{work: 1 << 30}); err == nil {
+				for _, s := range e.Segments {
 					for i := range uint64(16) {
 						addrs = append(addrs, Address{Object: o, Offset: s.Vaddr + s.Memsz*i/16, Vaddr: true})
 					}
@@ -113,7 +115,7 @@ var dwarfSections = []string{
 
 func FuzzDwarf(f *testing.F) {
 	for _, data := range tinyPrograms(f) {
-		e, err := elf.NewFile(bytes.NewReader(data))
+		e, err := debugelf.NewFile(bytes.NewReader(data))
 		if err != nil {
 			continue
 		}
@@ -130,8 +132,8 @@ func FuzzDwarf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets []byte) {
 		limits(t, 512, func() {
 			b := &budget{work: fuzzOptions.MaxWork, mem: fuzzOptions.MaxMemory}
-			e := &elfFile{f: Bytes(nil), b: b, is64: true, views: map[string]*view{},
-				loads: []Segment{{Vaddr: 0x100, Memsz: 1 << 30, Executable: true}}}
+			code := elf.Segment{Type: elf.PT_LOAD, Flags: elf.PF_X, Vaddr: 0x100, Memsz: 1 << 30}
+			e := &elfFile{b: b, views: map[string]*view{}, code: &elf.File{Segments: []elf.Segment{code}}}
 			for i, data := range [][]byte{info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets} {
 				if len(data) > 0 {
 					e.views[dwarfSections[i]] = &view{mem: data, size: uint64(len(data)), b: b}
@@ -170,7 +172,7 @@ func FuzzPerfMap(f *testing.F) {
 }
 
 func FuzzXZ(f *testing.F) {
-	e, err := elf.Open(filepath.Join("testdata", "minidebug"))
+	e, err := debugelf.Open(filepath.Join("testdata", "minidebug"))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"context"
+	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -21,12 +22,12 @@ func TestHostileFiles(t *testing.T) {
 	le := binary.LittleEndian
 	shoff := le.Uint64(good[40:])
 	header := func(data []byte, name string) []byte {
-		e, err := parseELF(Bytes(data), &budget{work: 1 << 30, mem: 1 << 30})
+		e, err := openELF(Bytes(data), &budget{work: 1 << 30, mem: 1 << 30})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, s := range e.sections {
-			if s.name == name {
+			if s.Name == name {
 				return data[shoff+uint64(i)*64:][:64]
 			}
 		}
@@ -59,9 +60,9 @@ func TestHostileFiles(t *testing.T) {
 		{"debug information of 2⁶³ bytes", func(d []byte) []byte { le.PutUint64(header(d, ".debug_info")[32:], 1<<63); return d }, true},
 		{"compressed section said to hold 2⁶⁰ bytes", func(d []byte) []byte {
 			h := header(d, ".debug_info")
-			le.PutUint64(h[8:], le.Uint64(h[8:])|sectCompr)
+			le.PutUint64(h[8:], le.Uint64(h[8:])|uint64(elf.SHF_COMPRESSED))
 			off := le.Uint64(h[24:])
-			le.PutUint32(d[off:], comprZlib)
+			le.PutUint32(d[off:], uint32(elf.COMPRESS_ZLIB))
 			le.PutUint64(d[off+8:], 1<<60)
 			return d
 		}, true},
@@ -71,11 +72,11 @@ func TestHostileFiles(t *testing.T) {
 			w := zlib.NewWriter(&z)
 			w.Write(make([]byte, 64<<20))
 			w.Close()
-			le.PutUint32(z.Bytes(), comprZlib)
+			le.PutUint32(z.Bytes(), uint32(elf.COMPRESS_ZLIB))
 			le.PutUint64(z.Bytes()[8:], 64<<20)
 			d = replace(d, ".debug_info", z.Bytes())
 			h := header(d, ".debug_info")
-			le.PutUint64(h[8:], le.Uint64(h[8:])|sectCompr)
+			le.PutUint64(h[8:], le.Uint64(h[8:])|uint64(elf.SHF_COMPRESSED))
 			return d
 		}, true},
 		{"a million units", func(d []byte) []byte {

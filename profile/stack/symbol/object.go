@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sysprof/profile/stack/image"
+	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/pclntab"
 )
 
@@ -25,7 +25,7 @@ type reader struct {
 // open reads the headers of an object file. A file with another build-id than was mapped is refused.
 func (s *Symbolizer) open(o *Object, f File) (*reader, error) {
 	r := &reader{s: s, o: o, b: &budget{work: s.opt.MaxWork, mem: s.opt.MaxMemory}}
-	e, err := parseELF(f, r.b)
+	e, err := openELF(f, r.b)
 	if err != nil {
 		return nil, err
 	}
@@ -70,15 +70,11 @@ func (r *reader) resolve(ctx context.Context, addrs []uint64) [][]Frame {
 
 // goNames asks Go's own table, which is in every Go program, stripped or not.
 func (r *reader) goNames(addrs []uint64, out [][]Frame) {
-	if !r.e.is64 || len(addrs) == 0 {
+	if len(addrs) == 0 {
 		return
 	}
-	img, err := image.Open(r.e.f, r.e.f.Size(), nil)
-	if err != nil {
-		return
-	}
-	defer img.Drop()
-	t, err := pclntab.Open(img)
+	defer r.e.Drop()
+	t, err := pclntab.Open(r.e.File)
 	if err != nil {
 		return
 	}
@@ -159,11 +155,11 @@ func (r *reader) symbolNames(ctx context.Context, addrs []uint64, out [][]Frame)
 		return
 	}
 	t := newSymbols(r.e, list)
-	if !t.add(r.e, sectSymtab) {
-		if d := r.debugFile(ctx); d == nil || !t.add(d, sectSymtab) {
-			t.add(r.e, sectDynsym)
+	if !t.add(r.e, elf.SHT_SYMTAB) {
+		if d := r.debugFile(ctx); d == nil || !t.add(d, elf.SHT_SYMTAB) {
+			t.add(r.e, elf.SHT_DYNSYM)
 			if m := r.miniDebug(); m != nil {
-				t.add(m, sectSymtab)
+				t.add(m, elf.SHT_SYMTAB)
 			}
 		}
 	}
@@ -201,12 +197,12 @@ func (r *reader) miniDebug() *elfFile {
 	if err != nil {
 		return nil
 	}
-	limit := min(maxMini, r.b.mem, r.b.work)
+	limit := min(maxMini, r.b.mem/2, r.b.work) // the other half is for the dictionary
 	data, err := unxz(packed, int(limit))
 	if err != nil || !r.b.hold(int64(len(data))) || !r.b.spend(4*len(data)) {
 		return nil
 	}
-	e, err := parseELF(Bytes(data), r.b)
+	e, err := openELF(Bytes(data), r.b)
 	if err != nil {
 		return nil
 	}

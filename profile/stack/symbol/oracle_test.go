@@ -343,29 +343,32 @@ func TestSeparateDebugFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := Inspect(f)
-	f.Close()
-	if err != nil || info.BuildID == "" {
-		t.Fatalf("Inspect: %+v, %v", info, err)
+	defer f.Close()
+	e, err := openELF(f, &budget{work: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.buildID == "" {
+		t.Fatal("no build-id")
 	}
 	for _, c := range []struct {
 		name string
 		make func(t *testing.T, dir, stripped string) Options
 	}{
 		{"by build-id", func(t *testing.T, dir, stripped string) Options {
-			p := buildIDPath(dir, info.BuildID)
+			p := buildIDPath(dir, e.buildID)
 			run(t, "", "mkdir", "-p", filepath.Dir(p))
 			run(t, "", "objcopy", "--only-keep-debug", whole, p)
 			return Options{DebugDirs: []string{dir}}
 		}},
 		{"by build-id, compressed", func(t *testing.T, dir, stripped string) Options {
-			p := buildIDPath(dir, info.BuildID)
+			p := buildIDPath(dir, e.buildID)
 			run(t, "", "mkdir", "-p", filepath.Dir(p))
 			run(t, "", "objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", whole, p)
 			return Options{DebugDirs: []string{dir}}
 		}},
 		{"by build-id, compressed with zstd", func(t *testing.T, dir, stripped string) Options {
-			p := buildIDPath(dir, info.BuildID)
+			p := buildIDPath(dir, e.buildID)
 			run(t, "", "mkdir", "-p", filepath.Dir(p))
 			run(t, "", "objcopy", "--only-keep-debug", "--compress-debug-sections=zstd", whole, p)
 			return Options{DebugDirs: []string{dir}}

@@ -3,6 +3,8 @@ package symbol
 import (
 	"encoding/binary"
 	"strings"
+
+	"sysprof/profile/stack/elf"
 )
 
 // pltNames names the wanted addresses that lie in a procedure linkage table: foo@plt.
@@ -13,7 +15,7 @@ func pltNames(e *elfFile, addrs []uint64, name func(i int, sym string)) {
 	slots := map[uint64][]int{}
 	for i, a := range addrs {
 		s := e.sectionAt(a)
-		if s == nil || (s.name != ".plt" && !strings.HasPrefix(s.name, ".plt.")) {
+		if s == nil || (s.Name != ".plt" && !strings.HasPrefix(s.Name, ".plt.")) {
 			continue
 		}
 		if slot, ok := e.pltSlot(s, a); ok {
@@ -25,12 +27,12 @@ func pltNames(e *elfFile, addrs []uint64, name func(i int, sym string)) {
 	}
 	for i := range e.sections {
 		s := &e.sections[i]
-		if (s.typ != sectRela && s.typ != sectRel) || s.flags&sectAlloc == 0 || uint64(s.link) >= uint64(len(e.sections)) {
+		if (s.Type != elf.SHT_RELA && s.Type != elf.SHT_REL) || s.Flags&elf.SHF_ALLOC == 0 || uint64(s.Link) >= uint64(len(e.sections)) {
 			continue
 		}
 		if !e.relocations(s, func(place uint64, sym uint32) bool {
 			for _, j := range slots[place] {
-				if n := e.dynName(&e.sections[s.link], sym); n != "" {
+				if n := e.dynName(&e.sections[s.Link], sym); n != "" {
 					name(j, n+"@plt")
 				}
 			}
@@ -42,23 +44,23 @@ func pltNames(e *elfFile, addrs []uint64, name func(i int, sym string)) {
 }
 
 // pltSlot returns the address of the slot that the entry around the address jumps through.
-func (e *elfFile) pltSlot(s *section, addr uint64) (uint64, bool) {
+func (e *elfFile) pltSlot(s *elf.Section, addr uint64) (uint64, bool) {
 	entry := uint64(16)
-	if s.name == ".plt.got" && s.entsize == 8 {
+	if s.Name == ".plt.got" && s.Entsize == 8 {
 		entry = 8
 	}
-	start := addr - (addr-s.addr)%entry
-	code := e.raw(s).at(start-s.addr, int(entry))
+	start := addr - (addr-s.Addr)%entry
+	code := e.raw(s).at(start-s.Addr, int(entry))
 	le := binary.LittleEndian
-	switch e.machine {
-	case elfMachineAMD64:
+	switch e.Machine {
+	case elf.EM_X86_64:
 		// [endbr64] [bnd] jmp *slot(%rip)
 		for i := 0; i+6 <= len(code) && i < 6; i++ {
 			if code[i] == 0xff && code[i+1] == 0x25 {
 				return start + uint64(i) + 6 + uint64(int64(int32(le.Uint32(code[i+2:])))), true
 			}
 		}
-	case elfMachineAArch64:
+	case elf.EM_AARCH64:
 		// [bti c]; adrp x16, page; ldr x17, [x16, #off]
 		for i := 0; i+8 <= len(code); i += 4 {
 			adrp, ldr := le.Uint32(code[i:]), le.Uint32(code[i+4:])
@@ -73,23 +75,12 @@ func (e *elfFile) pltSlot(s *section, addr uint64) (uint64, bool) {
 }
 
 // relocations visits the entries of a relocation section. It reports whether all were visited.
-func (e *elfFile) relocations(s *section, visit func(place uint64, sym uint32) bool) bool {
-	size, w := uint64(2*e.word()), e.word()
-	if s.typ == sectRela {
-		size += uint64(w)
-	}
+func (e *elfFile) relocations(s *elf.Section, visit func(place uint64, sym uint32) bool) bool {
+	size := uint64(e.RelocationSize(s.Type))
 	v := e.raw(s)
 	for off := uint64(0); off+size <= v.size; off += size {
-		c := &buf{b: v.at(off, int(size))}
-		place, info := c.word(w), c.word(w)
-		if c.bad {
-			return false
-		}
-		sym := uint32(info >> 32)
-		if !e.is64 {
-			sym = uint32(info >> 8)
-		}
-		if !visit(place, sym) {
+		b := v.at(off, int(size))
+		if uint64(len(b)) < size || !visit(e.DecodeRelocation(b)) {
 			return false
 		}
 	}
@@ -97,15 +88,11 @@ func (e *elfFile) relocations(s *section, visit func(place uint64, sym uint32) b
 }
 
 // dynName returns the name of an entry of a symbol table.
-func (e *elfFile) dynName(symtab *section, i uint32) string {
-	size := uint64(24)
-	if !e.is64 {
-		size = 16
-	}
-	c := &buf{b: e.raw(symtab).at(uint64(i)*size, 4)}
-	off := c.u32()
-	if c.bad || uint64(symtab.link) >= uint64(len(e.sections)) {
+func (e *elfFile) dynName(symtab *elf.Section, i uint32) string {
+	size := e.SymbolSize()
+	b := e.raw(symtab).at(uint64(i)*uint64(size), size)
+	if len(b) < size || uint64(symtab.Link) >= uint64(len(e.sections)) {
 		return ""
 	}
-	return symbolName(e.raw(&e.sections[symtab.link]).str(uint64(off)))
+	return symbolName(e.raw(&e.sections[symtab.Link]).str(uint64(e.DecodeSymbol(b).Name)))
 }

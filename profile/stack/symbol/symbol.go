@@ -171,7 +171,7 @@ func (s *Symbolizer) resolveObject(ctx context.Context, o *Object, addrs []Addre
 		a := addrs[i].Offset
 		ok := true
 		if !addrs[i].Vaddr {
-			a, ok = vaddrOf(r.e.loads, a)
+			a, ok = r.e.Vaddr(a)
 		}
 		if ok {
 			places = append(places, place{a, i})

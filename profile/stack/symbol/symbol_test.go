@@ -348,8 +348,8 @@ func TestOffsets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := Inspect(f)
-	f.Close()
+	defer f.Close()
+	e, err := openELF(f, &budget{work: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,10 +358,8 @@ func TestOffsets(t *testing.T) {
 	o := NewObject(fileSource(prog))
 	var list []Address
 	for _, a := range addrs {
-		for _, s := range info.Segments {
-			if s.contains(a) {
-				list = append(list, Address{Object: o, Offset: a - s.Vaddr + s.Offset}, Address{Object: o, Offset: a, Vaddr: true})
-			}
+		if off, _, ok := e.Offset(a); ok {
+			list = append(list, Address{Object: o, Offset: off}, Address{Object: o, Offset: a, Vaddr: true})
 		}
 	}
 	got := New(Options{}).Resolve(context.Background(), list)

@@ -1,9 +1,10 @@
 package symbol
 
 import (
-	"encoding/binary"
 	"slices"
 	"strings"
+
+	"sysprof/profile/stack/elf"
 )
 
 // Symbol types and bindings of ELF.
@@ -40,12 +41,12 @@ func newSymbols(e *elfFile, addrs []uint64) *symbols {
 }
 
 // add passes over one symbol table, which is in file e: the object itself, or a file made from it.
-func (t *symbols) add(e *elfFile, typ uint32) bool {
+func (t *symbols) add(e *elfFile, typ elf.SectionType) bool {
 	has := false
 	for i := range e.sections {
 		s := &e.sections[i]
-		if s.typ == typ && uint64(s.link) < uint64(len(e.sections)) {
-			t.table(e.raw(s), e.raw(&e.sections[s.link]), e.is64)
+		if s.Type == typ && uint64(s.Link) < uint64(len(e.sections)) {
+			t.table(e, e.raw(s), e.raw(&e.sections[s.Link]))
 			has = true
 		}
 	}
@@ -55,38 +56,25 @@ func (t *symbols) add(e *elfFile, typ uint32) bool {
 // symChunk is how much of a table is read at once.
 const symChunk = 48 << 10
 
-func (t *symbols) table(syms, strs *view, is64 bool) {
-	size := uint64(24)
-	if !is64 {
-		size = 16
-	}
+func (t *symbols) table(e *elfFile, syms, strs *view) {
+	size := uint64(e.SymbolSize())
 	if syms == nil || strs == nil || len(t.addrs) == 0 {
 		return
 	}
-	le := binary.LittleEndian
 	last := t.addrs[len(t.addrs)-1]
 	for off := uint64(0); off+size <= syms.size; off += symChunk {
 		chunk := syms.at(off, symChunk)
 		for ; uint64(len(chunk)) >= size; chunk = chunk[size:] {
-			var value, length uint64
-			var info uint8
-			var shndx uint16
-			if is64 {
-				info, shndx = chunk[4], le.Uint16(chunk[6:])
-				value, length = le.Uint64(chunk[8:]), le.Uint64(chunk[16:])
-			} else {
-				value, length = uint64(le.Uint32(chunk[4:])), uint64(le.Uint32(chunk[8:]))
-				info, shndx = chunk[12], le.Uint16(chunk[14:])
-			}
-			typ := info & 15
-			if shndx == 0 || value > last || (typ != symFunc && typ != symNotype && typ != symIFunc) {
+			s := e.DecodeSymbol(chunk)
+			typ := s.Info & 15
+			if s.Shndx == 0 || s.Value > last || (typ != symFunc && typ != symNotype && typ != symIFunc) {
 				continue
 			}
-			if t.e.machine == elfMachineARM {
-				value &^= 1 // Thumb
+			if t.e.Machine == elf.EM_ARM {
+				s.Value &^= 1 // Thumb
 			}
-			p := pick{value: value, size: length, bind: info >> 4, function: typ != symNotype, found: true,
-				strs: strs, nameOff: le.Uint32(chunk)}
+			p := pick{value: s.Value, size: s.Size, bind: s.Info >> 4, function: typ != symNotype, found: true,
+				strs: strs, nameOff: s.Name}
 			if !t.offer(p) {
 				return
 			}
@@ -129,8 +117,8 @@ func (t *symbols) mapping(p *pick) bool {
 	if p.function {
 		return false
 	}
-	switch t.e.machine {
-	case elfMachineARM, elfMachineAArch64, elfMachineRISCV:
+	switch t.e.Machine {
+	case elf.EM_ARM, elf.EM_AARCH64, elf.EM_RISCV:
 		b := p.strs.at(uint64(p.nameOff), 2)
 		return len(b) == 2 && b[0] == '$' && strings.IndexByte("adtx", b[1]) >= 0
 	}
@@ -216,5 +204,5 @@ func (t *symbols) reaches(p *pick, addr uint64) bool {
 	if s == nil {
 		return addr-p.value < 1<<16 && t.e.text(addr)
 	}
-	return addr-s.addr < s.size
+	return addr-s.Addr < s.Size
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+
+	"sysprof/profile/stack/elf"
 )
 
 // errBudget says that an object file asked for more work or memory than one file gets.
@@ -37,10 +39,10 @@ func (b *budget) release(n int64) { b.mem += n }
 // A view is the contents of one section: a part of a file, or bytes in memory once decompressed. Reads outside
 // of it come back short. It keeps the piece read last, so neighbouring reads cost no system call.
 type view struct {
-	r    io.ReaderAt // nil: mem has everything
-	base int64
+	f    *elf.File
+	base uint64 // of the section, in f
 	size uint64
-	mem  []byte
+	mem  []byte // nil: f has the bytes
 	b    *budget
 
 	win    []byte
@@ -86,7 +88,7 @@ func (v *view) at(off uint64, n int) []byte {
 		v.win = make([]byte, want)
 	}
 	v.win = v.win[:want]
-	got, _ := v.r.ReadAt(v.win, v.base+int64(off))
+	got, _ := v.f.ReadAt(v.win, int64(v.base+off))
 	v.win, v.winOff = v.win[:got], off
 	return v.win[:min(n, got)]
 }
@@ -111,7 +113,7 @@ func (v *view) load(off, n uint64, buf []byte) ([]byte, error) {
 		buf = make([]byte, n)
 	}
 	buf = buf[:n]
-	if _, err := v.r.ReadAt(buf, v.base+int64(off)); err != nil && err != io.EOF {
+	if got, err := v.f.ReadAt(buf, int64(v.base+off)); got < len(buf) {
 		return nil, err
 	}
 	return buf, nil

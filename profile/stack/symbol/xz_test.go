@@ -3,9 +3,14 @@ package symbol
 import (
 	"bytes"
 	"debug/elf"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/ulikunitz/xz"
 )
 
 // testdata/text.xz was made by xz -9e of the C and C++ sources several times over, with random bytes among them.
@@ -49,5 +54,82 @@ func TestMiniDebugIsELF(t *testing.T) {
 	}
 	if _, err := elf.NewFile(bytes.NewReader(out)); err != nil {
 		t.Error(err)
+	}
+}
+
+// xzHeader begins a stream without checksums of its contents.
+var xzHeader = []byte("\xfd7zXZ\x00\x00\x00\xff\x12\xd9\x41")
+
+// xzBlock is a block that asks for a dictionary of nearly 4 GB.
+func xzBlock(chunks string) []byte {
+	b := append([]byte{2, 0, 0x21, 1, 40, 0, 0, 0, 0, 0, 0, 0}, chunks...)
+	return append(b, make([]byte, -len(chunks)&3)...)
+}
+
+// Blocks of a stream are one after the other, whatever the order of stored and compressed chunks.
+func TestXZBlocks(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, len(text))
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	want := slices.Concat(text, noise, text)
+	for _, size := range []int64{1 << 30, 5000, int64(len(text)), 1000} {
+		var packed bytes.Buffer
+		w, err := xz.WriterConfig{BlockSize: size}.NewWriter(&packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(want)
+		w.Close()
+		if got, err := unxz(packed.Bytes(), len(want)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("blocks of %d: %d bytes, %v", size, len(got), err)
+		}
+	}
+	stored := slices.Concat(xzHeader, xzBlock("\x01\x00\x02abc\x00"), xzBlock("\x00"), xzBlock("\x01\x00\x00d\x00"), []byte{0})
+	if got, err := unxz(stored, 4); err != nil || string(got) != "abcd" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Each block asks for a dictionary of 4 GB, and they get a small one together.
+func TestXZManyBlocks(t *testing.T) {
+	const n = maxChunks
+	in := slices.Concat(xzHeader, bytes.Repeat(xzBlock("\x01\x00\x00a\x00"), n), []byte{0})
+	limits(t, 256, func() {
+		if out, err := unxz(in, n); err != nil || len(out) != n {
+			t.Errorf("%d bytes, %v", len(out), err)
+		}
+	})
+}
+
+// No stream takes more memory or time than what comes out of it explains.
+func TestHostileXZ(t *testing.T) {
+	// A chunk said to hold 2 MB, of five bytes and properties.
+	const large = "\xff\xff\xff\x00\x04\x5d\x00\x00\x00\x00\x00"
+	for _, c := range []struct {
+		name string
+		in   []byte
+	}{
+		{"a dictionary of 4 GB", slices.Concat(xzHeader, xzBlock("\xe0\x00\xff\x00\x04\x5d\x00\x00\x00\x00\x00\x00"), []byte{0})},
+		{"a dictionary that cannot be", slices.Concat(xzHeader, []byte{2, 0, 0x21, 1, 41, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})},
+		{"said to hold more than the limit", slices.Concat(xzHeader, xzBlock(strings.Repeat(large, 100)+"\x00"), []byte{0})},
+		{"a million blocks", slices.Concat(xzHeader, bytes.Repeat(xzBlock("\x01\x00\x00a\x00"), 1<<20), []byte{0})},
+		{"a million chunks", slices.Concat(xzHeader, xzBlock(strings.Repeat("\x01\x00\x00a", 1<<20)+"\x00"), []byte{0})},
+		{"a block that goes on with the dictionary before it", slices.Concat(xzHeader, xzBlock("\x01\x00\x00a\x00"), xzBlock("\x02\x00\x00a\x00"), []byte{0})},
+		{"no end", slices.Concat(xzHeader, xzBlock("\x01\x00\x00a\x00"))},
+		{"chunks without an end", slices.Concat(xzHeader, xzBlock("\x01\x00\x00a"))},
+		{"stored bytes that are not there", slices.Concat(xzHeader, xzBlock("\x01\xff\xffa\x00"))},
+		{"an unknown chunk", slices.Concat(xzHeader, xzBlock("\x03\x00\x00a\x00"), []byte{0})},
+		{"compressed first, without properties", slices.Concat(xzHeader, xzBlock("\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00"), []byte{0})},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			limits(t, 80, func() {
+				if out, err := unxz(c.in, 1<<24); err == nil {
+					t.Errorf("%d bytes", len(out))
+				}
+			})
+		})
 	}
 }

@@ -1,4 +1,4 @@
-package image
+package elf
 
 import (
 	"bytes"
@@ -17,11 +17,11 @@ func header(size int, segments ...Segment) []byte {
 	copy(b, "\x7fELF\x02\x01\x01")
 	le := binary.LittleEndian
 	le.PutUint16(b[18:], uint16(elf.EM_X86_64))
-	le.PutUint64(b[32:], ehdrSize)
-	le.PutUint16(b[54:], phdrSize)
+	le.PutUint64(b[32:], ehdrSize64)
+	le.PutUint16(b[54:], phdrSize64)
 	le.PutUint16(b[56:], uint16(len(segments)))
 	for i, s := range segments {
-		p := b[ehdrSize+i*phdrSize:]
+		p := b[ehdrSize64+i*phdrSize64:]
 		le.PutUint32(p, uint32(s.Type))
 		le.PutUint32(p[4:], uint32(s.Flags))
 		le.PutUint64(p[8:], s.Off)
@@ -111,7 +111,13 @@ func TestShrunkFile(t *testing.T) {
 }
 
 func TestNotELF(t *testing.T) {
-	for _, text := range []string{"", "#!/bin/sh\n", strings.Repeat("x", 100), "\x7fELF\x01\x01\x01" + strings.Repeat("\x00", 100)} {
+	rest := strings.Repeat("\x00", 100)
+	for _, text := range []string{
+		"", "#!/bin/sh\n", strings.Repeat("x", 100),
+		"\x7fELF\x02\x02\x01" + rest,      // big-endian
+		"\x7fELF\x03\x01\x01" + rest,      // neither 32 nor 64 bits
+		"\x7fELF\x02\x01\x01" + rest[:50], // no room for a 64-bit header
+	} {
 		if _, err := Open(strings.NewReader(text), int64(len(text)), nil); !errors.Is(err, ErrFormat) {
 			t.Errorf("%.8q: %v", text, err)
 		}

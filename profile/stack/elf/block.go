@@ -1,23 +1,8 @@
-// Package image reads ELF files a block at a time.
-//
-// A profiler touches a few kilobytes of each library that a program has
-// mapped: a search table, a few unwind entries, a function's line table. So a
-// File keeps only the blocks that were asked for, in a table that any number of
-// goroutines may use at once, and gives out slices of them without copying.
-//
-// Nothing that a file says is believed: every offset is checked against the
-// file's size, every count has a cap, and a file that was cut short since it was
-// opened gives errors, not a signal. That is why files are read and not mapped:
-// touching a mapped page that someone truncated away would kill the tracer.
-//
-// It is not a general ELF package: 64-bit little-endian files only, no symbols,
-// no relocation but the one kind that Go's own tables need.
-package image
+package elf
 
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
 	"sync/atomic"
 )
@@ -26,8 +11,8 @@ const (
 	blockSize = 8 << 10
 	// fanout is the number of blocks under one entry of a File's top table.
 	fanout = 256
-	// maxSize is how much of a file is looked at. The unwind tables of programs
-	// larger than this stand before their debug information.
+	// maxSize is how much of a file is looked at. Larger ones are sparse or have gigabytes of debug
+	// information, which stands behind the unwind tables.
 	maxSize = 16 << 30
 )
 
@@ -35,58 +20,33 @@ type block [blockSize]byte
 
 type chunk [fanout]atomic.Pointer[block]
 
-// A File is an ELF file or ELF image. All methods are safe for concurrent use.
-type File struct {
+// blocks reads a file a block at a time and keeps the blocks.
+type blocks struct {
 	r        io.ReaderAt
 	size     uint64
 	top      []atomic.Pointer[chunk]
 	resident *atomic.Int64
 	closed   atomic.Bool
-
-	Machine  uint16 // e_machine: EM_X86_64, EM_AARCH64
-	Segments []Segment
-
-	shoff  uint64
-	shnum  int
-	shstrx int
 }
 
-// ErrFormat says that a file is no ELF file of the kind this package reads.
-var ErrFormat = errors.New("not a 64-bit little-endian ELF file")
-
-// Open reads the program headers of the ELF file of the given size behind r.
-// Bytes held in memory are added to resident, if it is not nil.
-func Open(r io.ReaderAt, size int64, resident *atomic.Int64) (*File, error) {
-	if size < ehdrSize {
-		return nil, ErrFormat
-	}
-	if size > maxSize {
-		size = maxSize
-	}
+func (f *blocks) init(r io.ReaderAt, size int64, resident *atomic.Int64) {
 	if resident == nil {
 		resident = new(atomic.Int64)
 	}
+	size = min(size, maxSize)
 	const perChunk = blockSize * fanout
-	f := &File{
-		r:        r,
-		size:     uint64(size),
-		top:      make([]atomic.Pointer[chunk], (size+perChunk-1)/perChunk),
-		resident: resident,
-	}
-	if err := f.parseHeader(); err != nil {
-		return nil, err
-	}
-	return f, nil
+	f.r, f.size, f.resident = r, uint64(size), resident
+	f.top = make([]atomic.Pointer[chunk], (size+perChunk-1)/perChunk)
 }
 
 // Size is the number of bytes that can be read.
-func (f *File) Size() uint64 { return f.size }
+func (f *blocks) Size() uint64 { return f.size }
 
 // Bytes returns the n bytes at off, or nil if the file does not have them.
 // The result is a slice of the file's own cache where they lie in one block,
 // and of scratch (which must then have room) where they do not; it must not be
 // written to.
-func (f *File) Bytes(off uint64, n int, scratch []byte) []byte {
+func (f *blocks) Bytes(off uint64, n int, scratch []byte) []byte {
 	if n < 0 || uint64(n) > f.size || off > f.size-uint64(n) {
 		return nil
 	}
@@ -104,7 +64,7 @@ func (f *File) Bytes(off uint64, n int, scratch []byte) []byte {
 }
 
 // gather copies the bytes at off into p, from as many blocks as it takes.
-func (f *File) gather(off uint64, p []byte) []byte {
+func (f *blocks) gather(off uint64, p []byte) []byte {
 	for done := 0; done < len(p); {
 		b := f.block(off / blockSize)
 		if b == nil {
@@ -119,7 +79,7 @@ func (f *File) gather(off uint64, p []byte) []byte {
 
 // Rest returns the bytes from off to the end of their block: at least one, or
 // nil at the end of the file. It is for data that says itself where it ends.
-func (f *File) Rest(off uint64) []byte {
+func (f *blocks) Rest(off uint64) []byte {
 	if off >= f.size {
 		return nil
 	}
@@ -132,7 +92,7 @@ func (f *File) Rest(off uint64) []byte {
 }
 
 // Uint32 reads a little-endian word.
-func (f *File) Uint32(off uint64) (uint32, bool) {
+func (f *blocks) Uint32(off uint64) (uint32, bool) {
 	var scratch [4]byte
 	b := f.Bytes(off, 4, scratch[:])
 	if b == nil {
@@ -142,7 +102,7 @@ func (f *File) Uint32(off uint64) (uint32, bool) {
 }
 
 // Uint64 reads a little-endian double word.
-func (f *File) Uint64(off uint64) (uint64, bool) {
+func (f *blocks) Uint64(off uint64) (uint64, bool) {
 	var scratch [8]byte
 	b := f.Bytes(off, 8, scratch[:])
 	if b == nil {
@@ -152,7 +112,7 @@ func (f *File) Uint64(off uint64) (uint64, bool) {
 }
 
 // String returns the bytes at off up to a NUL, and at most limit of them.
-func (f *File) String(off uint64, limit int) (string, bool) {
+func (f *blocks) String(off uint64, limit int) (string, bool) {
 	var s []byte
 	for len(s) < limit {
 		b := f.Rest(off)
@@ -173,7 +133,7 @@ func (f *File) String(off uint64, limit int) (string, bool) {
 }
 
 // Drop forgets all blocks. They are read again when they are asked for.
-func (f *File) Drop() {
+func (f *blocks) Drop() {
 	for i := range f.top {
 		c := f.top[i].Swap(nil)
 		if c == nil {
@@ -188,12 +148,12 @@ func (f *File) Drop() {
 }
 
 // Close forgets all blocks for good. What is still being read is not kept.
-func (f *File) Close() {
+func (f *blocks) Close() {
 	f.closed.Store(true)
 	f.Drop()
 }
 
-func (f *File) block(i uint64) *block {
+func (f *blocks) block(i uint64) *block {
 	c := f.top[i/fanout].Load()
 	if c != nil {
 		if b := c[i%fanout].Load(); b != nil {
@@ -204,7 +164,7 @@ func (f *File) block(i uint64) *block {
 }
 
 // load reads block i. Of two goroutines that load the same block, one wins.
-func (f *File) load(i uint64) *block {
+func (f *blocks) load(i uint64) *block {
 	b := new(block)
 	off := i * blockSize
 	want := min(f.size-off, blockSize)
@@ -233,12 +193,17 @@ func (f *File) load(i uint64) *block {
 	return b
 }
 
-// Uncached reads the bytes at off into p, past the cache, and returns what it
-// could read. It is for one pass over a large part of a file.
-func (f *File) Uncached(off uint64, p []byte) []byte {
-	if off >= f.size {
-		return nil
+// ReadAt reads past the cache. It is for one pass over a large part of a file.
+func (f *blocks) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || uint64(off) >= f.size {
+		return 0, io.EOF
 	}
-	n, _ := f.r.ReadAt(p[:min(uint64(len(p)), f.size-off)], int64(off))
-	return p[:max(n, 0)]
+	if left := f.size - uint64(off); uint64(len(p)) > left {
+		n, err := f.r.ReadAt(p[:left], off)
+		if err == nil {
+			err = io.EOF
+		}
+		return n, err
+	}
+	return f.r.ReadAt(p, off)
 }
