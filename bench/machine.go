@@ -57,3 +57,8 @@ func cpuModel(cpuinfo string) string {
 	}
 	return "unknown"
 }
+
+func firstLineOf(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

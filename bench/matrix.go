@@ -48,7 +48,7 @@ func measureMatrix(ctx context.Context, k *toolkit, opt *options, tracers []trac
 		}
 		if why == "" && w.Prepare != nil {
 			if err := w.Prepare(env); err != nil {
-				why = firstOf(err.Error())
+				why = firstLineOf(err.Error())
 			}
 		}
 		if why != "" {

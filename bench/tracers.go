@@ -57,7 +57,7 @@ func allTracers(k *toolkit, cpu int) []tracer {
 		{name: "floor-c", what: "waits and resumes, reads nothing; in C", prefix: []string{k.floorC}, missing: k.whyNoC,
 			pinned: true, matrix: true, only: workload.Batch},
 		{name: floorPinned, what: "the same, pinned on one CPU with its tracees", prefix: append(slices.Clone(taskset), k.floorC),
-			missing: firstOf(k.whyNoC), matrix: true, only: workload.Batch},
+			missing: firstLineOf(k.whyNoC), matrix: true, only: workload.Batch},
 		{name: floorGo, what: "waits and resumes, reads nothing; in Go", prefix: []string{k.self, "helper-floor"},
 			pinned: true, matrix: true, only: workload.Batch},
 		{name: sysprofC, what: "sysprof -c", prefix: []string{k.sysprof, "-c", "-o", table, "--"}, version: firstLine(k.sysprof, "--version"),
@@ -104,7 +104,7 @@ func perfTrace(table string) tracer {
 	}
 	t.prefix = []string{path, "trace", "-s", "-o", table, "--"}
 	if err := build(path, "trace", "-s", "-o", "/dev/null", "true"); err != nil {
-		t.missing = firstOf(err.Error()) // it needs root and tracefs
+		t.missing = firstLineOf(err.Error()) // it needs root and tracefs
 	}
 	t.version = firstLine(path, "--version")
 	return t
@@ -120,7 +120,7 @@ func bpftrace() tracer {
 	t.observer = []string{path, "-e", histograms}
 	const once = `tracepoint:raw_syscalls:sys_enter { exit(); }` // it needs root, tracefs, and a kernel with BPF
 	if err := build("timeout", "20", path, "-e", once); err != nil {
-		t.missing = firstOf(err.Error())
+		t.missing = firstLineOf(err.Error())
 	}
 	t.version = firstLine(path, "--version")
 	return t
