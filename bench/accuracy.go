@@ -63,7 +63,7 @@ func (s setting) String() string {
 type accuracy struct {
 	Calls    int              `json:"calls"`
 	Rounds   int              `json:"rounds"`
-	Missing  []string         `json:"missing,omitempty"` // tracers
+	Missing  []string         `json:"missing,omitempty"` // tracers that are left out, and why
 	Settings []*settingResult `json:"settings"`
 }
 

@@ -148,14 +148,14 @@ func (s *settingResult) writeRuns(w io.Writer) (missed []string, err error) {
 // median of all rounds, since single runs differ from each other by more than a few per cent.
 func (r *runTime) row() (row []string, silent int) {
 	truth := estimateOf(r.Untraced).Median
-	holds, warned, worst := 0, 0, 0.0
+	inRange, warned, worst := 0, 0, 0.0
 	for i, e := range r.Estimate {
 		wrong := (e - truth) / truth
 		if max(wrong, -wrong) > max(worst, -worst) {
 			worst = wrong
 		}
 		if r.Low[i] <= truth && truth <= r.High[i] {
-			holds++
+			inRange++
 		}
 		if r.Warned[i] {
 			warned++
@@ -169,7 +169,7 @@ func (r *runTime) row() (row []string, silent int) {
 	ms := func(ns float64) string { return fmt.Sprintf("%.2f", ns/float64(time.Millisecond)) }
 	return []string{strings.TrimPrefix(r.Run, "run "), ms(truth), ms(estimateOf(r.Traced).Median), ms(estimated),
 		fmt.Sprintf("%+.1f", 100*(estimated-truth)/truth), fmt.Sprintf("%+.1f", 100*worst),
-		of(holds), of(warned), of(silent)}, silent
+		of(inRange), of(warned), of(silent)}, silent
 }
 
 func signedMicros(ns float64) string { return fmt.Sprintf("%+.3f", ns/1e3) }

@@ -97,7 +97,7 @@ func matrixOnce(t *testing.T, only, list string, tracers map[string]int) string 
 	return stdout.String()
 }
 
-// A tracer that fails is named, and the others are compared without it.
+// A tracer that fails is named, and the others are measured without it.
 func TestFailingTracerIsLeftOut(t *testing.T) {
 	r := newRow(workload.Workload{Name: "batch/a"}, []tracer{{name: untraced, matrix: true}, {name: straceC, matrix: true}, {name: sysprofC, matrix: true}})
 	r.fail(&tracer{name: straceC}, errors.New("it hangs"))
@@ -112,9 +112,9 @@ func TestFailingTracerIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestFits(t *testing.T) {
+func TestMeasures(t *testing.T) {
 	tracers := allTracers(&toolkit{}, 1)
-	for i := range tracers { // bpftrace need not be there
+	for i := range tracers { // bpftrace may not be installed
 		if tracers[i].name == "bpftrace" {
 			tracers[i].observer = []string{"bpftrace"}
 		}
@@ -131,7 +131,7 @@ func TestFits(t *testing.T) {
 	} {
 		var got []string
 		for _, tr := range tracers {
-			if tr.fits(&test.w) {
+			if tr.measures(&test.w) {
 				got = append(got, tr.name)
 			}
 		}
@@ -179,7 +179,7 @@ func TestPerCall(t *testing.T) {
 		t.Error(diff)
 	}
 	if r.Calls = 0; r.perCall(sysprofC) != nil {
-		t.Error("calls that nobody counted")
+		t.Error("there are times per call without a number of calls")
 	}
 }
 

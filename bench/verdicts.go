@@ -64,62 +64,85 @@ var callBound = []string{"batch/getppid", "batch/dd-1", "batch/find", "batch/tar
 
 // verdicts judges every target whose workload was measured.
 func (r *results) verdicts() []verdict {
-	var list []verdict
-	judge := func(target string, limit float64, atLeast bool, values []float64, note string) {
-		v := verdict{Target: target, Limit: limit, AtLeast: atLeast, Note: note}
-		switch {
-		case slices.ContainsFunc(values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
-			v.Note = "what it is divided by is noise"
-		case len(values) > 0:
-			e := estimateOf(values)
-			v.Measured, v.Noise = &e, e.Confidence > 0 && e.contains(limit)
-			v.Reached = e.Median <= limit
-			if atLeast {
-				v.Reached = e.Median >= limit
-			}
+	return slices.Concat(r.programVerdicts(), r.serverVerdicts(), r.slowdownVerdicts(), r.crowdVerdicts())
+}
+
+// judge compares the median of the rounds with a limit. atLeast makes the limit a minimum.
+func judge(target string, limit float64, atLeast bool, rounds []float64, note string) verdict {
+	v := verdict{Target: target, Limit: limit, AtLeast: atLeast, Note: note}
+	switch {
+	case slices.ContainsFunc(rounds, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
+		v.Note = "what it is divided by is noise"
+	case len(rounds) > 0:
+		e := estimateOf(rounds)
+		v.Measured, v.Noise = &e, e.Confidence > 0 && e.contains(limit)
+		v.Reached = e.Median <= limit
+		if atLeast {
+			v.Reached = e.Median >= limit
 		}
-		list = append(list, v)
 	}
+	return v
+}
+
+// programVerdicts judges what sysprof adds to programs that run and end.
+func (r *results) programVerdicts() (list []verdict) {
 	for _, name := range callBound {
 		if row := r.row(name); row != nil {
-			judge("sysprof ÷ strace, added on "+name, maxToStrace, false, row.Ns.ratio(sysprofC, straceC), "")
+			list = append(list, judge("sysprof ÷ strace, added on "+name, maxToStrace, false, row.Ns.ratio(sysprofC, straceC), ""))
 		}
 	}
 	if mean := r.overPrograms(); mean.programs > 0 {
-		judge(fmt.Sprintf("sysprof ÷ strace, added, geometric mean over %d of the programs", mean.programs), maxMeanToStrace, false, mean.rounds, mean.note())
-		judge("sysprof ÷ strace, added, the worst program", maxWorstToStrace, false, mean.worst, mean.worstName)
+		list = append(list,
+			judge(fmt.Sprintf("sysprof ÷ strace, added, geometric mean over %d of the programs", mean.programs), maxMeanToStrace, false, mean.rounds, mean.note()),
+			judge("sysprof ÷ strace, added, the worst program", maxWorstToStrace, false, mean.worst, mean.worstName))
 	}
 	for _, name := range callBound[:2] {
 		if row := r.row(name); row != nil {
-			judge("sysprof ÷ floor-c pinned, added on "+name, maxToFloor, false, row.Ns.ratio(sysprofC, floorPinned), "")
+			list = append(list, judge("sysprof ÷ floor-c pinned, added on "+name, maxToFloor, false, row.Ns.ratio(sysprofC, floorPinned), ""))
 		}
 	}
+	return list
+}
+
+// serverVerdicts judges the throughput of servers.
+func (r *results) serverVerdicts() (list []verdict) {
 	for _, name := range []string{"attached/redis", "attached/redis-P16", "attached/nginx"} {
 		if row := r.row(name); row != nil {
-			judge("throughput under sysprof ÷ under strace, "+name, minThroughput, true, quotients(row.Ns[straceC], row.Ns[sysprofC]), "")
+			list = append(list, judge("throughput under sysprof ÷ under strace, "+name, minThroughput, true, quotients(row.Ns[straceC], row.Ns[sysprofC]), ""))
 		}
 	}
+	return list
+}
+
+// slowdownVerdicts judges programs that tracing is not to slow down.
+func (r *results) slowdownVerdicts() (list []verdict) {
 	for _, one := range []struct {
 		name  string
 		limit float64
 	}{{"batch/sysbench-cpu", maxComputing}, {"filter/nothing", maxFiltered}} {
 		if row := r.row(one.name); row != nil {
-			judge("sysprof ÷ untraced on "+one.name, one.limit, false, row.Ns.slowdown(sysprofC), "")
+			list = append(list, judge("sysprof ÷ untraced on "+one.name, one.limit, false, row.Ns.slowdown(sysprofC), ""))
 		}
 	}
-	if alone, beside := r.row(workload.BusyAlone), r.row(workload.BusyBesideIdle); alone != nil && beside != nil {
-		judge("1,000 idle threads, traced: added per call of a busy one ÷ without them", maxBesideIdle, false,
-			quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside))
+	return list
+}
+
+// crowdVerdicts judges workloads of many threads or processes against others of few.
+func (r *results) crowdVerdicts() (list []verdict) {
+	alone, beside := r.row(workload.BusyAlone), r.row(workload.BusyBesideIdle)
+	if alone != nil && beside != nil {
+		list = append(list, judge("1,000 idle threads, traced: added per call of a busy one ÷ without them", maxBesideIdle, false,
+			quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside)))
 	}
 	if one, two := r.row(workload.HerdOneCPU), r.row(workload.HerdTwoCPUs); one != nil && two != nil {
 		note := ""
 		if of := quotients(one.Ns[untraced], two.Ns[untraced]); len(of) > 0 {
 			note = fmt.Sprintf("untraced %.2f", estimateOf(of).Median)
 		}
-		judge("200 processes launched: calls/s on two CPUs ÷ on one", minSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note)
+		list = append(list, judge("200 processes launched: calls/s on two CPUs ÷ on one", minSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note))
 	}
-	if one, herd := r.row(workload.BusyAlone), r.row(workload.HerdAttached); one != nil && herd != nil {
-		judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", minSecondCPU, true, quotients(one.Ns[sysprofC], herd.Ns[sysprofC]), "")
+	if herd := r.row(workload.HerdAttached); alone != nil && herd != nil {
+		list = append(list, judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", minSecondCPU, true, quotients(alone.Ns[sysprofC], herd.Ns[sysprofC]), ""))
 	}
 	return list
 }
@@ -156,6 +179,7 @@ type programMean struct {
 // was no longer than the untraced one, and a geometric mean needs positive values.
 const leastRatio = 0.01
 
+// overPrograms computes the means over the programs that were measured under both tracers.
 func (r *results) overPrograms() (m programMean) {
 	var all [][]float64
 	for _, row := range r.Matrix {

@@ -57,19 +57,7 @@ func TestNothingOverlaps(t *testing.T) {
 // checkOverlaps checks a drawing of rows in which every tracer has a point in every row.
 func checkOverlaps(t *testing.T, d *drawing, rows []Row) {
 	t.Helper()
-	series := seriesOf(rows)
-	names := make(map[string]bool)
-	for _, row := range rows {
-		names[row.Name] = true
-	}
-	var legend box
-	found := 0
 	for i, text := range d.texts {
-		if slices.Contains(series, text.what) {
-			legend = legend.union(text.box)
-			found++
-		}
-		delete(names, text.what)
 		if !d.page.contains(text.box) {
 			t.Errorf("%q leaves the page: %v, the page is %v", text.what, text.box, d.page)
 		}
@@ -84,21 +72,9 @@ func checkOverlaps(t *testing.T, d *drawing, rows []Row) {
 			}
 		}
 	}
-	if found != len(series) || len(names) > 0 {
-		t.Fatalf("%d of %d tracers are named in the drawing, and these rows are not: %v", found, len(series), names)
-	}
-	for _, text := range d.texts {
-		if !slices.Contains(series, text.what) && text.intersects(legend) {
-			t.Errorf("%q at %v and the legend at %v overlap", text.what, text.box, legend)
-		}
-	}
-	// Between the names of the legend and the plot stands one sample point for each tracer.
-	legend.x0 -= 20
-	inLegend, points := 0, 0
+	series := seriesOf(rows)
+	points := 0
 	for i, mark := range d.marks {
-		if legend.intersects(mark.box) {
-			inLegend++
-		}
 		if !mark.closed {
 			continue
 		}
@@ -109,11 +85,46 @@ func checkOverlaps(t *testing.T, d *drawing, rows []Row) {
 			}
 		}
 	}
-	if inLegend != len(series) {
-		t.Errorf("%d marks are in the legend at %v, want only the samples of %d tracers", inLegend, legend, len(series))
-	}
 	if want := len(series) * (len(rows) + 1); points != want {
-		t.Errorf("%d points are drawn, want %d", points, want)
+		t.Errorf("%d points are drawn, want %d, those of the legend included", points, want)
+	}
+	checkLegend(t, d, series)
+	for _, row := range rows {
+		if !slices.ContainsFunc(d.texts, func(e element) bool { return e.what == row.Name }) {
+			t.Errorf("row %s is not named in the drawing", row.Name)
+		}
+	}
+}
+
+// checkLegend checks that the legend names the series, with a sample point for each before the names, and
+// that nothing else is within its box.
+func checkLegend(t *testing.T, d *drawing, series []string) {
+	t.Helper()
+	var legend box
+	named := 0
+	for _, text := range d.texts {
+		if slices.Contains(series, text.what) {
+			legend = legend.union(text.box)
+			named++
+		}
+	}
+	if named != len(series) {
+		t.Fatalf("%d of %d tracers are named in the drawing", named, len(series))
+	}
+	legend.x0 -= 20
+	for _, text := range d.texts {
+		if !slices.Contains(series, text.what) && text.intersects(legend) {
+			t.Errorf("%q at %v and the legend at %v overlap", text.what, text.box, legend)
+		}
+	}
+	samples := 0
+	for _, mark := range d.marks {
+		if mark.intersects(legend) {
+			samples++
+		}
+	}
+	if samples != len(series) {
+		t.Errorf("%d marks are in the legend at %v, want only the samples of %d tracers", samples, legend, len(series))
 	}
 }
 
