@@ -50,7 +50,7 @@ func (r *results) writeTables(w io.Writer) error {
 		}
 	}
 	for i, warning := range r.warnings() {
-		if i == 0 {
+		if i == 0 && !bytes.HasSuffix(out.Bytes(), []byte("\n\n")) {
 			fmt.Fprintln(&out)
 		}
 		fmt.Fprintf(&out, "- warning: %s\n", warning)
