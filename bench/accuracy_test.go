@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-func TestSummary(t *testing.T) {
+func TestMedianAndMean(t *testing.T) {
 	var samples bytes.Buffer
 	binary.Write(&samples, binary.NativeEndian, []int64{5, 1, 9})
-	if median, mean, err := summary(samples.Bytes()); median != 5 || mean != 5 || err != nil {
+	if median, mean, err := medianAndMean(samples.Bytes()); median != 5 || mean != 5 || err != nil {
 		t.Errorf("median %v, mean %v, %v", median, mean, err)
 	}
-	if _, _, err := summary(nil); err == nil {
+	if _, _, err := medianAndMean(nil); err == nil {
 		t.Error("no samples, no error")
 	}
 }
@@ -37,14 +37,14 @@ func TestParseSettings(t *testing.T) {
 	}
 }
 
-// Misses are marked and named, and those that rounds do not agree on are said to be so.
+// Misses are marked and named. A miss that the rounds do not agree on is marked as such.
 func TestMissesAreNamed(t *testing.T) {
 	s := &settingResult{setting: setting{Pinned: true},
-		Calls: []*callRound{
+		Calls: []*callLatency{
 			{Call: "good", TruthMedian: []float64{100, 100}, Median: []float64{250, 260}, TruthMean: []float64{100, 100}, Mean: []float64{390, 390}},
 			{Call: "bad", TruthMedian: []float64{100, 100}, Median: []float64{400, 410}, TruthMean: []float64{100, 100}, Mean: []float64{300, 900}},
 		},
-		Runs: []*runRound{{Run: "run it", Untraced: []float64{1e6, 1e6}, Traced: []float64{2e6, 2e6},
+		Runs: []*runTime{{Run: "run it", Untraced: []float64{1e6, 1e6}, Traced: []float64{2e6, 2e6},
 			Estimate: []float64{1.3e6, 1.3e6}, Low: []float64{1e6, 1.2e6}, High: []float64{2e6, 2e6}, Warned: []bool{true, false}}}}
 	var out bytes.Buffer
 	if err := s.writeTables(&out); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // results are everything that was measured.
 type results struct {
-	Format  int       `json:"format"` // of the JSON; 1
+	Format  int       `json:"format"` // version of the JSON: 1
 	Machine machine   `json:"machine"`
 	Missing []string  `json:"missing,omitempty"` // tracers and workloads that were left out, and why
 	Timed   []*series `json:"timed,omitempty"`
@@ -26,10 +26,10 @@ type results struct {
 	Accuracy *accuracy `json:"accuracy,omitempty"`
 	Matrix   []*row    `json:"matrix,omitempty"`
 
-	tracers []tracer // those that were measured, in the order of the table
+	tracers []tracer // those that were measured, in the order of the tables
 }
 
-// bench does what the options say.
+// bench measures what the options choose, and writes the results.
 func bench(opt *options, stdout, stderr io.Writer) error {
 	cpu := opt.cpu
 	if cpu < 0 {
@@ -70,12 +70,12 @@ func bench(opt *options, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// measureEverywhere measures the matrix, on all CPUs. SIGINT and SIGTERM end it, and all that it has
+// measureEverywhere measures the matrix, on all CPUs. SIGINT and SIGTERM end it and all that it has
 // started.
 func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	// What it starts dies with this thread (see package process), which therefore must stay.
+	// The kernel kills what this thread starts when this thread ends (see package process).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	rows, missing, err := measureMatrix(ctx, k, opt, r.tracers, progress)
@@ -86,8 +86,8 @@ func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer
 	return err
 }
 
-// measurePinned measures the parts in which everything is on one CPU, the memory, and the accuracy, and
-// says on progress which.
+// measurePinned measures the workloads on one CPU, the memory, and the accuracy. It writes to progress
+// which of them it measures.
 func (r *results) measurePinned(opt *options, k *toolkit, progress io.Writer) error {
 	_, unpin, err := pin(r.Machine.CPU)
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *results) measurePinned(opt *options, k *toolkit, progress io.Writer) er
 	return nil
 }
 
-// failures is how many pairs of the matrix could not be measured.
+// failures returns how many pairs of workload and tracer could not be measured.
 func (r *results) failures() (n int) {
 	for _, row := range r.Matrix {
 		n += len(row.Failed)
@@ -136,7 +136,7 @@ func (r *results) failures() (n int) {
 	return n
 }
 
-// write writes the tables, and the files that the options name.
+// write writes the tables and the files that the options name.
 func (r *results) write(opt *options, stdout io.Writer) error {
 	if err := r.writeTables(stdout); err != nil {
 		return err
@@ -162,15 +162,15 @@ func (r *results) write(opt *options, stdout io.Writer) error {
 	return nil
 }
 
-// list prints what there is to measure.
+// list prints the workloads and the tracers.
 func list(w io.Writer, cpu int) {
-	fmt.Fprintln(w, "workloads, everything on one CPU:")
+	fmt.Fprintln(w, "workloads on one CPU, together with the tracer:")
 	for _, wl := range allWorkloads() {
 		fmt.Fprintf(w, "  %-23s %s\n", wl.name, wl.what)
 	}
 	fmt.Fprintf(w, "  %-23s %s\n", memoryWorkload, "resident memory of sysprof after many calls, processes and threads")
-	fmt.Fprintf(w, "  %-23s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, and what is true")
-	fmt.Fprintln(w, "workloads, as people run them:")
+	fmt.Fprintf(w, "  %-23s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, compared with the truth")
+	fmt.Fprintln(w, "workloads on all CPUs, as people run them:")
 	for _, wl := range workload.All() {
 		fmt.Fprintf(w, "  %-23s %s%s\n", wl.Name, wl.What, note(wl.Missing("")))
 	}
@@ -180,6 +180,7 @@ func list(w io.Writer, cpu int) {
 	}
 }
 
+// note returns the remark about what is left out. It is empty if nothing is missing.
 func note(missing string) string {
 	if missing == "" {
 		return ""

@@ -11,8 +11,8 @@ import (
 	"sysprof/ptrace"
 )
 
-// BenchmarkTracedCall is the whole way of a call: two stops in package ptrace and a record in
-// package profile, tracer and tracee on one CPU.
+// BenchmarkTracedCall measures all that sysprof does for a call: two stops in package ptrace and a record in
+// package profile. Tracer and tracee are on one CPU.
 func BenchmarkTracedCall(b *testing.B) {
 	needPtrace(b)
 	_, unpin, err := pin(-1)
@@ -21,7 +21,7 @@ func BenchmarkTracedCall(b *testing.B) {
 	}
 	defer unpin()
 
-	// The shell is there to keep the helper's output out of the benchmark's.
+	// The shell keeps the helper's output out of the output of the benchmark.
 	script := "exec " + os.Args[0] + " helper-getppid " + strconv.Itoa(b.N) + " >/dev/null"
 	shard := profile.New().Shard()
 	seen, firstNs, lastNs := 0, int64(0), int64(0)
@@ -47,7 +47,7 @@ func BenchmarkTracedCall(b *testing.B) {
 	if seen < b.N {
 		b.Fatalf("%d calls seen of %d made", seen, b.N)
 	}
-	b.ReportMetric(float64(lastNs-firstNs)/float64(b.N), "ns/op") // without the start of the helper
+	b.ReportMetric(float64(lastNs-firstNs)/float64(b.N), "ns/op") // the start of the helper is not part of it
 }
 
 // feed is a profile.Sink that takes calls alone.

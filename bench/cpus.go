@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pin restricts this process, with all of its threads, and so all that it starts, to one CPU: to
-// cpu, or, if that is −1, to the last one allowed. It returns which one that is and the way back.
+// pin restricts all threads of this process, and what they start from now on, to one CPU. cpu is that
+// CPU, or −1 for the last one allowed. pin returns which CPU it is, and a function that undoes it.
 func pin(cpu int) (int, func(), error) {
 	var before, only unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
@@ -42,11 +42,12 @@ func allowedCPUs() (cpus []int) {
 	return cpus
 }
 
-// pinThreads gives every thread of this process a CPU mask. New threads inherit it.
+// pinThreads sets the CPU mask of every thread of this process. A thread that starts meanwhile may have
+// the former mask, so it goes on until it finds no new thread.
 func pinThreads(mask *unix.CPUSet) error {
 	done := make(map[string]bool)
-	for news := true; news; {
-		news = false
+	for found := true; found; {
+		found = false
 		threads, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			return err
@@ -55,7 +56,7 @@ func pinThreads(mask *unix.CPUSet) error {
 			if done[t.Name()] {
 				continue
 			}
-			done[t.Name()], news = true, true
+			done[t.Name()], found = true, true
 			tid, err := strconv.Atoi(t.Name())
 			if err != nil {
 				return err
@@ -68,18 +69,18 @@ func pinThreads(mask *unix.CPUSet) error {
 	return nil
 }
 
-// load is how busy the machine was with work that is not bench's, in CPUs: 0.5 is half of one CPU.
+// load is how busy the machine was with work that is not bench's. The unit is a CPU: 0.5 is half of one.
 type load struct {
-	SameCPU   float64 `json:"same_cpu"`   // on the CPU that was measured on
-	OtherCPUs float64 `json:"other_cpus"` // on all others together
+	SameCPU   float64 `json:"same_cpu"`   // on the CPU that bench measures on
+	OtherCPUs float64 `json:"other_cpus"` // on all other CPUs together
 	Steal     float64 `json:"steal"`      // taken away by the hypervisor
 }
 
-// allCPUs stands for the CPU that is measured on where that is any: bench's own work is then taken from
-// the load of all CPUs together.
+// allCPUs is the CPU of a load meter where bench measures on all CPUs. Bench's own work is then subtracted
+// from the load of all CPUs together.
 const allCPUs = -1
 
-// loadMeter measures a load from its start on.
+// loadMeter measures the load from its start on.
 type loadMeter struct {
 	cpu   int
 	start time.Time
@@ -87,9 +88,10 @@ type loadMeter struct {
 	own   time.Duration
 }
 
-// cpuTicks is what /proc/stat says of one CPU, in ticks of 10 ms (USER_HZ, proc(5)).
+// cpuTicks are the times of one CPU in /proc/stat. The unit is a tick.
 type cpuTicks struct{ busy, steal uint64 }
 
+// tick is the unit of /proc/stat: 1 ÷ USER_HZ (proc(5)), which is 100 on all architectures of sysprof.
 const tick = 10 * time.Millisecond
 
 func startLoadMeter(cpu int) (*loadMeter, error) {
@@ -111,6 +113,7 @@ func (m *loadMeter) load() (load, error) {
 	return m.until(now), nil
 }
 
+// until returns the load between the starts of two meters.
 func (m *loadMeter) until(end *loadMeter) load {
 	var l load
 	own := (end.own - m.own).Seconds()
@@ -131,8 +134,8 @@ func (m *loadMeter) until(end *loadMeter) load {
 	return l
 }
 
-// parseStat reads the cpuN lines of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq,
-// softirq, steal. The guest times after them are in user and nice already.
+// parseStat parses the cpuN lines of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq,
+// softirq, steal. The guest times after them are part of user and nice.
 func parseStat(text string) map[int]cpuTicks {
 	cpus := make(map[int]cpuTicks)
 	for line := range strings.Lines(text) {
@@ -142,7 +145,7 @@ func parseStat(text string) map[int]cpuTicks {
 		}
 		cpu, err := strconv.Atoi(fields[0][len("cpu"):])
 		if err != nil {
-			continue // the line of all CPUs together
+			continue // this line is the sum of all CPUs
 		}
 		var v [9]uint64
 		for i := 1; i < len(v); i++ {
@@ -153,7 +156,7 @@ func parseStat(text string) map[int]cpuTicks {
 	return cpus
 }
 
-// ownCPUTime is the CPU time of this process and of all children that it has waited for.
+// ownCPUTime returns the CPU time of this process and of all children that it has waited for.
 func ownCPUTime() time.Duration {
 	var sum time.Duration
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {

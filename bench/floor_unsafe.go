@@ -12,18 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// traceFloor runs a command under a tracer that reads nothing: it waits and resumes. That is the
-// least that tracing with ptrace can cost from Go. It shares no code with package ptrace, which is
-// measured against it, and it is no tracer for use: job control, for one, is unknown to it.
-// c/floor.c is the same in C.
+// traceFloor runs a command under a tracer that does nothing but wait and resume. No ptrace tracer in Go
+// can cost less. It shares no code with package ptrace, since that package is compared with it. It is not
+// a tracer for use: it does not support job control, for example. c/floor.c is the same in C.
 func traceFloor(argv []string, stdin io.Reader, stdout, stderr io.Writer) (status int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := quietStops(); err != nil {
+	if err := setNoCldStop(); err != nil {
 		return 0, err
 	}
 
-	// The shell waits until it is seized, and becomes the command.
+	// The shell waits for a line until it is seized, and then executes the command.
 	gateOut, gateIn, err := os.Pipe()
 	if err != nil {
 		return 0, fmt.Errorf("make the gate: %w", err)
@@ -47,9 +46,9 @@ func traceFloor(argv []string, stdin io.Reader, stdout, stderr io.Writer) (statu
 	return floorLoop(command), nil
 }
 
-// floorLoop waits and resumes until nothing is left, and returns the command's exit status. It
-// waits by a raw system call, which keeps the Go scheduler out: the scheduler's bookkeeping around a
-// blocking call is a cost of Go, not of ptrace. Whoever has other goroutines to run cannot do that.
+// floorLoop waits and resumes until no tracee is left, and returns the command's exit status. It waits by
+// a raw system call, without telling the Go scheduler. What the scheduler does around a blocking call is
+// a cost of Go, not of ptrace. Only a program with no other goroutines to run can do that.
 func floorLoop(command int) (result int) {
 	var status unix.WaitStatus
 	for {
@@ -79,15 +78,16 @@ func floorLoop(command int) (result int) {
 	}
 }
 
+// floorRequest makes a ptrace request whose address argument is 0.
 func floorRequest(request, tid int, data uintptr) syscall.Errno {
 	_, _, errno := syscall.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data, 0, 0)
 	return errno
 }
 
-// quietStops sets SA_NOCLDSTOP on the runtime's handler for SIGCHLD, as package ptrace does: the
-// handler would run at every stop otherwise, and cost a third of it.
-func quietStops() error {
-	var action [4]uint64 // struct sigaction of the kernel: handler, flags, …
+// setNoCldStop sets SA_NOCLDSTOP on the Go runtime's handler for SIGCHLD, as package ptrace does. Without
+// that flag the handler runs at every stop, which is a third of the cost of the stop.
+func setNoCldStop() error {
+	var action [4]uint64 // the kernel's struct sigaction, which begins with the handler and the flags
 	const flags, noCldStop, setSize = 1, 1, 8
 	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD),
 		0, uintptr(unsafe.Pointer(&action)), setSize, 0, 0)

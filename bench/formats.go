@@ -11,8 +11,8 @@ import (
 )
 
 // writeGoFormat writes every round in the Go benchmark format
-// (golang.org/design/14313-benchmark-format), which benchstat reads: benchstat takes the medians
-// itself.
+// (golang.org/design/14313-benchmark-format). benchstat reads that, and computes medians and intervals
+// of its own.
 func (r *results) writeGoFormat(w io.Writer) error {
 	var out bytes.Buffer
 	m := &r.Machine
@@ -51,62 +51,29 @@ func (r *results) writeGoFormat(w io.Writer) error {
 	return err
 }
 
-// writeJSON writes everything, with the medians and their intervals.
+// writeJSON writes every round, the medians with their intervals, and what became of the targets.
 func (r *results) writeJSON(w io.Writer) error {
-	type summary struct {
-		Workload string    `json:"workload"`
-		Tracer   string    `json:"tracer"`
-		AddedNs  estimate  `json:"added_ns_per_call"`
-		Slowdown estimate  `json:"slowdown"`
-		ToFloor  *estimate `json:"to_floor,omitempty"`
-		ToStrace *estimate `json:"to_strace,omitempty"`
-	}
-	var summaries []summary
+	var timed []timedSummary
 	for _, s := range r.Timed {
-		for _, t := range s.NsPerOp.measuredUnder(r.tracers) {
-			summaries = append(summaries, summary{s.Workload, t.name,
-				estimateOf(s.NsPerOp.added(t.name)), estimateOf(s.NsPerOp.slowdown(t.name)),
-				s.NsPerOp.compared(t.name, floorGo), s.NsPerOp.compared(t.name, straceC)})
-		}
+		timed = append(timed, s.summaries(r.tracers)...)
 	}
 	var matrix []matrixSummary
 	for _, row := range r.Matrix {
-		for _, t := range row.Ns.measuredUnder(r.tracers) {
-			matrix = append(matrix, row.summary(t.name))
-		}
+		matrix = append(matrix, row.summaries(r.tracers)...)
 	}
 	out := json.NewEncoder(w)
 	out.SetIndent("", "\t")
+	out.SetEscapeHTML(false) // a warning may have a > in it
 	return out.Encode(struct {
 		*results
-		Summaries []summary       `json:"summaries,omitempty"`
+		Summaries []timedSummary  `json:"summaries,omitempty"`
 		Matrix    []matrixSummary `json:"matrix_summaries,omitempty"`
 		Targets   []verdict       `json:"targets,omitempty"`
-	}{r, summaries, matrix, r.verdicts()})
+		Warnings  []string        `json:"warnings,omitempty"` // about the estimates
+	}{r, timed, matrix, r.verdicts(), r.warnings()})
 }
 
-// matrixSummary is what the table has of one tracer and workload of the matrix.
-type matrixSummary struct {
-	Workload string    `json:"workload"`
-	Tracer   string    `json:"tracer"`
-	Slowdown estimate  `json:"slowdown"`
-	AddedNs  *estimate `json:"added_ns_per_call,omitempty"`
-	CallRate *estimate `json:"calls_per_second,omitempty"`
-	ToFloor  *estimate `json:"to_pinned_floor,omitempty"`
-	ToStrace *estimate `json:"to_strace,omitempty"`
-}
-
-func (row *row) summary(tracer string) matrixSummary {
-	s := matrixSummary{Workload: row.Workload, Tracer: tracer, Slowdown: estimateOf(row.Ns.slowdown(tracer)),
-		ToFloor: row.Ns.compared(tracer, floorPinned), ToStrace: row.Ns.compared(tracer, straceC)}
-	if row.Calls > 0 {
-		added, rate := estimateOf(row.perCall(tracer)), estimateOf(row.callRate(tracer))
-		s.AddedNs, s.CallRate = &added, &rate
-	}
-	return s
-}
-
-// benchmarkName is a name without spaces, which would end it.
+// benchmarkName replaces spaces, since a space ends the name of a benchmark.
 func benchmarkName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
 // writeChart draws the slowdowns of the matrix.

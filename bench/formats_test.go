@@ -13,9 +13,9 @@ import (
 	"sysprof/bench/workload"
 )
 
-// recorded is a run with round numbers: sysprof is 1.1 times the floor on getppid, and as dear as
-// strace, within noise, on dd; strace is not there for getppid. In the matrix, sysprof adds a tenth of
-// what strace adds on find, and nothing but noise on xz.
+// recorded returns a run with round numbers. On getppid, sysprof adds 1.1 times what the floor adds, and
+// strace was not measured. On dd, sysprof adds as much as strace, within noise. In the matrix, sysprof
+// adds a tenth of what strace adds on find, and nothing but noise on xz.
 func recorded() *results {
 	return &results{
 		Format: 1,
@@ -96,17 +96,16 @@ func TestOutputs(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	goal := target{floorGo, 1.20}
 	for _, test := range []struct {
 		e    estimate
 		want string
 	}{
-		{estimate{1.10, 1.05, 1.15, 0.95}, "1.10, reached"},
-		{estimate{1.19, 1.15, 1.25, 0.95}, "1.19, reached, within noise"},
-		{estimate{1.21, 1.15, 1.25, 0.95}, "1.21, missed, within noise"},
-		{estimate{1.40, 1.35, 1.45, 0.95}, "1.40, missed"},
+		{estimate{Median: 1.10, Lo: 1.05, Hi: 1.15}, "reached"},
+		{estimate{Median: 1.19, Lo: 1.15, Hi: 1.25}, "reached, within noise"},
+		{estimate{Median: 1.21, Lo: 1.15, Hi: 1.25}, "missed, within noise"},
+		{estimate{Median: 1.40, Lo: 1.35, Hi: 1.45}, "missed"},
 	} {
-		if got := goal.verdict(&test.e); got != test.want {
+		if got := test.e.verdict(1.20); got != test.want {
 			t.Errorf("%v: %q, want %q", test.e, got, test.want)
 		}
 	}

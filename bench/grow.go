@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// growHelper is a program that makes many calls, then has many processes, then many threads, then
-// all of it again. It writes a line after each and goes on when it has read one.
+// growHelper is the program of the memory workload. It makes many calls, has many processes, has many
+// threads, and does all of that again. After each phase of the first time, and at the end, it writes a
+// line and waits until it reads one.
 func growHelper(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var sizes [3]int
 	if len(args) != len(sizes) {
@@ -29,41 +30,41 @@ func growHelper(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		sizes[i] = n
 	}
-	answers := bufio.NewReader(stdin)
-	ready := func(phase string) error {
+	acknowledgements := bufio.NewReader(stdin)
+	report := func(phase string) error {
 		fmt.Fprintln(stdout, phase)
-		_, err := answers.ReadString('\n')
+		_, err := acknowledgements.ReadString('\n')
 		return err
 	}
-	if err := grow(growSizes{sizes[0], sizes[1], sizes[2]}, ready); err != nil {
+	if err := grow(growSizes{sizes[0], sizes[1], sizes[2]}, report); err != nil {
 		fmt.Fprintf(stderr, "bench: grow: %v\n", err)
 		return statusFailure
 	}
 	return statusOK
 }
 
-// grow calls ready at the end of every phase, with the processes or threads of it still alive.
-func grow(sizes growSizes, ready func(phase string) error) error {
-	if err := ready("start"); err != nil {
+// grow calls report at the end of every phase, while the processes or threads of the phase are alive.
+func grow(sizes growSizes, report func(phase string) error) error {
+	if err := report("start"); err != nil {
 		return err
 	}
-	silent := func(string) error { return nil }
-	for _, report := range []func(string) error{ready, silent} {
+	doNotReport := func(string) error { return nil }
+	for _, reportPhase := range []func(string) error{report, doNotReport} {
 		callGetppid(sizes.calls)
-		if err := report("calls"); err != nil {
+		if err := reportPhase("calls"); err != nil {
 			return err
 		}
-		if err := withProcesses(sizes.processes, func() error { return report("processes") }); err != nil {
+		if err := withProcesses(sizes.processes, func() error { return reportPhase("processes") }); err != nil {
 			return err
 		}
-		if err := withThreads(sizes.threads, func() error { return report("threads") }); err != nil {
+		if err := withThreads(sizes.threads, func() error { return reportPhase("threads") }); err != nil {
 			return err
 		}
 	}
-	return ready("again")
+	return report("again")
 }
 
-// withProcesses calls f while that many more processes are alive.
+// withProcesses calls f while n more processes are alive.
 func withProcesses(n int, f func() error) error {
 	end, begin, err := os.Pipe()
 	if err != nil {
@@ -72,7 +73,7 @@ func withProcesses(n int, f func() error) error {
 	cats := make([]*exec.Cmd, 0, n)
 	for range n {
 		cat := exec.Command("cat")
-		cat.Stdin = end // ends when nobody can write any more
+		cat.Stdin = end // cat ends when the other end is closed
 		if err = cat.Start(); err != nil {
 			break
 		}
@@ -91,7 +92,7 @@ func withProcesses(n int, f func() error) error {
 	return err
 }
 
-// withThreads calls f while that many more threads are alive.
+// withThreads calls f while n more threads are alive.
 func withThreads(n int, f func() error) error {
 	var gate [2]int
 	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
@@ -102,7 +103,7 @@ func withThreads(n int, f func() error) error {
 	alive.Add(n)
 	for range n {
 		ended.Go(func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+			runtime.LockOSThread() // without an unlock, the thread ends with the goroutine
 			alive.Done()
 			var b [1]byte
 			for {

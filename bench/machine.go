@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is where, when and with what was measured.
+// machine says where, when and with what bench measured.
 type machine struct {
 	Time     time.Time `json:"time"`
 	CPUModel string    `json:"cpu_model"`
@@ -48,7 +48,7 @@ func describeMachine(tracers []tracer, k *toolkit, cpu int) machine {
 	return m
 }
 
-// cpuModel finds the name of the processor in /proc/cpuinfo, where it has one: arm64 does not tell.
+// cpuModel returns the name of the processor in /proc/cpuinfo. On arm64 that file has none.
 func cpuModel(cpuinfo string) string {
 	for line := range strings.Lines(cpuinfo) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
@@ -56,4 +56,9 @@ func cpuModel(cpuinfo string) string {
 		}
 	}
 	return "unknown"
+}
+
+func firstLineOf(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }

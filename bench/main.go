@@ -1,52 +1,56 @@
-// Command bench measures what tracing system calls costs: sysprof next to the tracers that people
-// use instead, and next to a floor below which no ptrace tracer can be.
+// Command bench measures what tracing system calls costs. It compares sysprof with the tracers that
+// people use instead, and with a tracer that does nothing but wait and resume: no ptrace tracer can cost
+// less.
 //
 //	go run ./bench                       everything, 3 rounds of it
 //	go run ./bench -list                 what there is to measure, and with which tracers
-//	go run ./bench -only ^getppid -n 30  30 rounds of what the expression matches
+//	go run ./bench -only ^getppid -n 30  30 rounds of the workloads that match the expression
 //	go run ./bench -only ^batch/ -tracers sysprof,strace -svg chart.svg
 //
-// There are two sorts of workloads. Those whose name has a slash are what people trace, as they trace
-// it, on all CPUs: programs, servers under load on the loopback interface, filters, many threads and
-// many processes (package workload). They make up a matrix of workloads × tracers, and the targets are
-// ratios within it. The others have everything pinned on one CPU, where a call costs the least and
-// differs the least: what sysprof itself does there can be told from where it is put.
+// It is not a test. It fails if something cannot be measured, and never because something is slow. The
+// costs of single functions are measured by the Go benchmarks of each package.
 //
-// Tracers and workloads for which something is missing are left out, and named with the package to
-// install. One that fails, or does not end within a minute, is named, too, and the others go on without
-// it; the exit status is then 1.
+// # What it measures
+//
+// Workloads with a slash in their name are what people trace, on all CPUs: programs, servers under load
+// on the loopback interface, filters, many threads and many processes (package workload). They make up
+// a matrix of workloads × tracers, and the targets are ratios within it.
+//
+// Workloads without a slash run pinned on one CPU together with their tracer. A call costs the least
+// there and varies the least, which shows the costs of sysprof itself apart from those of its placement.
+//
+// The accuracy part (-only accuracy, with -accuracy-only and -accuracy-settings to choose within it)
+// measures whether sysprof tells the truth. A target times its own calls untraced by the vDSO clock, and
+// is then run under sysprof, strace and perf trace. Programs are run untraced, and their times are
+// compared with what sysprof estimates.
+//
+// Tracers and workloads that need something that is not installed are left out, and named with the
+// package to install. A tracer that fails, or does not end within a minute, is named as well. The others
+// go on without it, and the exit status is 1.
 //
 // # How it measures
 //
-//  1. It builds sysprof and a few helpers, and has one run of sysprof count the calls of each workload
-//     of the matrix.
-//  2. One round runs a workload once under each tracer and once untraced, in an order shuffled
-//     anew. Slow drift of the machine then meets all of them alike. A round of the matrix goes through
-//     all of its workloads.
-//  3. What a tracer adds per call is (traced − untraced) ÷ calls within a round. On one CPU, the
-//     workloads time themselves, so that starting a process is not in it. In the matrix only some do;
-//     of the others it is the whole run, with the start and the end of the tracer. A request of a
-//     server is 1 ÷ throughput.
-//  4. Ratios between tracers are taken within a round, too. What is printed is the median of the
-//     rounds with an interval from their order statistics, and ~ for a ratio whose interval
-//     holds 1: the difference is noise.
+//  1. It builds sysprof and a few helpers. One run of sysprof counts the calls of each workload of the
+//     matrix.
+//  2. A round runs a workload once under each tracer and once untraced, in an order shuffled anew. Slow
+//     drift of the machine then affects all of them alike. A round of the matrix goes through all of its
+//     workloads.
+//  3. What a tracer adds to a call is (traced − untraced) ÷ calls, within a round. The workloads on one
+//     CPU time themselves, which leaves out the start of a process. Only some workloads of the matrix do
+//     that. For the others, it is the time of the whole run, with the start and the end of the tracer.
+//     The time of a server's request is 1 ÷ throughput.
+//  4. Ratios between tracers are taken within a round, too. The tables have the median of the rounds and
+//     an interval from their order statistics (golang.org/x/perf/benchmath). They have ~ in place of a
+//     ratio whose interval contains 1, since that difference is noise.
 //
-// Results leave as Markdown on standard output, and with -o in Go benchmark format, -json, and -svg.
+// Results leave as Markdown on standard output, and as files with -o (Go benchmark format), -json and
+// -svg.
 //
-// The accuracy part (-only accuracy; -accuracy-only and -accuracy-settings choose within it) measures
-// not what tracing costs but whether sysprof tells the truth: a target times its own calls untraced by
-// the vDSO clock, and is then run under sysprof, strace and perf trace; and programs are run untraced,
-// and what sysprof thinks that they would have taken is held against it.
-//
-// How busy the machine was with other work is part of the results. Root can keep that off the CPU. The kernel weighs whole
-// sessions (sched(7), "The autogroup feature"), so nice alone does nothing:
+// The results say how busy the machine was with other work. Root can keep other work off the CPU. nice
+// alone does not suffice, since the kernel weighs whole sessions (sched(7), "The autogroup feature"):
 //
 //	go build -o /tmp/bench ./bench
 //	setsid -w sh -c 'echo -20 > /proc/self/autogroup; exec nice -n -20 /tmp/bench'
-//
-// It is not a test: it fails if something cannot be measured, never because something is slow. For
-// numbers that the sysprof process itself reports, see sysprof; for costs of single functions, see
-// the Go benchmarks of each package.
 package main
 
 import (
@@ -73,7 +77,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	opt, err := parseOptions(args, stderr)
 	if err != nil {
-		return statusUsage // the flag package has said what is wrong
+		return statusUsage // parseOptions has printed what is wrong
 	}
 	if err := bench(opt, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
@@ -82,8 +86,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return statusOK
 }
 
-// helpers are the programs that bench starts and measures, and that it is itself, so that it needs
-// no other files. They are not for use.
+// helpers returns the programs that bench starts and measures, by their names. They are part of bench
+// itself, which therefore needs no other files. People do not call them.
 func helpers() map[string]func(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return map[string]func([]string, io.Reader, io.Writer, io.Writer) int{
 		"helper-floor":   floorHelper,
@@ -94,6 +98,7 @@ func helpers() map[string]func(args []string, stdin io.Reader, stdout, stderr io
 	}
 }
 
+// floorHelper runs a command under the tracer that does nothing but wait and resume.
 func floorHelper(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	status, err := traceFloor(args, stdin, stdout, stderr)
 	if err != nil {

@@ -11,25 +11,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"sysprof/bench/workload"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestMain makes the test binary the helpers too, as bench is its own.
+// TestMain makes the test binary able to run as the helpers, as the bench binary is.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && helpers()[os.Args[1]] != nil {
 		os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
-}
-
-// needPtrace fails where nothing may be traced, as in some containers.
-func needPtrace(t testing.TB) {
-	t.Helper()
-	var out bytes.Buffer
-	if status, err := traceFloor([]string{"true"}, nil, &out, &out); err != nil || status != 0 {
-		t.Fatalf("cannot trace here: status %d, %v %s", status, err, out.String())
-	}
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -57,20 +50,33 @@ func TestList(t *testing.T) {
 	}
 }
 
-// Everything that is measured on one CPU once, at the smallest size, by the command line.
+// Each workload on one CPU is measured once, at the smallest size, by the command line.
 func TestPinnedOnce(t *testing.T) {
 	needPtrace(t)
+	t.Run("Go alone", func(t *testing.T) {
+		pinnedOnce(t, "^(getppid|dd-bs1|memory)$", []string{"getppid", "dd-bs1", "÷ floor", "again"})
+	})
+	t.Run("everything", func(t *testing.T) {
+		needPrograms(t, workload.Need{Program: "cc", Package: "gcc"}, strace)
+		needTwoCPUs(t)
+		pinnedOnce(t, "^[^/]*$", []string{"getppid", "dd-bs1", "stacks-other", "÷ strace", "again", "Missed (pinned+load)", "warning: need >= 6 samples"})
+	})
+}
+
+// pinnedOnce measures the workloads that match only, and wants these texts in the tables.
+func pinnedOnce(t *testing.T, only string, texts []string) {
+	t.Helper()
 	var before, after unix.CPUSet
 	unix.SchedGetaffinity(0, &before)
 	dir := t.TempDir()
 	goFormat, json := filepath.Join(dir, "go"), filepath.Join(dir, "json")
 	var stdout, stderr bytes.Buffer
-	status := run([]string{"bench", "-n", "1", "-only", "^[^/]*$", "-calls", "200", "-memory-calls", "1000",
+	status := run([]string{"bench", "-n", "1", "-only", only, "-calls", "200", "-memory-calls", "1000",
 		"-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-settings", "pinned+load", "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
 	if status != statusOK {
 		t.Fatalf("status %d\n%s%s", status, stdout.String(), stderr.String())
 	}
-	for _, want := range []string{"getppid", "dd-bs1", "÷ floor", "again", "Missed (pinned+load)"} {
+	for _, want := range texts {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("the tables lack %q:\n%s", want, stdout.String())
 		}
@@ -82,11 +88,11 @@ func TestPinnedOnce(t *testing.T) {
 	}
 	unix.SchedGetaffinity(0, &after)
 	if before != after {
-		t.Errorf("pinned for good: CPUs %v before, %v after", before, after)
+		t.Errorf("bench stays pinned: CPUs %v before, %v after", before, after)
 	}
 }
 
-// The floor does nothing, but it must let programs do all that they do.
+// The floor reads nothing of its tracees, and lets them do all that they do.
 func TestFloorEndsAsItsCommand(t *testing.T) {
 	needPtrace(t)
 	for _, test := range []struct {

@@ -11,17 +11,14 @@ import (
 	"sysprof/bench/workload"
 )
 
-// The matrix is workloads × tracers as people run them, on all CPUs. One round runs every workload once
-// under every tracer; the order of the tracers is shuffled anew for each.
-
 // row is one workload of the matrix: what a unit of it took under each tracer, round by round.
 type row struct {
 	Workload string   `json:"workload"`
 	What     string   `json:"what"`
 	Unit     string   `json:"unit"`           // what is timed: run, call, request, transaction
-	Calls    float64  `json:"calls_per_unit"` // as sysprof counts them, in a run of its own; 0: it could not
+	Calls    float64  `json:"calls_per_unit"` // counted by sysprof in a run of its own; 0: unknown
 	Ns       timings  `json:"ns_per_unit"`
-	P99Ns    timings  `json:"p99_ns,omitempty"` // what 99 % of the units took at most, where the program says so
+	P99Ns    timings  `json:"p99_ns,omitempty"` // 99 % of the units took at most that, where the program says so
 	Load     load     `json:"load"`             // on all CPUs
 	Failed   []string `json:"failed,omitempty"` // tracers that could not be measured, and why
 
@@ -30,8 +27,9 @@ type row struct {
 	measured time.Duration // for the mean of the load
 }
 
-// measureMatrix measures all workloads that are wanted. Those that are left out are named in the
-// second result.
+// measureMatrix measures the chosen workloads on all CPUs, as people run them. A round runs every workload
+// once under every tracer, in an order of the tracers that is shuffled anew. missing says which workloads
+// are left out, and why.
 func measureMatrix(ctx context.Context, k *toolkit, opt *options, tracers []tracer, progress io.Writer) (rows []*row, missing []string, err error) {
 	env, err := k.workloads(opt.scale)
 	if err != nil {
@@ -42,16 +40,7 @@ func measureMatrix(ctx context.Context, k *toolkit, opt *options, tracers []trac
 		if !opt.only.MatchString(w.Name) {
 			continue
 		}
-		why := w.Missing(k.whyNoC)
-		if why == "" && w.CPUs > len(r.cpus) {
-			why = fmt.Sprintf("it needs %d CPUs, and may run on %d", w.CPUs, len(r.cpus))
-		}
-		if why == "" && w.Prepare != nil {
-			if err := w.Prepare(env); err != nil {
-				why = firstOf(err.Error())
-			}
-		}
-		if why != "" {
+		if why := r.prepare(&w); why != "" {
 			missing = append(missing, fmt.Sprintf("%s is left out: %s", w.Name, why))
 			continue
 		}
@@ -76,17 +65,18 @@ func measureMatrix(ctx context.Context, k *toolkit, opt *options, tracers []trac
 	return rows, missing, nil
 }
 
+// newRow returns a row without figures, for those of the tracers that the workload is measured with.
 func newRow(w workload.Workload, tracers []tracer) *row {
 	row := &row{Workload: w.Name, What: w.What, Unit: w.Unit, Ns: timings{}, P99Ns: timings{}, w: w}
 	if row.Unit == "" {
 		row.Unit = "run"
 	}
-	row.tracers = slices.DeleteFunc(slices.Clone(tracers), func(t tracer) bool { return !t.fits(&w) })
+	row.tracers = slices.DeleteFunc(slices.Clone(tracers), func(t tracer) bool { return !t.measures(&w) })
 	return row
 }
 
-// measure measures one round. A tracer that fails is not tried again: without it the rounds of the
-// others can still be compared. It is an error only if the bench is to end.
+// measure measures one round. A tracer that fails is left out of this round and all later ones. An error
+// is returned only if the bench has to end.
 func (row *row) measure(ctx context.Context, r *runner) error {
 	meter, err := startLoadMeter(allCPUs)
 	if err != nil {
@@ -116,12 +106,14 @@ func (row *row) measure(ctx context.Context, r *runner) error {
 	return nil
 }
 
+// fail records that a tracer failed, and leaves it out from now on. Nothing is left to measure if the
+// untraced run failed.
 func (row *row) fail(t *tracer, err error) {
 	row.Failed = append(row.Failed, fmt.Sprintf("%s: %v", t.name, err))
 	row.tracers = slices.DeleteFunc(row.tracers, func(other tracer) bool { return other.name == t.name || t.name == untraced })
 }
 
-// addLoad keeps the mean over the time in which the row was measured.
+// addLoad adds the load of one round to the mean over all rounds, weighted by their durations.
 func (row *row) addLoad(l load, during time.Duration) {
 	before, now := row.measured.Seconds(), during.Seconds()
 	mean := func(a, b float64) float64 { return (a*before + b*now) / (before + now) }
@@ -129,8 +121,8 @@ func (row *row) addLoad(l load, during time.Duration) {
 	row.measured += during
 }
 
-// perCall is what a tracer adds to each call, in ns, round by round; nothing where the number of calls
-// is not known.
+// perCall returns the nanoseconds that a tracer adds to a call, round by round. It is empty if the number
+// of calls is not known.
 func (row *row) perCall(tracer string) []float64 {
 	if row.Calls == 0 {
 		return nil
@@ -142,7 +134,7 @@ func (row *row) perCall(tracer string) []float64 {
 	return added
 }
 
-// callRate is how many calls a second go through the tracer.
+// callRate returns how many calls of the workload a tracer saw in a second, round by round.
 func (row *row) callRate(tracer string) []float64 {
 	rates := make([]float64, len(row.Ns[tracer]))
 	for i, ns := range row.Ns[tracer] {

@@ -18,7 +18,7 @@ var groups = []struct{ name, title string }{
 	{workload.Crowd, "Many threads, many processes"},
 }
 
-// writeMatrix writes the matrix, and what became of the targets.
+// writeMatrix writes the tables of the matrix, the failures, and what became of the targets.
 func (r *results) writeMatrix(w io.Writer) error {
 	rounds := 0
 	for _, row := range r.Matrix {
@@ -39,7 +39,7 @@ func (r *results) writeMatrix(w io.Writer) error {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "Medians of %d rounds with an interval that holds the true median with %.0f %%; ~: the difference is noise.\n",
+	fmt.Fprintf(w, "Medians of %d rounds with an interval that contains the true median with %.0f %%; ~: the difference is noise.\n",
 		rounds, 100*estimateOf(make([]float64, rounds)).Confidence)
 	fmt.Fprintf(w, "÷: what a tracer adds ÷ what another adds. calls/s: calls of the workload that went through the tracer.\n\n")
 	for _, row := range r.Matrix {
@@ -58,7 +58,7 @@ func (r *results) writeMatrix(w io.Writer) error {
 	return nil
 }
 
-// writeOtherWork says how busy the machine was with other work, in words for each workload.
+// writeOtherWork writes, for each workload, how busy the machine was with other work.
 func (r *results) writeOtherWork(w io.Writer) {
 	var words []string
 	for _, row := range r.Matrix {
@@ -67,7 +67,7 @@ func (r *results) writeOtherWork(w io.Writer) {
 	fmt.Fprintf(w, "- other work meanwhile, in percent of a CPU, of %d: %s\n\n", r.Machine.CPUs, strings.Join(words, ", "))
 }
 
-// cells are the lines of one workload.
+// cells returns the lines of one workload: one for the untraced run, and one for each tracer.
 func (row *row) cells(tracers []tracer) [][]string {
 	first := func(tracer string) []string {
 		p99 := ""
@@ -84,28 +84,31 @@ func (row *row) cells(tracers []tracer) [][]string {
 		calls = row.callsPerUnit()
 	}
 	lines := [][]string{append(first(untraced), "", "", calls, "", "")}
-	for _, t := range row.Ns.measuredUnder(tracers) {
-		slowdown := estimateOf(row.Ns.slowdown(t.name))
-		added, rate := "", ""
-		if row.Calls > 0 {
-			e := estimateOf(row.perCall(t.name))
-			switch {
-			case e.Confidence == 0:
-				added = fmt.Sprintf("%.2f", e.Median/1e3)
-			case e.holds(0):
-				added = fmt.Sprintf("~ (%.2f–%.2f)", e.Lo/1e3, e.Hi/1e3)
-			default:
-				added = fmt.Sprintf("%.2f (%.2f–%.2f)", e.Median/1e3, e.Lo/1e3, e.Hi/1e3)
-			}
-			rate = fmt.Sprintf("%.0f", estimateOf(row.callRate(t.name)).Median)
+	for _, s := range row.summaries(tracers) {
+		rate := ""
+		if s.CallRate != nil {
+			rate = fmt.Sprintf("%.0f", s.CallRate.Median)
 		}
-		lines = append(lines, append(first(t.name), ratioCell(&slowdown), added, rate,
-			ratioCell(row.Ns.compared(t.name, floorPinned)), ratioCell(row.Ns.compared(t.name, straceC))))
+		lines = append(lines, append(first(s.Tracer), ratioCell(&s.Slowdown), addedCell(s.AddedNs), rate,
+			ratioCell(s.ToFloor), ratioCell(s.ToStrace)))
 	}
 	return lines
 }
 
-// callsPerUnit says how many calls a unit makes: few where it is a request.
+// addedCell prints what a tracer adds to a call, with its interval, and ~ if that does not differ from 0.
+func addedCell(ns *estimate) string {
+	switch {
+	case ns == nil:
+		return ""
+	case ns.Confidence == 0: // one value has no interval
+		return fmt.Sprintf("%.2f", ns.Median/1e3)
+	case ns.contains(0):
+		return fmt.Sprintf("~ (%.2f–%.2f)", ns.Lo/1e3, ns.Hi/1e3)
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", ns.Median/1e3, ns.Lo/1e3, ns.Hi/1e3)
+}
+
+// callsPerUnit says how many calls a unit makes. A request makes few calls, so it gets a decimal.
 func (row *row) callsPerUnit() string {
 	switch {
 	case row.Unit == "call":
@@ -116,7 +119,7 @@ func (row *row) callsPerUnit() string {
 	return fmt.Sprintf("%.0f a %s", row.Calls, row.Unit)
 }
 
-// rateOrTime is the heading of what value returns.
+// rateOrTime returns the heading of the column that row.value fills.
 func rateOrTime(rows []*row) string {
 	if slices.ContainsFunc(rows, (*row).isRate) {
 		return "throughput"
@@ -126,7 +129,7 @@ func rateOrTime(rows []*row) string {
 
 func (row *row) isRate() bool { return row.Unit == "request" || row.Unit == "transaction" }
 
-// value is the time of a unit, or how many there are a second.
+// value prints the time of a unit, or how many units there are in a second.
 func (row *row) value(ns float64) string {
 	if row.isRate() {
 		return fmt.Sprintf("%.0f %ss/s", 1e9/ns, row.Unit)
@@ -134,7 +137,7 @@ func (row *row) value(ns float64) string {
 	return duration(ns)
 }
 
-// duration prints nanoseconds with three digits.
+// duration prints nanoseconds with three digits, in the greatest unit that fits.
 func duration(ns float64) string {
 	for _, unit := range []struct {
 		size time.Duration

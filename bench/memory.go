@@ -13,9 +13,10 @@ import (
 	"strings"
 )
 
+// memoryWorkload is the name of the memory part for -only.
 const memoryWorkload = "memory"
 
-// growth is how much memory sysprof needed in the course of a run.
+// growth is how much memory sysprof used in the course of a run.
 type growth struct {
 	Calls     int           `json:"calls"`
 	Processes int           `json:"processes"`
@@ -23,21 +24,21 @@ type growth struct {
 	Phases    []growthPhase `json:"phases"`
 }
 
-// growthPhase is what it needed after one part of the run.
+// growthPhase is how much memory sysprof used after one phase of growHelper.
 type growthPhase struct {
 	After      string `json:"after"`
 	ResidentKB int    `json:"resident_kb"` // VmRSS of /proc/PID/status
 	PeakKB     int    `json:"peak_kb"`     // VmHWM
 }
 
-// measureGrowth runs growHelper under sysprof, in step with it: the helper says when a phase is over
-// and waits until the memory has been read.
+// measureGrowth runs growHelper under sysprof. At the end of each phase the helper waits until the memory
+// of sysprof has been read.
 func measureGrowth(k *toolkit, sizes growSizes) (*growth, error) {
 	cmd := exec.Command(k.sysprof, "-c", "-o", filepath.Join(k.dir, "table"), "--", k.self, "helper-grow",
 		strconv.Itoa(sizes.calls), strconv.Itoa(sizes.processes), strconv.Itoa(sizes.threads))
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	goOn, err := cmd.StdinPipe()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	acknowledge, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +50,16 @@ func measureGrowth(k *toolkit, sizes growSizes) (*growth, error) {
 		return nil, err
 	}
 	g := &growth{Calls: sizes.calls, Processes: sizes.processes, Threads: sizes.threads}
-	err = g.follow(cmd.Process.Pid, phases, goOn)
-	goOn.Close() // without a go-ahead the helper ends
+	err = g.follow(cmd.Process.Pid, phases, acknowledge)
+	acknowledge.Close() // the helper ends, in case it still waits
 	if err := errors.Join(err, cmd.Wait()); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(complaints.Bytes()))
+		return nil, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return g, nil
 }
 
-// follow reads the memory of process pid at the end of every phase.
-func (g *growth) follow(pid int, phases io.Reader, goOn io.Writer) error {
+// follow reads the memory of process pid at the end of every phase, and then lets the helper go on.
+func (g *growth) follow(pid int, phases io.Reader, acknowledge io.Writer) error {
 	lines := bufio.NewScanner(phases)
 	for lines.Scan() {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -70,14 +71,14 @@ func (g *growth) follow(pid int, phases io.Reader, goOn io.Writer) error {
 			ResidentKB: statusKB(string(status), "VmRSS"),
 			PeakKB:     statusKB(string(status), "VmHWM"),
 		})
-		if _, err := io.WriteString(goOn, "\n"); err != nil {
+		if _, err := io.WriteString(acknowledge, "\n"); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
 }
 
-// statusKB finds a size in the text of /proc/PID/status; 0 if it is not there.
+// statusKB returns a size from the text of /proc/PID/status, and 0 if the text lacks it.
 func statusKB(status, name string) int {
 	for line := range strings.Lines(status) {
 		if key, value, ok := strings.Cut(line, ":"); ok && key == name {
@@ -88,7 +89,7 @@ func statusKB(status, name string) int {
 	return 0
 }
 
-// writeTable prints the phases and what became of the targets.
+// writeTable prints the phases and what became of the target.
 func (g *growth) writeTable(w io.Writer) error {
 	rows := [][]string{{"sysprof's memory after", "resident MB", "peak MB"}}
 	worst := 0

@@ -14,21 +14,21 @@ type options struct {
 	only    *regexp.Regexp
 	rounds  int
 	tracers []string // nil: all
-	cpu     int      // -1: the last one allowed
-	calls   int      // per run of a timed workload
+	cpu     int      // −1: the last one allowed
+	calls   int      // of one run of a workload on one CPU
 
 	grow     growSizes
 	accuracy accuracyOptions
 
-	sysprof  string // a built sysprof to measure; empty: build this tree's
-	goFormat string // files to write, empty: none
-	json     string
-	svg      string
+	sysprof string // a built sysprof to measure; empty: build the one of this tree
 
-	scale float64 // of the workloads of the matrix; 1: as they are meant
+	// Files to write. Empty: none.
+	goFormat, json, svg string
+
+	scale float64 // factor of the sizes of the workloads of the matrix
 }
 
-// growSizes say what the memory workload does.
+// growSizes are the sizes of the memory workload.
 type growSizes struct{ calls, processes, threads int }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
@@ -36,39 +36,39 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	opt.accuracy.only, opt.accuracy.settings = opt.only, allSettings
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.BoolVar(&opt.list, "list", false, "list workloads and tracers, and measure nothing")
-	set.Func("only", "measure only workloads that match `REGEXP`", func(s string) (err error) {
+	set.BoolVar(&opt.list, "list", false, "list the workloads and tracers, and measure nothing")
+	set.Func("only", "measure only the workloads whose names match `REGEXP`", func(s string) (err error) {
 		opt.only, err = regexp.Compile(s)
 		return err
 	})
-	set.IntVar(&opt.rounds, "n", 3, "measure this many `ROUNDS`")
-	set.Func("tracers", "measure only these tracers, a comma-separated `LIST`", func(s string) error {
+	set.IntVar(&opt.rounds, "n", 3, "number of `ROUNDS`")
+	set.Func("tracers", "measure only these tracers: a comma-separated `LIST`", func(s string) error {
 		opt.tracers = strings.Split(s, ",")
 		return nil
 	})
-	set.IntVar(&opt.cpu, "cpu", -1, "run what is to be on one CPU on CPU `N`; -1 is the last one allowed")
-	set.IntVar(&opt.calls, "calls", 100_000, "system calls of one run of a timed workload")
-	set.IntVar(&opt.grow.calls, "memory-calls", 1_000_000, "system calls of the memory workload; 10000000 for the record")
-	set.IntVar(&opt.grow.processes, "memory-processes", 1000, "processes alive at a time in the memory workload")
-	set.IntVar(&opt.grow.threads, "memory-threads", 2000, "threads alive at a time in the memory workload")
-	set.IntVar(&opt.accuracy.calls, "accuracy-calls", 2000, "cheap system calls of one run of the accuracy workload; fewer of slow ones")
-	set.Func("accuracy-only", "measure the accuracy only of calls and programs (run …) that match `REGEXP`", func(s string) (err error) {
+	set.IntVar(&opt.cpu, "cpu", -1, "pin to CPU `N` what runs on one CPU; -1: the last one allowed")
+	set.IntVar(&opt.calls, "calls", 100_000, "system calls of one run of a workload on one CPU")
+	set.IntVar(&opt.grow.calls, "memory-calls", 1_000_000, "system calls of the memory workload; results to keep use 10000000")
+	set.IntVar(&opt.grow.processes, "memory-processes", 1000, "processes of the memory workload that are alive at a time")
+	set.IntVar(&opt.grow.threads, "memory-threads", 2000, "threads of the memory workload that are alive at a time")
+	set.IntVar(&opt.accuracy.calls, "accuracy-calls", 2000, "cheap system calls of one run of the accuracy part; slow ones are made less often")
+	set.Func("accuracy-only", "measure the accuracy only of the calls and programs whose names match `REGEXP`; those of programs begin with \"run \"", func(s string) (err error) {
 		opt.accuracy.only, err = regexp.Compile(s)
 		return err
 	})
-	set.Func("accuracy-settings", "measure the accuracy in these, a comma-separated `LIST`; all: pinned,pinned+load,unpinned,unpinned+load", func(s string) (err error) {
+	set.Func("accuracy-settings", "measure the accuracy only in these settings: a comma-separated `LIST` of pinned, pinned+load, unpinned, unpinned+load", func(s string) (err error) {
 		opt.accuracy.settings, err = parseSettings(s)
 		return err
 	})
-	set.StringVar(&opt.sysprof, "sysprof", "", "measure this sysprof `FILE` instead of building the tree's")
-	set.StringVar(&opt.goFormat, "o", "", "write every round in Go benchmark format, for benchstat, to `FILE`")
-	set.StringVar(&opt.json, "json", "", "write everything measured as JSON to `FILE`")
-	set.StringVar(&opt.svg, "svg", "", "write a chart of the slowdowns as SVG to `FILE`")
-	set.Float64Var(&opt.scale, "scale", 1, "scale the sizes of the workloads that are not on one CPU by `FACTOR`")
+	set.StringVar(&opt.sysprof, "sysprof", "", "measure the sysprof in `FILE` instead of building one from this tree")
+	set.StringVar(&opt.goFormat, "o", "", "write every round to `FILE` in Go benchmark format, for benchstat")
+	set.StringVar(&opt.json, "json", "", "write all results to `FILE` as JSON")
+	set.StringVar(&opt.svg, "svg", "", "write a chart of the slowdowns to `FILE` as SVG")
+	set.Float64Var(&opt.scale, "scale", 1, "multiply the sizes of the workloads on all CPUs by `FACTOR`")
 	if err := set.Parse(args[1:]); err != nil {
 		return nil, err
 	}
-	opt.calls &^= 1 // dd makes them in pairs
+	opt.calls &^= 1 // dd makes calls in pairs
 	err := opt.check(set.Args())
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
@@ -76,6 +76,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	return opt, err
 }
 
+// check reports what is wrong with the options. rest are the arguments after them.
 func (o *options) check(rest []string) error {
 	switch {
 	case len(rest) > 0:

@@ -39,8 +39,8 @@ cpu1 250 0 240 2510 0 0 0 0 0 0
 intr 23456 0 9
 `
 
-// Two seconds in which CPU 1 was busy for 0.9 s, 0.8 s of that with bench's own children, and CPU 0
-// was busy for 0.5 s.
+// In these two seconds CPU 1 was busy for 0.9 s, of which bench's own children took 0.8 s, and CPU 0 was
+// busy for 0.5 s.
 func TestLoadLeavesOwnWorkOut(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	begin := &loadMeter{cpu: 1, start: start, busy: parseStat(statBefore), own: time.Second}
@@ -50,11 +50,11 @@ func TestLoadLeavesOwnWorkOut(t *testing.T) {
 		t.Error(diff)
 	}
 	everywhere := &loadMeter{cpu: allCPUs, start: start, busy: begin.busy, own: begin.own}
-	want = load{OtherCPUs: 0.3, Steal: 0.1} // 1.4 s on both, 0.8 s of it bench's
+	want = load{OtherCPUs: 0.3, Steal: 0.1} // both CPUs were busy for 1.4 s, of which bench took 0.8 s
 	if diff := cmp.Diff(want, everywhere.until(end), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 		t.Error(diff)
 	}
-	end.own = 10 * time.Second // more than the ticks saw: they are samples
+	end.own = 10 * time.Second // ticks are samples, and may miss work
 	if got := begin.until(end).SameCPU; got != 0 {
 		t.Errorf("load %v, want 0", got)
 	}

@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// series is every round of one workload: the time per call under each tracer.
+// series is all rounds of one workload on one CPU.
 type series struct {
 	Workload string  `json:"workload"`
-	Calls    int     `json:"calls"` // per round and tracer
+	Calls    int     `json:"calls"` // in a round, under each tracer
 	NsPerOp  timings `json:"ns_per_call"`
 	Load     load    `json:"load"`
 }
 
-// measure runs w under each of the tracers in turn, for that many rounds, each in another order. cpu
-// is where bench has been pinned.
+// measure runs w once under each of the tracers in every round, in an order shuffled anew. cpu is the CPU
+// that bench is pinned to.
 func measure(k *toolkit, w timedWorkload, tracers []tracer, rounds, calls, cpu int) (*series, error) {
-	tracers = slices.DeleteFunc(slices.Clone(tracers), func(t tracer) bool { return !t.serves(&w) })
+	tracers = slices.DeleteFunc(slices.Clone(tracers), func(t tracer) bool { return !t.measuresPinned(&w) })
 	s := &series{Workload: w.name, Calls: calls, NsPerOp: timings{}}
 	meter, err := startLoadMeter(cpu)
 	if err != nil {
@@ -41,14 +41,14 @@ func measure(k *toolkit, w timedWorkload, tracers []tracer, rounds, calls, cpu i
 	return s, err
 }
 
-// runOnce returns the nanoseconds that a call took.
+// runOnce runs w once under a tracer, and returns the nanoseconds that a call took.
 func runOnce(k *toolkit, w timedWorkload, t tracer, calls int) (float64, error) {
 	calls = max(calls/max(t.share, 1), 1)
 	words := append(append([]string{}, t.prefix...), w.command(k, calls)...)
 	cmd := exec.Command(words[0], words[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Env = append(os.Environ(), "LC_ALL=C") // its messages are parsed
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // what the workload prints is parsed
 	if err := cmd.Run(); err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}

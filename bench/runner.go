@@ -18,18 +18,35 @@ import (
 	"sysprof/report"
 )
 
-// The bounds of one run under one tracer. Most take seconds.
+// The longest that parts of one run may take. Most runs take seconds.
 const (
 	runBound    = 60 * time.Second
 	attachBound = 20 * time.Second
-	endBound    = 30 * time.Second // a tracer writes what it has: with --pprof it looks up names
+	endBound    = 30 * time.Second // from SIGINT to the end of a tracer, which writes its results in between
 )
 
 // runner runs one workload under one tracer.
 type runner struct {
 	k    *toolkit
 	env  *workload.Env
-	cpus []int // those that may be used
+	cpus []int // the CPUs that bench may use
+}
+
+// prepare makes what a workload needs before its first run. It returns why the workload cannot be
+// measured, and nothing if it can.
+func (r *runner) prepare(w *workload.Workload) (why string) {
+	if why := w.Missing(r.k.whyNoC); why != "" {
+		return why
+	}
+	if w.CPUs > len(r.cpus) {
+		return fmt.Sprintf("it needs %d CPUs, and may run on %d", w.CPUs, len(r.cpus))
+	}
+	if w.Prepare != nil {
+		if err := w.Prepare(r.env); err != nil {
+			return firstLineOf(err.Error())
+		}
+	}
+	return ""
 }
 
 // once runs a workload under a tracer.
@@ -47,7 +64,8 @@ func (r *runner) once(ctx context.Context, w *workload.Workload, t *tracer) (sam
 	return r.launched(ctx, w, t)
 }
 
-// launched runs a command under a tracer that starts it, or alone where there is an observer.
+// launched runs a command under a tracer that starts it. The command runs alone if the tracer is an
+// observer.
 func (r *runner) launched(ctx context.Context, w *workload.Workload, t *tracer) (workload.Sample, error) {
 	if w.Before != nil {
 		if err := w.Before(r.env); err != nil {
@@ -91,7 +109,7 @@ func (r *runner) attached(ctx context.Context, w *workload.Workload, t *tracer) 
 	return service.Load(ctx)
 }
 
-// attach attaches a tracer to processes, and returns once it sees them.
+// attach attaches a tracer to processes, and returns once all of their threads are traced.
 func (r *runner) attach(ctx context.Context, t *tracer, pids []int) (detach func() error, err error) {
 	if t.pinnedTo >= 0 {
 		for _, pid := range pids {
@@ -107,7 +125,7 @@ func (r *runner) attach(ctx context.Context, t *tracer, pids []int) (detach func
 	}
 	err = process.Until(ctx, t.name+" has attached", attachBound, func() bool {
 		if t.counters {
-			return p.Ended() || process.Listens(p.Pid)
+			return p.Ended() || process.CountersOpen(p.Pid)
 		}
 		return p.Ended() || !slices.ContainsFunc(pids, func(pid int) bool { return !process.Traced(pid) })
 	})
@@ -118,7 +136,7 @@ func (r *runner) attach(ctx context.Context, t *tracer, pids []int) (detach func
 	return func() error { return p.Stop(syscall.SIGINT, endBound) }, nil
 }
 
-// observe starts a tracer that sees the whole machine, and returns once it does.
+// observe starts a tracer of the whole machine, and returns once the tracer has written "ready".
 func (r *runner) observe(ctx context.Context, t *tracer) (end func() error, err error) {
 	out, err := os.CreateTemp(r.k.dir, "observer")
 	if err != nil {
@@ -140,8 +158,8 @@ func (r *runner) observe(ctx context.Context, t *tracer) (end func() error, err 
 	return func() error { return p.Stop(syscall.SIGINT, endBound) }, nil
 }
 
-// count is how many calls a unit of the workload makes, all of its threads and children included. It
-// is what one run of sysprof counts, without a filter.
+// count returns how many calls a unit of the workload makes, with all threads and children. One run of
+// sysprof without a filter counts them.
 func (r *runner) count(ctx context.Context, w *workload.Workload) (float64, error) {
 	file := filepath.Join(r.k.dir, "count.json")
 	words := []string{r.k.sysprof, "-c", "-q", "-o", filepath.Join(r.k.dir, "table"), "--json", file, "--"}
@@ -166,7 +184,7 @@ func (r *runner) count(ctx context.Context, w *workload.Workload) (float64, erro
 	return calls / float64(max(1, sample.Units)), nil
 }
 
-// numbers are numbers with commas, as taskset -c and -p want them.
+// numbers joins numbers with commas, as taskset -c and -p expect them.
 func numbers(list []int) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// serveHelper is a web server on a port of the loopback interface. Every request has a goroutine that
-// waits for another one, as requests to a database would. It runs until a signal ends it.
+// serveHelper is a web server on a port of the loopback interface. The goroutine of a request waits for
+// another goroutine, as it would for a database. The server runs until a signal ends it.
 func serveHelper(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if len(args) != 1 {
 		fmt.Fprintln(stderr, "bench: serve: want a port")

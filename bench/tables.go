@@ -11,7 +11,7 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 )
 
-// target is what sysprof is to cost at most, as a ratio of what another tracer adds to a call.
+// target is a limit of what sysprof adds to a call: that many times what another tracer adds.
 type target struct {
 	other string
 	ratio float64
@@ -19,13 +19,13 @@ type target struct {
 
 var targets = []target{{floorGo, 1.20}, {straceC, 1.00}}
 
-// maxStackNs is what capturing a stack is to add to a call at most.
+// maxStackNs is the limit of what capturing a stack adds to a call.
 var maxStackNs = map[string]float64{deepSame: 1500, deepOther: 3000}
 
-// maxResidentKB is what sysprof is to need at most.
+// maxResidentKB is the limit of sysprof's resident memory.
 const maxResidentKB = 25 * 1024
 
-// writeTables writes the results for people: Markdown, which can be read as it is.
+// writeTables writes the results for people, as Markdown.
 func (r *results) writeTables(w io.Writer) error {
 	var out bytes.Buffer
 	r.writeMachine(&out)
@@ -48,6 +48,12 @@ func (r *results) writeTables(w io.Writer) error {
 		if err := r.Accuracy.writeTable(&out); err != nil {
 			return err
 		}
+	}
+	for i, warning := range r.warnings() {
+		if i == 0 && !bytes.HasSuffix(out.Bytes(), []byte("\n\n")) {
+			fmt.Fprintln(&out)
+		}
+		fmt.Fprintf(&out, "- warning: %s\n", warning)
 	}
 	_, err := w.Write(out.Bytes())
 	return err
@@ -76,34 +82,24 @@ func (r *results) writeTimed(w io.Writer) error {
 	confidence := 1.0
 	for _, s := range r.Timed {
 		rows = append(rows, []string{s.Workload, untraced, micros(estimateOf(s.NsPerOp[untraced]).Median), "", "", "", "", ""})
-		for _, t := range s.NsPerOp.measuredUnder(r.tracers) {
-			added := estimateOf(s.NsPerOp.added(t.name))
-			confidence = min(confidence, added.Confidence)
+		for _, sum := range s.summaries(r.tracers) {
+			confidence = min(confidence, sum.AddedNs.Confidence)
 			rows = append(rows, []string{
-				s.Workload, t.name,
-				micros(estimateOf(s.NsPerOp[t.name]).Median),
-				micros(added.Median),
-				micros(added.Lo) + "–" + micros(added.Hi),
-				fmt.Sprintf("%.1f", estimateOf(s.NsPerOp.slowdown(t.name)).Median),
-				ratioCell(s.NsPerOp.compared(t.name, floorGo)),
-				ratioCell(s.NsPerOp.compared(t.name, straceC)),
+				s.Workload, sum.Tracer,
+				micros(estimateOf(s.NsPerOp[sum.Tracer]).Median),
+				micros(sum.AddedNs.Median),
+				micros(sum.AddedNs.Lo) + "–" + micros(sum.AddedNs.Hi),
+				fmt.Sprintf("%.1f", sum.Slowdown.Median),
+				ratioCell(sum.ToFloor),
+				ratioCell(sum.ToStrace),
 			})
 		}
-		for _, goal := range targets {
-			if e := s.NsPerOp.compared(sysprofC, goal.other); e != nil {
-				fmt.Fprintf(&verdicts, "- sysprof ÷ %s ≤ %.2f on %s: %s\n", goal.other, goal.ratio, s.Workload, goal.verdict(e))
-			}
-		}
-		if most, ok := maxStackNs[s.Workload]; ok && len(s.NsPerOp[stacked]) > 0 {
-			e := estimateOf(pairwise(s.NsPerOp[stacked], s.NsPerOp[sysprofC], func(with, without float64) float64 { return with - without }))
-			fmt.Fprintf(&verdicts, "- stacks add ≤ %s µs on %s: %s (%s–%s), %s\n", micros(most), s.Workload,
-				micros(e.Median), micros(e.Lo), micros(e.Hi), target{ratio: most}.word(&e))
-		}
+		s.writeVerdicts(&verdicts)
 	}
 	if err := writeTable(w, rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nMedians; intervals hold the true median with at least %.0f %%; ~: the difference is noise.\n", 100*min(confidence, wantConfidence))
+	fmt.Fprintf(w, "\nMedians; intervals contain the true median with at least %.0f %%; ~: the difference is noise.\n", 100*min(confidence, confidenceLevel))
 	if verdicts.Len() > 0 {
 		fmt.Fprintf(w, "\n%s", verdicts.String())
 	}
@@ -111,38 +107,48 @@ func (r *results) writeTimed(w io.Writer) error {
 	return nil
 }
 
+// writeVerdicts writes what became of the targets of one workload.
+func (s *series) writeVerdicts(w io.Writer) {
+	for _, goal := range targets {
+		if e := s.NsPerOp.compared(sysprofC, goal.other); e != nil {
+			fmt.Fprintf(w, "- sysprof ÷ %s ≤ %.2f on %s: %.2f, %s\n", goal.other, goal.ratio, s.Workload, e.Median, e.verdict(goal.ratio))
+		}
+	}
+	if most, ok := maxStackNs[s.Workload]; ok && len(s.NsPerOp[stacked]) > 0 {
+		e := estimateOf(pairwise(s.NsPerOp[stacked], s.NsPerOp[sysprofC], func(with, without float64) float64 { return with - without }))
+		fmt.Fprintf(w, "- stacks add ≤ %s µs on %s: %s (%s–%s), %s\n", micros(most), s.Workload,
+			micros(e.Median), micros(e.Lo), micros(e.Hi), e.verdict(most))
+	}
+}
+
 func micros(ns float64) string { return fmt.Sprintf("%.3f", ns/1e3) }
 
-// ratioCell prints a ratio with its interval.
+// ratioCell prints a ratio with its interval, and ~ for a ratio that does not differ from 1.
 func ratioCell(e *estimate) string {
 	switch {
 	case e == nil:
 		return ""
-	case e.Confidence == 0: // one value: there is no interval
+	case e.Confidence == 0: // one value has no interval
 		return fmt.Sprintf("%.2f", e.Median)
-	case e.holds(1):
+	case e.contains(1):
 		return fmt.Sprintf("~ (%.2f–%.2f)", e.Lo, e.Hi)
 	}
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", e.Median, e.Lo, e.Hi)
 }
 
-// verdict says whether a ratio reaches the target.
-func (t target) verdict(e *estimate) string {
-	return fmt.Sprintf("%.2f, %s", e.Median, t.word(e))
-}
-
-func (t target) word(e *estimate) string {
+// verdict says whether the median is within a limit, and whether that may be noise.
+func (e *estimate) verdict(limit float64) string {
 	word := "missed"
-	if e.Median <= t.ratio {
+	if e.Median <= limit {
 		word = "reached"
 	}
-	if e.holds(t.ratio) {
+	if e.contains(limit) {
 		word += ", within noise"
 	}
 	return word
 }
 
-// writeTable prints rows, the first of which is the heading.
+// writeTable prints rows. The first one is the heading.
 func writeTable(w io.Writer, rows [][]string) error {
 	cell := tw.CellConfig{
 		Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},

@@ -11,7 +11,7 @@ import (
 	"sysprof/bench/workload"
 )
 
-// The helpers that exist in C, too. They are compiled where there is a C compiler.
+// The helpers in C. They are compiled where there is a C compiler.
 var (
 	//go:embed c/floor.c
 	floorSource string
@@ -25,18 +25,17 @@ var (
 	crowdSource string
 )
 
-// toolkit is what bench has built to measure with. Its directory is removed by close.
+// toolkit is what bench has built to measure with. close removes it.
 type toolkit struct {
 	dir     string
-	self    string // this program
-	sysprof string
-	floorC  string // empty where nothing compiles C
-	getppid []string
-	target  string // times its own calls
-	deep    string // calls from deep down
-	crowd   string // many threads or processes
+	self    string   // the bench itself
+	sysprof string   // the sysprof that is measured
+	getppid []string // the getppid loop, in Go where nothing compiles C
 
-	whyNoC string
+	// The programs of directory c. They are empty where nothing compiles C.
+	floorC, target, deep, crowd string
+
+	whyNoC string // why nothing compiles C; empty: C was compiled
 }
 
 // newToolkit builds sysprof, unless one is given, and the helpers.
@@ -61,15 +60,15 @@ func newToolkit(sysprof string) (*toolkit, error) {
 		return nil, fmt.Errorf("-sysprof: %w", err)
 	}
 	if err := k.compileC(); err != nil {
-		k.floorC, k.whyNoC = "", err.Error()
+		k.floorC, k.target, k.deep, k.crowd, k.whyNoC = "", "", "", "", err.Error()
 	}
 	return k, nil
 }
 
 func (k *toolkit) close() { os.RemoveAll(k.dir) }
 
-// compileC compiles the helpers that are in C. A target of one thread is better than a Go program,
-// whose idle threads every wait4 walks over.
+// compileC compiles the helpers in C. A target in C has one thread. A target in Go has idle threads as
+// well, and the kernel walks over all threads of a tracee at every wait4.
 func (k *toolkit) compileC() error {
 	k.floorC = filepath.Join(k.dir, "floor")
 	getppid := filepath.Join(k.dir, "getppid")
@@ -90,16 +89,16 @@ func (k *toolkit) compileC() error {
 	return nil
 }
 
-// workloads is what the workloads of the matrix work with.
+// workloads returns what the workloads of the matrix work with.
 func (k *toolkit) workloads(scale float64) (*workload.Env, error) {
-	// Servers that are not root's have to get there, too.
+	// A server that does not run as root has to reach its files.
 	if err := os.Chmod(k.dir, 0o755); err != nil {
 		return nil, err
 	}
 	return workload.NewEnv(filepath.Join(k.dir, "workloads"), k.self, k.getppid, k.crowd, targetSource, scale)
 }
 
-// build runs a compiler.
+// build runs a compiler. Its output is part of the error.
 func build(name string, args ...string) error {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {

@@ -10,28 +10,28 @@ import (
 	"sysprof/bench/workload"
 )
 
-// tracer is one way to run a command, or to watch what runs already.
+// tracer is one way to trace a command, or processes that run already.
 type tracer struct {
 	name    string
 	what    string   // for -list
-	prefix  []string // what to put before the command; it ends in "--"
+	prefix  []string // the words before the command; those of most tracers end in "--"
 	version string
-	missing string // why it cannot be had, empty if it can
-	stacks  bool   // it captures stacks: on one CPU, for the workloads that are about those
-	share   int    // it makes only one call in so many, because it is so slow; 0: all
-	pinned  bool   // it is measured where everything is pinned on one CPU
+	missing string // why it cannot run; empty: it can
+	stacks  bool   // it captures stacks, and is measured on one CPU with the workloads about stacks
+	share   int    // divides the number of calls, for a slow tracer; 0: does not divide it
+	pinned  bool   // it is measured with the workloads on one CPU
 
-	// In the matrix, where nothing is pinned:
-	matrix   bool
-	attaches bool     // -p instead of "--" attaches it
+	// In the matrix, on all CPUs:
+	matrix   bool     // it is measured with the matrix
+	attaches bool     // it attaches with -p in place of "--"
 	filters  bool     // it has -e trace=SET
-	only     string   // the group that it is measured with; empty: all
-	counters bool     // it does not use ptrace but performance counters
-	pinnedTo int      // the CPU that it and what it traces are pinned on; −1: none
-	observer []string // watches the whole machine, says "ready", and ends with SIGINT
+	only     string   // the group of workloads that it is measured with; empty: all groups
+	counters bool     // it uses performance counters, not ptrace
+	pinnedTo int      // the CPU that it and its tracees are pinned to; −1: none
+	observer []string // a command that traces the whole machine, writes "ready", and ends by SIGINT
 }
 
-// The tracers that others are compared with.
+// The names of the tracers that are compared with others.
 const (
 	untraced      = "untraced"
 	floorGo       = "floor"
@@ -42,22 +42,22 @@ const (
 	stacked       = "sysprof --pprof"
 )
 
-// histograms is a program for bpftrace that does what sysprof -c does, for the whole machine.
+// histograms is a program for bpftrace. It makes a histogram for each system call, of the whole machine.
 const histograms = `tracepoint:raw_syscalls:sys_enter { @start[tid] = nsecs; }
 tracepoint:raw_syscalls:sys_exit /@start[tid]/ { @ns[args->id] = hist(nsecs - @start[tid]); delete(@start[tid]); }
 interval:s:1 { printf("ready\n"); }`
 
-// allTracers returns every tracer that bench knows, in the order of its tables. cpu is where those
-// that are to be pinned are.
+// allTracers returns every tracer that bench knows, in the order of the tables. cpu is the CPU of the
+// pinned ones.
 func allTracers(k *toolkit, cpu int) []tracer {
-	table := filepath.Join(k.dir, "table") // overwritten by each run
+	table := filepath.Join(k.dir, "table") // each run overwrites it
 	taskset := []string{"taskset", "-c", strconv.Itoa(cpu)}
 	list := []tracer{
-		{name: untraced, what: "the command alone", pinned: true, matrix: true, filters: true, attaches: false},
+		{name: untraced, what: "the command alone", pinned: true, matrix: true, filters: true},
 		{name: "floor-c", what: "waits and resumes, reads nothing; in C", prefix: []string{k.floorC}, missing: k.whyNoC,
 			pinned: true, matrix: true, only: workload.Batch},
 		{name: floorPinned, what: "the same, pinned on one CPU with its tracees", prefix: append(slices.Clone(taskset), k.floorC),
-			missing: firstOf(k.whyNoC), matrix: true, only: workload.Batch},
+			missing: firstLineOf(k.whyNoC), matrix: true, only: workload.Batch},
 		{name: floorGo, what: "waits and resumes, reads nothing; in Go", prefix: []string{k.self, "helper-floor"},
 			pinned: true, matrix: true, only: workload.Batch},
 		{name: sysprofC, what: "sysprof -c", prefix: []string{k.sysprof, "-c", "-o", table, "--"}, version: firstLine(k.sysprof, "--version"),
@@ -104,7 +104,7 @@ func perfTrace(table string) tracer {
 	}
 	t.prefix = []string{path, "trace", "-s", "-o", table, "--"}
 	if err := build(path, "trace", "-s", "-o", "/dev/null", "true"); err != nil {
-		t.missing = firstOf(err.Error()) // it needs root and tracefs
+		t.missing = firstLineOf(err.Error()) // perf trace needs root and tracefs
 	}
 	t.version = firstLine(path, "--version")
 	return t
@@ -118,15 +118,16 @@ func bpftrace() tracer {
 		return t
 	}
 	t.observer = []string{path, "-e", histograms}
-	const once = `tracepoint:raw_syscalls:sys_enter { exit(); }` // it needs root, tracefs, and a kernel with BPF
+	// bpftrace needs root, tracefs, and a kernel with BPF.
+	const once = `tracepoint:raw_syscalls:sys_enter { exit(); }`
 	if err := build("timeout", "20", path, "-e", once); err != nil {
-		t.missing = firstOf(err.Error())
+		t.missing = firstLineOf(err.Error())
 	}
 	t.version = firstLine(path, "--version")
 	return t
 }
 
-// launch is what to put before a command, to trace the calls of a filter; of an empty one: all.
+// launch returns the words before a command that has to be traced. An empty filter traces all calls.
 func (t *tracer) launch(filter string) []string {
 	words := slices.Clone(t.prefix)
 	if filter != "" && len(words) > 0 {
@@ -135,22 +136,22 @@ func (t *tracer) launch(filter string) []string {
 	return words
 }
 
-// attach is what to put before a list of processes.
+// attach returns the words before a list of processes to attach to.
 func (t *tracer) attach() []string {
 	return append(slices.Clone(t.prefix[:len(t.prefix)-1]), "-p")
 }
 
-// serves reports whether the tracer is measured with a workload on one CPU.
-func (t *tracer) serves(w *timedWorkload) bool {
+// measuresPinned reports whether the tracer is measured with a workload on one CPU.
+func (t *tracer) measuresPinned(w *timedWorkload) bool {
 	if w.stacks {
 		return t.stacks || t.name == untraced || t.name == sysprofC
 	}
 	return t.pinned && !t.stacks
 }
 
-// fits reports whether the tracer is measured with a workload of the matrix. One that was to be pinned
-// has no part where the workload says how many CPUs there are.
-func (t *tracer) fits(w *workload.Workload) bool {
+// measures reports whether the tracer is measured with a workload of the matrix. A pinned tracer is not
+// measured with a workload that has a number of CPUs of its own.
+func (t *tracer) measures(w *workload.Workload) bool {
 	switch {
 	case !t.matrix, t.only != "" && t.only != w.Group():
 		return false
@@ -164,8 +165,9 @@ func (t *tracer) fits(w *workload.Workload) bool {
 	return w.Filter == "" || t.filters
 }
 
-// chosenTracers splits the tracers that names wants (all if nil) into those that there are and
-// those that are missing. untraced is always wanted: all else is measured against it.
+// chosenTracers splits the named tracers into those that can run and those that cannot. A nil list names
+// all tracers. untraced is always among them, since all others are compared with it. unknown are the
+// names that no tracer has.
 func chosenTracers(all []tracer, names []string) (found, missing []tracer, unknown []string) {
 	for _, t := range all {
 		switch {
@@ -184,6 +186,7 @@ func chosenTracers(all []tracer, names []string) (found, missing []tracer, unkno
 	return found, missing, unknown
 }
 
+// firstLine returns the first line that a command writes, and nothing if the command fails.
 func firstLine(name string, args ...string) string {
 	out, err := exec.Command(name, args...).Output()
 	if err != nil {

@@ -9,18 +9,18 @@ import (
 	"sysprof/bench/workload"
 )
 
-// verdict is what became of one target of the matrix. All are ratios within one run.
+// verdict is what became of one target of the matrix. Every target is a ratio within one run of bench.
 type verdict struct {
 	Target   string    `json:"target"`
 	Limit    float64   `json:"limit"`
-	AtLeast  bool      `json:"at_least,omitempty"` // else: at most
-	Measured *estimate `json:"measured"`           // nil: it was not
+	AtLeast  bool      `json:"at_least,omitempty"` // the limit is a minimum, not a maximum
+	Measured *estimate `json:"measured"`           // nil: it was not measured
 	Reached  bool      `json:"reached"`
-	Noise    bool      `json:"within_noise"` // the interval holds the limit
+	Noise    bool      `json:"within_noise"` // the interval contains the limit
 	Note     string    `json:"note,omitempty"`
 }
 
-// String is a line for people.
+// String returns the line that the tables print.
 func (v *verdict) String() string {
 	sign := "≤"
 	if v.AtLeast {
@@ -46,84 +46,108 @@ func (v *verdict) String() string {
 	return text
 }
 
-// The figures that sysprof is to reach, on two CPUs.
+// The targets of sysprof, on two CPUs.
 const (
-	mostOfStrace     = 0.20 // of what strace adds, where a program does little but call
-	meanOfStrace     = 0.35 // the geometric mean over all programs
-	worstOfStrace    = 1.00
-	mostOfFloor      = 1.15 // of what a tracer adds that does nothing, placed the same
-	leastThroughput  = 3.00 // × what a server keeps under strace
-	mostOfComputing  = 1.03 // × untraced
-	mostOfFiltered   = 1.50 // × untraced
-	mostBesideIdle   = 1.30 // × the added time of a call without the idle threads
-	leastOfSecondCPU = 1.50 // × the calls a second on one CPU
+	maxToStrace      = 0.20 // added ÷ added by strace, on programs that do little but make system calls
+	maxMeanToStrace  = 0.35 // the same as a geometric mean over all programs
+	maxWorstToStrace = 1.00 // the same on the program where it is greatest
+	maxToFloor       = 1.15 // added ÷ added by a pinned tracer that reads nothing
+	minThroughput    = 3.00 // throughput of a server ÷ throughput under strace
+	maxComputing     = 1.03 // traced ÷ untraced, of a program that computes
+	maxFiltered      = 1.50 // traced ÷ untraced, with a filter that matches nothing
+	maxBesideIdle    = 1.30 // added to a call beside 1,000 idle threads ÷ added without them
+	minSecondCPU     = 1.50 // calls a second on two CPUs ÷ on one
 )
 
-// callBound are the programs that do little but call.
+// callBound lists programs that do little but make system calls.
 var callBound = []string{"batch/getppid", "batch/dd-1", "batch/find", "batch/tar"}
 
-// verdicts judges all targets whose workloads have been measured.
+// verdicts judges every target whose workload was measured.
 func (r *results) verdicts() []verdict {
-	var list []verdict
-	judge := func(target string, limit float64, atLeast bool, values []float64, note string) {
-		v := verdict{Target: target, Limit: limit, AtLeast: atLeast, Note: note}
-		switch {
-		case slices.ContainsFunc(values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
-			v.Note = "what it is divided by is noise"
-		case len(values) > 0:
-			e := estimateOf(values)
-			v.Measured, v.Noise = &e, e.Confidence > 0 && e.holds(limit)
-			v.Reached = e.Median <= limit
-			if atLeast {
-				v.Reached = e.Median >= limit
-			}
+	return slices.Concat(r.programVerdicts(), r.serverVerdicts(), r.slowdownVerdicts(), r.crowdVerdicts())
+}
+
+// judge compares the median of the rounds with a limit. atLeast makes the limit a minimum.
+func judge(target string, limit float64, atLeast bool, rounds []float64, note string) verdict {
+	v := verdict{Target: target, Limit: limit, AtLeast: atLeast, Note: note}
+	switch {
+	case slices.ContainsFunc(rounds, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
+		v.Note = "what it is divided by is noise"
+	case len(rounds) > 0:
+		e := estimateOf(rounds)
+		v.Measured, v.Noise = &e, e.Confidence > 0 && e.contains(limit)
+		v.Reached = e.Median <= limit
+		if atLeast {
+			v.Reached = e.Median >= limit
 		}
-		list = append(list, v)
 	}
+	return v
+}
+
+// programVerdicts judges what sysprof adds to programs that run and end.
+func (r *results) programVerdicts() (list []verdict) {
 	for _, name := range callBound {
 		if row := r.row(name); row != nil {
-			judge("sysprof ÷ strace, added on "+name, mostOfStrace, false, row.Ns.ratio(sysprofC, straceC), "")
+			list = append(list, judge("sysprof ÷ strace, added on "+name, maxToStrace, false, row.Ns.ratio(sysprofC, straceC), ""))
 		}
 	}
 	if mean := r.overPrograms(); mean.programs > 0 {
-		judge(fmt.Sprintf("sysprof ÷ strace, added, geometric mean over %d of the programs", mean.programs), meanOfStrace, false, mean.rounds, mean.note())
-		judge("sysprof ÷ strace, added, the worst program", worstOfStrace, false, mean.worst, mean.worstName)
+		list = append(list,
+			judge(fmt.Sprintf("sysprof ÷ strace, added, geometric mean over %d of the programs", mean.programs), maxMeanToStrace, false, mean.rounds, mean.note()),
+			judge("sysprof ÷ strace, added, the worst program", maxWorstToStrace, false, mean.worst, mean.worstName))
 	}
 	for _, name := range callBound[:2] {
 		if row := r.row(name); row != nil {
-			judge("sysprof ÷ floor-c pinned, added on "+name, mostOfFloor, false, row.Ns.ratio(sysprofC, floorPinned), "")
+			list = append(list, judge("sysprof ÷ floor-c pinned, added on "+name, maxToFloor, false, row.Ns.ratio(sysprofC, floorPinned), ""))
 		}
 	}
+	return list
+}
+
+// serverVerdicts judges the throughput of servers.
+func (r *results) serverVerdicts() (list []verdict) {
 	for _, name := range []string{"attached/redis", "attached/redis-P16", "attached/nginx"} {
 		if row := r.row(name); row != nil {
-			judge("throughput under sysprof ÷ under strace, "+name, leastThroughput, true, quotients(row.Ns[straceC], row.Ns[sysprofC]), "")
+			list = append(list, judge("throughput under sysprof ÷ under strace, "+name, minThroughput, true, quotients(row.Ns[straceC], row.Ns[sysprofC]), ""))
 		}
 	}
+	return list
+}
+
+// slowdownVerdicts judges programs that tracing is not to slow down.
+func (r *results) slowdownVerdicts() (list []verdict) {
 	for _, one := range []struct {
 		name  string
 		limit float64
-	}{{"batch/sysbench-cpu", mostOfComputing}, {"filter/nothing", mostOfFiltered}} {
+	}{{"batch/sysbench-cpu", maxComputing}, {"filter/nothing", maxFiltered}} {
 		if row := r.row(one.name); row != nil {
-			judge("sysprof ÷ untraced on "+one.name, one.limit, false, row.Ns.slowdown(sysprofC), "")
+			list = append(list, judge("sysprof ÷ untraced on "+one.name, one.limit, false, row.Ns.slowdown(sysprofC), ""))
 		}
 	}
-	if alone, beside := r.row(workload.BusyAlone), r.row(workload.BusyBesideIdle); alone != nil && beside != nil {
-		judge("1,000 idle threads, traced: added per call of a busy one ÷ without them", mostBesideIdle, false,
-			quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside))
+	return list
+}
+
+// crowdVerdicts judges workloads of many threads or processes against others of few.
+func (r *results) crowdVerdicts() (list []verdict) {
+	alone, beside := r.row(workload.BusyAlone), r.row(workload.BusyBesideIdle)
+	if alone != nil && beside != nil {
+		list = append(list, judge("1,000 idle threads, traced: added per call of a busy one ÷ without them", maxBesideIdle, false,
+			quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside)))
 	}
 	if one, two := r.row(workload.HerdOneCPU), r.row(workload.HerdTwoCPUs); one != nil && two != nil {
 		note := ""
 		if of := quotients(one.Ns[untraced], two.Ns[untraced]); len(of) > 0 {
 			note = fmt.Sprintf("untraced %.2f", estimateOf(of).Median)
 		}
-		judge("200 processes launched: calls/s on two CPUs ÷ on one", leastOfSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note)
+		list = append(list, judge("200 processes launched: calls/s on two CPUs ÷ on one", minSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note))
 	}
-	if one, herd := r.row(workload.BusyAlone), r.row(workload.HerdAttached); one != nil && herd != nil {
-		judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", leastOfSecondCPU, true, quotients(one.Ns[sysprofC], herd.Ns[sysprofC]), "")
+	if herd := r.row(workload.HerdAttached); alone != nil && herd != nil {
+		list = append(list, judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", minSecondCPU, true, quotients(alone.Ns[sysprofC], herd.Ns[sysprofC]), ""))
 	}
 	return list
 }
 
+// idleUnder says what the idle threads cost under another tracer. It is empty if that was not measured.
 func (r *results) idleUnder(tracer string, alone, beside *row) string {
 	of := quotients(beside.Ns.added(tracer), alone.Ns.added(tracer))
 	if len(of) == 0 {
@@ -132,7 +156,7 @@ func (r *results) idleUnder(tracer string, alone, beside *row) string {
 	return fmt.Sprintf("%s %.2f", tracer, estimateOf(of).Median)
 }
 
-// row finds a workload; nil if it was not measured.
+// row returns a workload of the matrix, and nil if it was not measured.
 func (r *results) row(name string) *row {
 	i := slices.IndexFunc(r.Matrix, func(row *row) bool { return row.Workload == name })
 	if i < 0 {
@@ -145,16 +169,17 @@ func (r *results) row(name string) *row {
 type programMean struct {
 	programs  int
 	rounds    []float64 // the geometric mean, round by round
-	leftOut   []string  // strace adds nothing that is not noise: there is no ratio
-	clamped   []string  // sysprof was faster than untraced in a round
-	worst     []float64
+	leftOut   []string  // programs without a ratio, since what strace adds is noise
+	clamped   []string  // programs with a ratio below leastRatio in some round
+	worst     []float64 // the ratios of the program with the greatest median
 	worstName string
 }
 
-// leastRatio stands for a ratio of less, or below 0, which a geometric mean cannot have: sysprof's run
-// was no longer than the untraced one.
+// leastRatio replaces smaller ratios in a geometric mean. A ratio is 0 or less if the run under sysprof
+// was no longer than the untraced one, and a geometric mean needs positive values.
 const leastRatio = 0.01
 
+// overPrograms computes the means over the programs that were measured under both tracers.
 func (r *results) overPrograms() (m programMean) {
 	var all [][]float64
 	for _, row := range r.Matrix {
@@ -196,7 +221,7 @@ func (m *programMean) note() string {
 	return strings.Join(notes, "; ")
 }
 
-// geometricMeans are the geometric means of the values of the same index, as far as all have values.
+// geometricMeans returns the geometric mean of each round, for the rounds in which all have a value.
 func geometricMeans(all [][]float64) (means []float64) {
 	for i := 0; len(all) > 0; i++ {
 		sum := 0.0
@@ -209,9 +234,4 @@ func geometricMeans(all [][]float64) (means []float64) {
 		means = append(means, math.Exp(sum/float64(len(all))))
 	}
 	return means
-}
-
-// quotients are a ÷ b, round by round.
-func quotients(a, b []float64) []float64 {
-	return pairwise(a, b, func(a, b float64) float64 { return a / b })
 }

@@ -10,7 +10,8 @@ import (
 	"sysprof/bench/workload"
 )
 
-// matrixOf is a run of two rounds of workloads under sysprof and strace: untraced, sysprof, strace.
+// matrixOf returns a run of two rounds. The numbers of a workload are the nanoseconds untraced, under
+// sysprof, and under strace.
 func matrixOf(rows map[string][3]float64) *results {
 	r := new(results)
 	for name, ns := range rows {
@@ -20,11 +21,11 @@ func matrixOf(rows map[string][3]float64) *results {
 	return r
 }
 
-// Each target once just reached, and once just missed.
+// Each target is just reached once, and just missed once.
 func TestTargets(t *testing.T) {
 	for _, test := range []struct {
 		name            string
-		target          string // how it starts
+		target          string // the start of its name
 		reached, missed map[string][3]float64
 	}{
 		{"call-bound", "sysprof ÷ strace, added on batch/find",
@@ -71,8 +72,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// A program to which strace adds nothing that is not noise has no ratio, and one on which sysprof was
-// faster than nothing would make the geometric mean zero.
+// A program has no ratio if what strace adds to it is noise. A ratio below 0 is replaced, since a geometric
+// mean needs positive values.
 func TestMeanOverPrograms(t *testing.T) {
 	r := &results{Matrix: []*row{
 		{Workload: "batch/a", w: workload.Workload{Name: "batch/a"}, Ns: timings{untraced: {10, 10}, sysprofC: {14, 9}, straceC: {110, 110}}},
@@ -99,7 +100,7 @@ func TestGeometricMeans(t *testing.T) {
 	}
 }
 
-// What could not be measured is not reached.
+// A target that was not measured is not reached.
 func TestTargetNotMeasured(t *testing.T) {
 	r := &results{Matrix: []*row{{Workload: "batch/find", w: workload.Workload{Name: "batch/find"}, Ns: timings{untraced: {1}, sysprofC: {2}}}}}
 	v := r.verdicts()[0]

@@ -13,22 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timedWorkload, on one CPU, is a command that makes a known number of system calls and says how long they took.
+// timedWorkload is a workload on one CPU: a command that makes a known number of system calls and says how
+// long they took.
 type timedWorkload struct {
 	name string
 	what string // for -list
-	// command returns what to run to make that many calls.
+	// command returns the command that makes a number of calls.
 	command func(k *toolkit, calls int) []string
-	// elapsed reads from what the command wrote how long its calls took.
+	// elapsed parses how long the calls took from what the command wrote.
 	elapsed func(stdout, stderr string) (time.Duration, error)
 	stacks  bool                    // it is about the capture of stacks
-	missing func(k *toolkit) string // why it cannot be had, empty if it can; nil: it always can
+	missing func(k *toolkit) string // why it cannot run, empty if it can; nil: it always can
 }
 
 func allWorkloads() []timedWorkload {
 	return []timedWorkload{
 		{
-			name: "getppid", what: "the cheapest call, in a loop",
+			name: "getppid", what: "getppid, the cheapest call, in a loop",
 			command: func(k *toolkit, calls int) []string {
 				return append(append([]string{}, k.getppid...), strconv.Itoa(calls))
 			},
@@ -54,7 +55,7 @@ func allWorkloads() []timedWorkload {
 	}
 }
 
-// The workloads that are about stacks.
+// The names of the workloads about stacks.
 const (
 	deepSame  = "stacks-same"
 	deepOther = "stacks-other"
@@ -69,7 +70,7 @@ func printedNanoseconds(stdout, _ string) (time.Duration, error) {
 
 var ddTime = regexp.MustCompile(`copied, ([0-9.e+-]+) s,`)
 
-// ddElapsed reads the summary of GNU dd: "… copied, 1.50217 s, 66.6 kB/s".
+// ddElapsed parses the summary of GNU dd, which ends in "copied, 1.50217 s, 66.6 kB/s".
 func ddElapsed(stderr string) (time.Duration, error) {
 	found := ddTime.FindStringSubmatch(stderr)
 	if found == nil {
@@ -79,8 +80,8 @@ func ddElapsed(stderr string) (time.Duration, error) {
 	return time.Duration(seconds * 1e9), err
 }
 
-// getppidHelper is c/getppid.c for where there is no C compiler. It times the calls itself, by a
-// clock that needs no call.
+// getppidHelper does what c/getppid.c does, for machines without a C compiler. It times the calls itself,
+// by the vDSO clock.
 func getppidHelper(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if len(args) != 1 {
 		fmt.Fprintln(stderr, "bench: getppid: want a number of calls")

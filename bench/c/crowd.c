@@ -1,9 +1,9 @@
 /*
- * crowd idle THREADS: has that many threads that sleep, writes "ready", and ends with its input.
- * crowd busy CALLS: writes "ready", makes that many getppid system calls after it has read a byte,
- *     and prints how many nanoseconds they took.
- * crowd herd PROCESSES CALLS: has that many processes make that many getppid system calls each, all at
- *     once, and prints how many nanoseconds it took until the last was done.
+ * crowd idle THREADS: starts that many threads that sleep, writes "ready", and ends when its input does.
+ * crowd busy CALLS: writes "ready", reads a byte, makes that many getppid system calls, prints how many
+ *     nanoseconds they took, and ends when its input does.
+ * crowd herd PROCESSES CALLS: starts that many processes. They make that many getppid system calls each,
+ *     all at once. Prints how many nanoseconds it took until the last process had ended.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -54,7 +54,7 @@ static int busy(long calls) {
 		syscall(SYS_getppid);
 	printf("%lld\n", now() - start);
 	fflush(stdout);
-	while (read(0, &c, 1) > 0) /* whoever traces it has time to let go */
+	while (read(0, &c, 1) > 0) /* a tracer has time to detach */
 		;
 	return 0;
 }
@@ -70,7 +70,7 @@ static int herd(long processes, long calls) {
 			return 3;
 		if (child == 0) {
 			close(gate[1]);
-			(void)!read(gate[0], &c, 1); /* until the gate is closed */
+			(void)!read(gate[0], &c, 1); /* returns when the gate is closed */
 			for (long j = 0; j < calls; j++)
 				syscall(SYS_getppid);
 			_exit(0);

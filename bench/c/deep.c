@@ -1,6 +1,6 @@
 /* deep N [vary]: makes N getppid system calls, 24 frames deep, and prints how many nanoseconds they
- * took. It is compiled without frame pointers. With vary, every call is made from another place on
- * the stack, so that no stack is like one before. */
+ * took. It is compiled without frame pointers. With vary, the frames of each call are at other addresses
+ * of the stack than those of the calls before. */
 #define _GNU_SOURCE
 #include <alloca.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /*
- * floor CMD ARG...: runs CMD under a tracer that reads nothing: it only waits and resumes. It is
- * the floor of every ptrace tracer in any language, and what floor_unsafe.go is judged by.
- * Like that one it knows nothing of job control.
+ * floor CMD ARG...: runs CMD under a tracer that does nothing but wait and resume. No ptrace tracer in any
+ * language can cost less. It does not support job control. floor_unsafe.go is the same in Go.
  */
 #define _GNU_SOURCE
 #include <signal.h>

@@ -1,11 +1,11 @@
 /*
- * target CALL COUNT DIR: makes COUNT system calls of one kind, each between two readings of the
- * vDSO clock, which is no system call, and writes how long they took to its standard output: binary
- * 64-bit nanoseconds, less what the clock itself takes. What a call needs besides is made in the
- * same loop, untimed, by other system calls, so that a tracer can tell them apart by name. DIR has
- * a file "data" of 1 MB and a directory "many".
+ * target CALL COUNT DIR: makes COUNT system calls of one kind and times each by the vDSO clock, which is
+ * no system call. It writes the times to its standard output, as binary 64-bit nanoseconds, less what the
+ * clock itself takes. What a call needs is prepared in the same loop, untimed, by system calls of other
+ * names, so that a tracer can tell them apart. DIR has a file "data" of 1 MB and a directory "many".
  *
- * target run CMD ARG...: runs CMD with its output thrown away, and writes likewise how long that took.
+ * target run CMD ARG...: runs CMD with its output thrown away, and writes how long that took in the same
+ * format.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -45,7 +45,7 @@ static int by_size(const void *a, const void *b) {
 	return (x > y) - (x < y);
 }
 
-/* what two readings of the clock are apart with nothing between them */
+/* the time between two readings of the clock with nothing between them */
 static long long clock_cost(void) {
 	long long apart[1001];
 	for (int i = 0; i < 1001; i++)
@@ -54,7 +54,7 @@ static long long clock_cost(void) {
 	return apart[500];
 }
 
-/* not by write(2): that is among what is measured */
+/* writes by writev(2), since write(2) is a call that is measured */
 static void out(const void *data, size_t size) {
 	while (size > 0) {
 		struct iovec v = {(void *)data, size};
@@ -79,7 +79,7 @@ static int file(const char *name, int flags) {
 
 static int ping[2], pong[2];
 
-/* the other thread has the second half of the samples */
+/* the second half of the samples is that of this thread */
 static void *ponger(void *ignored) {
 	char c;
 	EACH {
@@ -120,84 +120,125 @@ static int run(char **argv) {
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 3;
 }
 
+static void getppids(void) {
+	EACH MEASURE(syscall(SYS_getppid));
+}
+
+static void pread_4k(void) {
+	int fd = file("data", O_RDONLY);
+	EACH MEASURE(pread(fd, buffer, 4096, (i & 255) * 4096));
+}
+
+static void pread_1m(void) {
+	int fd = file("data", O_RDONLY);
+	EACH MEASURE(pread(fd, buffer, sizeof buffer, 0));
+}
+
+static void write_null(void) {
+	int fd = open("/dev/null", O_WRONLY);
+	EACH MEASURE(write(fd, buffer, 1));
+}
+
+static void fstats(void) {
+	struct stat s;
+	int fd = file("data", O_RDONLY);
+	EACH MEASURE(fstat(fd, &s));
+}
+
+static void opens(void) {
+	char path[4096];
+	int fd;
+	snprintf(path, sizeof path, "%s/data", dir);
+	EACH {
+		MEASURE(fd = open(path, O_RDONLY));
+		close(fd);
+	}
+}
+
+static void closes(void) {
+	EACH {
+		int fd = file("data", O_RDONLY);
+		MEASURE(close(fd));
+	}
+}
+
+static void getdents_many(void) {
+	int fd = file("many", O_RDONLY | O_DIRECTORY);
+	EACH {
+		lseek(fd, 0, SEEK_SET);
+		MEASURE(syscall(SYS_getdents64, fd, buffer, sizeof buffer));
+	}
+}
+
+static void mmaps(void) {
+	void *p;
+	EACH {
+		MEASURE(p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		munmap(p, 65536);
+	}
+}
+
+static void munmaps(void) {
+	EACH {
+		char *p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		*p = 1;
+		MEASURE(munmap(p, 65536));
+	}
+}
+
+static void polls(void) {
+	struct pollfd p = {1, POLLOUT, 0};
+	EACH MEASURE(poll(&p, 1, 0));
+}
+
+static void nanosleeps(void) {
+	struct timespec t = {0, 100000};
+	EACH MEASURE(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, 0));
+}
+
+static void futex_wakes(void) {
+	int word = 0;
+	EACH MEASURE(syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
+}
+
+static void futex_waits(void) {
+	int word = 0;
+	struct timespec t = {0, 100000};
+	EACH MEASURE(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0));
+}
+
+static void fsyncs(void) {
+	int fd = file("sync", O_RDWR | O_CREAT);
+	EACH {
+		(void)!pwrite(fd, buffer, 512, 0);
+		MEASURE(fsync(fd));
+	}
+}
+
+static const struct {
+	const char *call;
+	void (*measure)(void);
+} kinds[] = {
+	{"getppid", getppids}, {"pread-4K", pread_4k}, {"pread-1M", pread_1m}, {"write-null", write_null},
+	{"fstat", fstats}, {"open", opens}, {"close", closes}, {"getdents", getdents_many},
+	{"mmap", mmaps}, {"munmap", munmaps}, {"poll", polls}, {"nanosleep", nanosleeps},
+	{"pingpong", pingpong}, {"futex-wake", futex_wakes}, {"futex-wait", futex_waits}, {"fsync", fsyncs},
+};
+
 int main(int argc, char **argv) {
 	if (argc > 2 && strcmp(argv[1], "run") == 0)
 		return run(argv + 2);
 	if (argc != 4 || (count = atol(argv[2])) < 1 || 2 * count > MOST)
 		return 2;
-	const char *call = argv[1];
 	dir = argv[3];
-	memset(sample, 1, 2 * count * sizeof *sample);
+	memset(sample, 1, 2 * count * sizeof *sample); /* no page fault while a call is timed */
 	memset(buffer, 1, sizeof buffer);
 	long long cost = clock_cost();
-	int word = 0, fd = 1;
-	if (strcmp(call, "getppid") == 0) {
-		EACH MEASURE(syscall(SYS_getppid));
-	} else if (strcmp(call, "pread-4K") == 0) {
-		fd = file("data", O_RDONLY);
-		EACH MEASURE(pread(fd, buffer, 4096, (i & 255) * 4096));
-	} else if (strcmp(call, "pread-1M") == 0) {
-		fd = file("data", O_RDONLY);
-		EACH MEASURE(pread(fd, buffer, sizeof buffer, 0));
-	} else if (strcmp(call, "write-null") == 0) {
-		fd = open("/dev/null", O_WRONLY);
-		EACH MEASURE(write(fd, buffer, 1));
-	} else if (strcmp(call, "fstat") == 0) {
-		struct stat s;
-		fd = file("data", O_RDONLY);
-		EACH MEASURE(fstat(fd, &s));
-	} else if (strcmp(call, "open") == 0) {
-		char path[4096];
-		snprintf(path, sizeof path, "%s/data", dir);
-		EACH {
-			MEASURE(fd = open(path, O_RDONLY));
-			close(fd);
-		}
-	} else if (strcmp(call, "close") == 0) {
-		EACH {
-			fd = file("data", O_RDONLY);
-			MEASURE(close(fd));
-		}
-	} else if (strcmp(call, "getdents") == 0) {
-		fd = file("many", O_RDONLY | O_DIRECTORY);
-		EACH {
-			lseek(fd, 0, SEEK_SET);
-			MEASURE(syscall(SYS_getdents64, fd, buffer, sizeof buffer));
-		}
-	} else if (strcmp(call, "mmap") == 0) {
-		void *p = 0;
-		EACH {
-			MEASURE(p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-			munmap(p, 65536);
-		}
-	} else if (strcmp(call, "munmap") == 0) {
-		EACH {
-			char *p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-			*p = 1;
-			MEASURE(munmap(p, 65536));
-		}
-	} else if (strcmp(call, "poll") == 0) {
-		struct pollfd p = {1, POLLOUT, 0};
-		EACH MEASURE(poll(&p, 1, 0));
-	} else if (strcmp(call, "nanosleep") == 0) {
-		struct timespec t = {0, 100000};
-		EACH MEASURE(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, 0));
-	} else if (strcmp(call, "pingpong") == 0) {
-		pingpong();
-	} else if (strcmp(call, "futex-wake") == 0) {
-		EACH MEASURE(syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
-	} else if (strcmp(call, "futex-wait") == 0) {
-		struct timespec t = {0, 100000};
-		EACH MEASURE(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0));
-	} else if (strcmp(call, "fsync") == 0) {
-		fd = file("sync", O_RDWR | O_CREAT);
-		EACH {
-			(void)!pwrite(fd, buffer, 512, 0);
-			MEASURE(fsync(fd));
-		}
-	} else {
-		return 2;
-	}
+	size_t kind = 0;
+	while (strcmp(kinds[kind].call, argv[1]) != 0)
+		if (++kind == sizeof kinds / sizeof *kinds)
+			return 2;
+	kinds[kind].measure();
 	for (long i = 0; i < samples; i++)
 		sample[i] = sample[i] > cost ? sample[i] - cost : 0;
 	out(sample, samples * sizeof *sample);

@@ -29,11 +29,11 @@ func TestSlowdownsIsSVG(t *testing.T) {
 	}
 	for _, want := range []string{"<svg", ">batch/find<", ">batch/xz<", ">sysprof<", ">strace<", "Sans,Arial"} {
 		if !strings.Contains(svg, want) {
-			t.Errorf("it lacks %q", want)
+			t.Errorf("the SVG lacks %q", want)
 		}
 	}
 	if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
-		t.Error("it has numbers that are none")
+		t.Error("it has a coordinate that is not a number")
 	}
 }
 
@@ -43,9 +43,9 @@ func TestNothingToDraw(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	low, high := limits([]Row{{"a", []Point{{"s", 4, 3, 50}, {"t", 0.9, 0.8, math.Inf(1)}}}})
-	if low != 0.4 || high != 400 {
-		t.Errorf("%v to %v, want 0.4 to 400", low, high)
+func TestLimitsHaveAllFigures(t *testing.T) {
+	low, high := limits([]Row{{"a", []Point{{"s", 4, 3, 50}, {"t", 0.9, 0.06, 1}, {"u", 0.9, 0.01, math.Inf(1)}, {"v", 1, -1, 99}}}})
+	if low >= 0.06 || low < 0.03 || high <= 50 || high > 100 {
+		t.Errorf("%v to %v, want a little more than 0.06 to 50", low, high)
 	}
 }

@@ -30,7 +30,7 @@ func Listening(port int) bool {
 	return true
 }
 
-// Family returns pid and all its descendants, those that are known by the time it looks.
+// Family returns pid and all its descendants at that moment.
 func Family(pid int) []int {
 	pids := []int{pid}
 	for i := 0; i < len(pids); i++ {
@@ -47,7 +47,7 @@ func Family(pid int) []int {
 	return pids
 }
 
-// Traced reports whether every thread of pid has a tracer. A process that has ended needs none.
+// Traced reports whether every thread of pid has a tracer. That is so for a process that has ended.
 func Traced(pid int) bool {
 	statuses, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	for _, file := range statuses {
@@ -59,8 +59,9 @@ func Traced(pid int) bool {
 	return true
 }
 
-// Listens reports whether pid has opened performance counters and sleeps: it waits for what they say.
-func Listens(pid int) bool {
+// CountersOpen reports whether pid has opened performance counters and sleeps, which means that it waits
+// for their events.
+func CountersOpen(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil || !strings.Contains(string(stat), ") S ") {
 		return false

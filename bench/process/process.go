@@ -1,9 +1,10 @@
-// Package process starts programs, waits for them, and ends them, each within a bound: a bench that
-// runs for twenty minutes must not hang on one tracer that does, and must leave nothing behind.
+// Package process starts programs, waits for them, and ends them, each within a bound. A bench that runs
+// for twenty minutes must not hang because a tracer does, and must leave no process behind. The package
+// does not know what the programs are for.
 //
-// Every program gets a process group of its own, which Kill ends as a whole. The kernel kills the
-// program if the thread that started it ends, so a caller that starts programs from a goroutine locked
-// to the main thread loses none of them by dying.
+// Every program gets a process group of its own, and Kill ends that group. The kernel kills a program
+// when the thread that started it ends (PR_SET_PDEATHSIG). A caller must therefore start programs from a
+// goroutine that is locked to a thread which lasts, such as the main thread.
 package process
 
 import (
@@ -21,12 +22,12 @@ import (
 // Spec says what to run.
 type Spec struct {
 	Words      []string
-	Dir        string              // empty: this process's
-	Env        []string            // added to this process's
-	Credential *syscall.Credential // nil: this process's
+	Dir        string              // empty: the one of this process
+	Env        []string            // added to the environment of this process
+	Credential *syscall.Credential // nil: the one of this process
 	Stdin      io.Reader           // nil: empty
-	Discard    bool                // throw away what it writes to its standard output
-	Stdout     io.WriteCloser      // where that goes, closed at the end; nil: it is kept for Output
+	Discard    bool                // throw the standard output away
+	Stdout     io.WriteCloser      // gets the standard output, and is closed at its end; nil: Output has it
 }
 
 // Process is a program that has been started. Its methods are for one goroutine.
@@ -37,20 +38,20 @@ type Process struct {
 	stdout bytes.Buffer
 	stderr bytes.Buffer
 	done   chan struct{}
-	err    error // of Wait, once done is closed
+	err    error // what exec.Cmd.Wait returned; valid once done is closed
 }
 
-// drain is how long output is waited for that a process left behind keeps open.
-const drain = 2 * time.Second
+// outputDelay is how long to wait for output after a program's end, if a child of it keeps the output open.
+const outputDelay = 2 * time.Second
 
-// Start starts a program. LC_ALL is C for it, since what it prints may be parsed.
+// Start starts a program. It sets LC_ALL to C, since what the program prints may be parsed.
 func Start(spec Spec) (*Process, error) {
 	p := &Process{words: strings.Join(spec.Words, " "), done: make(chan struct{})}
 	p.cmd = exec.Command(spec.Words[0], spec.Words[1:]...)
 	p.cmd.Dir, p.cmd.Stdin = spec.Dir, spec.Stdin
 	p.cmd.Env = append(append(os.Environ(), "LC_ALL=C"), spec.Env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: spec.Credential}
-	p.cmd.WaitDelay = drain
+	p.cmd.WaitDelay = outputDelay
 	p.cmd.Stderr = &p.stderr
 	switch {
 	case spec.Stdout != nil:
@@ -82,7 +83,7 @@ func Run(ctx context.Context, spec Spec, bound time.Duration) (*Process, error) 
 }
 
 // Wait waits for the program's end, and kills it after bound or when ctx is done. An exit status other
-// than 0 is an error that quotes what the program complained about.
+// than 0 is an error that quotes the program's standard error.
 func (p *Process) Wait(ctx context.Context, bound time.Duration) error {
 	timer := time.NewTimer(bound)
 	defer timer.Stop()
@@ -96,14 +97,14 @@ func (p *Process) Wait(ctx context.Context, bound time.Duration) error {
 		return ctx.Err()
 	}
 	if p.err != nil {
-		p.Kill() // whatever it left behind
+		p.Kill() // its children may still run
 		return fmt.Errorf("%s: %w\n%s", p.words, p.err, tail(p.stderr.Bytes()))
 	}
 	return nil
 }
 
-// Stop asks the program to end with a signal, and kills it, which is an error, if it has not within
-// bound. It is none to die of that signal.
+// Stop sends a signal to the program and waits for its end. It is no error if the program dies of that
+// signal. If the program has not ended within bound, Stop kills it and returns an error.
 func (p *Process) Stop(sig syscall.Signal, bound time.Duration) error {
 	defer p.Kill()
 	if p.Ended() {
@@ -122,13 +123,12 @@ func (p *Process) Stop(sig syscall.Signal, bound time.Duration) error {
 	return fmt.Errorf("%s: %v\n%s", p.words, p.cmd.ProcessState, tail(p.stderr.Bytes()))
 }
 
-// Kill kills what is left of the program's process group, and waits for the program. It may be called
-// at any time.
+// Kill kills the program's process group, and waits for the program. It may be called at any time.
 func (p *Process) Kill() {
 	syscall.Kill(-p.Pid, syscall.SIGKILL)
 	select {
 	case <-p.done:
-	case <-time.After(2 * drain): // in the kernel for good: nothing helps
+	case <-time.After(2 * outputDelay): // it is blocked in the kernel, and cannot be killed
 	}
 }
 
@@ -142,13 +142,14 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// Output is what the program wrote. Precondition: it has ended.
+// Output returns what the program wrote. Precondition: it has ended.
 func (p *Process) Output() (stdout, stderr string) { return p.stdout.String(), p.stderr.String() }
 
-// Until waits until a condition holds. The name is for the error if it does not within bound.
-func Until(ctx context.Context, name string, bound time.Duration, holds func() bool) error {
+// Until waits until a condition is true. The name of the condition is for the error if that takes longer
+// than bound.
+func Until(ctx context.Context, name string, bound time.Duration, condition func() bool) error {
 	deadline := time.Now().Add(bound)
-	for pause := time.Millisecond; !holds(); pause = min(2*pause, 20*time.Millisecond) {
+	for pause := time.Millisecond; !condition(); pause = min(2*pause, 20*time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("waited %v in vain: %s", bound, name)
 		}
@@ -161,7 +162,7 @@ func Until(ctx context.Context, name string, bound time.Duration, holds func() b
 	return nil
 }
 
-// tail is the end of a complaint, where the reason stands.
+// tail returns the end of an error output, where the reason is.
 func tail(text []byte) []byte {
 	const most = 600
 	text = bytes.TrimSpace(text)

@@ -26,12 +26,12 @@ func sh(t *testing.T, script string) *Process {
 }
 
 func TestRunKeepsOutput(t *testing.T) {
-	p, err := Run(t.Context(), Spec{Words: []string{"/bin/sh", "-c", "echo $A $LC_ALL; echo complaint >&2; pwd"}, Dir: "/", Env: []string{"A=b"}}, patience)
+	p, err := Run(t.Context(), Spec{Words: []string{"/bin/sh", "-c", "echo $A $LC_ALL; echo problem >&2; pwd"}, Dir: "/", Env: []string{"A=b"}}, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, complaint := p.Output(); out != "b C\n/\n" || complaint != "complaint\n" {
-		t.Errorf("output %q, complaint %q", out, complaint)
+	if stdout, stderr := p.Output(); stdout != "b C\n/\n" || stderr != "problem\n" {
+		t.Errorf("stdout %q, stderr %q", stdout, stderr)
 	}
 }
 
@@ -46,8 +46,8 @@ func TestFailuresSayWhy(t *testing.T) {
 	}
 }
 
-// A program that does not end, and a child of it that ignores signals and keeps the output open, are
-// gone when Wait gives up.
+// Neither a program that does not end nor a child of it that ignores signals and keeps the output open is
+// left after the bound.
 func TestBoundEndsTheWholeGroup(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -70,7 +70,7 @@ func TestBoundEndsTheWholeGroup(t *testing.T) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
 			if !p.Ended() {
-				t.Error("it goes on")
+				t.Error("the program still runs")
 			}
 			until(t, "the child is gone", func() bool {
 				err := syscall.Kill(child, 0)
@@ -96,7 +96,7 @@ func TestStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.Kill()
-			<-out // it is ready
+			<-out // it has written "ready"
 			err = p.Stop(syscall.SIGINT, patience)
 			if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
@@ -110,7 +110,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// lines gets what a program writes; it is closed at its end.
+// lines receives the first thing that a program writes. It is closed at the program's end.
 type lines chan string
 
 func (l lines) Write(b []byte) (int, error) {
@@ -149,7 +149,7 @@ func TestFamily(t *testing.T) {
 		t.Error("nothing traces it")
 	}
 	if !Traced(-1) {
-		t.Error("there is no such process, and it is waited for")
+		t.Error("a process that does not exist counts as not traced")
 	}
 }
 
@@ -173,15 +173,15 @@ func childOf(t *testing.T, file string) (pid int) {
 	return pid
 }
 
-// zombie reports whether a process has ended and nobody has asked for its status: the parent of an
-// orphan may take its time.
+// zombie reports whether a process has ended and its parent has not waited for it. An orphan may stay one
+// for a while.
 func zombie(pid int) bool {
 	return strings.Contains(read("/proc/"+strconv.Itoa(pid)+"/stat"), ") Z ")
 }
 
-func until(t *testing.T, name string, holds func() bool) {
+func until(t *testing.T, name string, condition func() bool) {
 	t.Helper()
-	if err := Until(t.Context(), name, patience, holds); err != nil {
+	if err := Until(t.Context(), name, patience, condition); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"sysprof/bench/process"
 )
 
-// attached are the servers that tracers are attached to. The load is never traced.
+// attached returns the servers that tracers are attached to. The load generators are not traced.
 func attached() []Workload {
 	redis := []Need{{"redis-server", "redis-server"}, {"redis-benchmark", "redis-tools"}}
 	web := Need{"wrk", "wrk"}
@@ -85,7 +85,7 @@ func serveNginx(ctx context.Context, e *Env) (Service, error) {
 	}
 	var as string
 	if os.Geteuid() == 0 {
-		as = "user root;\n" // its directories are root's
+		as = "user root;\n" // the directories of nginx belong to root
 	}
 	conf := fmt.Sprintf(`daemon off;
 %[3]sworker_processes 1;
@@ -132,7 +132,7 @@ func serveGo(ctx context.Context, e *Env) (Service, error) {
 	return s, nil
 }
 
-// loadWeb has wrk ask for a page for a second, the least that it can do.
+// loadWeb requests a page with wrk for a second, which is the shortest time that wrk can do.
 func loadWeb(ctx context.Context, port, connections int) (Sample, error) {
 	out, err := client(ctx, "wrk", "-t", "1", "-c", strconv.Itoa(connections), "-d", "1s", "--timeout", "20s", "--latency",
 		fmt.Sprintf("http://127.0.0.1:%d/", port))
@@ -142,7 +142,8 @@ func loadWeb(ctx context.Context, port, connections int) (Sample, error) {
 	return wrk(out)
 }
 
-// databaseOwner is whom postgres runs as: it refuses to be root. Nil: as the bench does.
+// databaseOwner returns the user to run postgres as, since postgres does not run as root. Nil means the
+// user of the bench.
 func databaseOwner() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -159,7 +160,7 @@ func databaseOwner() (*syscall.Credential, error) {
 	return nil, fmt.Errorf("postgres does not run as root, and there is neither a user postgres nor nobody")
 }
 
-// makeDatabase makes a database with pgbench's tables, once.
+// makeDatabase makes a database with pgbench's tables, unless it exists.
 func (e *Env) makeDatabase() error {
 	dir := e.file("postgres")
 	if _, err := os.Stat(filepath.Join(dir, "ready")); err == nil {
@@ -194,6 +195,7 @@ func (e *Env) makeDatabase() error {
 	return os.WriteFile(filepath.Join(dir, "ready"), nil, 0o644)
 }
 
+// database returns the arguments of pgbench that name the database.
 func database(port int) []string {
 	return []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "postgres", "postgres"}
 }
@@ -211,14 +213,14 @@ func startPostgres(ctx context.Context, e *Env) (*server, int, error) {
 	pidFile := filepath.Join(dir, "data", "postmaster.pid")
 	s, err := startServer(ctx, process.Spec{Words: command("postgres", "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "autovacuum=off"), Dir: dir, Credential: who},
-		port, syscall.SIGINT, func(int) bool { // a connection would be a process, which ends soon
+		port, syscall.SIGINT, func(int) bool { // a connection would start a process, which ends soon after
 			text, _ := os.ReadFile(pidFile)
 			return strings.Contains(string(text), "\nready")
 		})
 	return s, port, err
 }
 
-// servePostgres starts a server, whose load is pgbench with these arguments for a second.
+// servePostgres starts a server. Its load is pgbench with these arguments, for a second.
 func servePostgres(ctx context.Context, e *Env, args ...string) (Service, error) {
 	s, port, err := startPostgres(ctx, e)
 	if err != nil {
@@ -245,7 +247,8 @@ func servePostgres(ctx context.Context, e *Env, args ...string) (Service, error)
 	return s, nil
 }
 
-// quantile is the smallest value that at least that share of all are not greater than; 0 for none.
+// quantile returns the smallest value that is not exceeded by at least that share of all values. It returns
+// 0 if there are no values.
 func quantile(values []float64, share float64) float64 {
 	if len(values) == 0 {
 		return 0

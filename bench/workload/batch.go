@@ -7,12 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Environment is what programs get beside the bench's own environment: nothing of the user's settings,
-// and nothing from the network.
+// Environment is added to the environment of programs. It keeps them from the user's settings and from the
+// network.
 var Environment = []string{"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 	"GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off", "GOTOOLCHAIN=local"}
 
@@ -21,14 +22,25 @@ var (
 	perfTool = Need{"perf", "linux-perf"}
 )
 
-// batch are the programs that run and end.
+// batch returns the programs that run and end.
 func batch() []Workload {
+	return slices.Concat(loops(), fileTools(), compilersAndScripts(), systemBenchmarks(), compressors())
+}
+
+// loops returns programs that do little but make system calls.
+func loops() []Workload {
 	return []Workload{
 		{
 			Name: "batch/getppid", What: "the cheapest call, 100,000 times",
 			Command: func(e *Env) []string { return e.getppid(100_000) }, Elapsed: printedNs,
 		},
 		dd("batch/dd-1", "1", 50_000), dd("batch/dd-4k", "4k", 30_000), dd("batch/dd-1M", "1M", 5_000),
+	}
+}
+
+// fileTools returns programs that search and copy files.
+func fileTools() []Workload {
+	return []Workload{
 		find("batch/find", "find -size, through Go's sources twice", ""),
 		{
 			Name: "batch/tar", What: "tar of Go's sources, piped into cat", Needs: []Need{{"tar", "tar"}, goTool},
@@ -53,6 +65,12 @@ func batch() []Workload {
 			Before:  func(e *Env) error { return os.RemoveAll(e.file("copy")) },
 			Command: func(e *Env) []string { return []string{"cp", "-r", e.sources(repositorySource), e.file("copy")} },
 		},
+	}
+}
+
+// compilersAndScripts returns programs that start other programs.
+func compilersAndScripts() []Workload {
+	return []Workload{
 		{
 			Name: "batch/gcc", What: "gcc -O2 of a program of 200 lines", Needs: []Need{{"gcc", "gcc"}},
 			Prepare: func(e *Env) error { return os.WriteFile(e.file("program.c"), []byte(e.Source), 0o666) },
@@ -73,6 +91,12 @@ func batch() []Workload {
 				return shell("i=0; while [ $i -lt %s ]; do /bin/true; i=$((i+1)); done", strconv.Itoa(e.size(500)))
 			},
 		},
+	}
+}
+
+// systemBenchmarks returns benchmarks of the kernel that people run: of scheduling, locks, files and CPUs.
+func systemBenchmarks() []Workload {
+	return []Workload{
 		{
 			Name: "batch/sched-pipe", What: "perf bench sched pipe: ping-pong between two processes", Needs: []Need{perfTool},
 			Command: func(e *Env) []string {
@@ -114,6 +138,12 @@ func batch() []Workload {
 		},
 		fioReads("batch/fio-psync", "psync"),
 		fioReads("batch/fio-io_uring", "io_uring", "--iodepth=16"),
+	}
+}
+
+// compressors returns programs that compute more than they make system calls.
+func compressors() []Workload {
+	return []Workload{
 		{
 			Name: "batch/xz", What: "xz -1 of 8 MB", Needs: []Need{{"xz", "xz-utils"}, {"tar", "tar"}, goTool},
 			Prepare: func(e *Env) error {
@@ -127,7 +157,7 @@ func batch() []Workload {
 	}
 }
 
-// filtered are programs that are traced with a filter.
+// filtered returns programs that are traced with a filter.
 func filtered() []Workload {
 	return []Workload{
 		{
@@ -165,8 +195,8 @@ func dd(name, block string, count int) Workload {
 
 func fioReads(name, engine string, more ...string) Workload {
 	return Workload{
-		Name: name, What: "fio " + engine + ": random reads of 4 KB from a file in memory", Needs: []Need{{"fio", "fio"}},
-		// Laid out before, and read once: the page cache has it.
+		Name: name, What: "fio " + engine + ": random reads of 4 KB from a file in the page cache", Needs: []Need{{"fio", "fio"}},
+		// Writing the file puts it into the page cache.
 		Prepare: func(e *Env) error { return os.WriteFile(e.file("fio"), make([]byte, 64<<20), 0o666) },
 		Command: func(e *Env) []string {
 			return append([]string{"fio", "--name=reads", "--ioengine=" + engine, "--rw=randread", "--bs=4k", "--size=64m", "--invalidate=0",
@@ -179,7 +209,7 @@ func fileio(args ...string) []string {
 	return append([]string{"fileio", "--file-total-size=16M", "--file-num=4", "--file-test-mode=rndrw"}, args...)
 }
 
-// shell is a script, into which quoted words are put.
+// shell returns the command of a script. It puts the quoted words in place of the script's %s.
 func shell(script string, words ...string) []string {
 	var quoted []any
 	for _, w := range words {
@@ -188,7 +218,7 @@ func shell(script string, words ...string) []string {
 	return []string{"/bin/sh", "-c", fmt.Sprintf(script, quoted...)}
 }
 
-// python is the interpreter itself, not a script that looks for it.
+// python returns the path of the interpreter. python3 itself may be a script that looks for it.
 func python() string {
 	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
@@ -201,10 +231,10 @@ func (e *Env) getppid(n int) []string {
 	return append(append([]string{}, e.Getppid...), strconv.Itoa(e.size(n)))
 }
 
-// file is a file or directory of the workloads.
+// file returns the path of a file or directory of the workloads.
 func (e *Env) file(name string) string { return filepath.Join(e.Dir, name) }
 
-// sources is a directory of Go's own sources: files that are there wherever bench can be built.
+// sources returns a directory of Go's own sources. These files exist wherever bench can be built.
 func (e *Env) sources(dir string) string { return filepath.Join(e.GoRoot, "src", dir) }
 
 func (e *Env) repository() string { return e.file("repository") }
@@ -212,7 +242,7 @@ func (e *Env) repository() string { return e.file("repository") }
 // repositorySource is the part of Go's sources that is put under version control and copied.
 const repositorySource = "cmd/compile"
 
-// makeRepository makes a git repository, once.
+// makeRepository makes a git repository, unless it exists.
 func (e *Env) makeRepository() error {
 	if _, err := os.Stat(e.repository()); err == nil {
 		return nil
@@ -227,7 +257,7 @@ func (e *Env) makeRepository() error {
 	return errors.Join(git("init", "-q"), git("add", "."), git("commit", "-q", "-m", "files"))
 }
 
-// makeModule makes a Go program and builds it, so that its libraries are.
+// makeModule makes a Go program and builds it once, so that the libraries are in the build cache.
 func (e *Env) makeModule() error {
 	if err := os.MkdirAll(e.file("module"), 0o777); err != nil {
 		return err
@@ -241,10 +271,10 @@ func (e *Env) makeModule() error {
 	return tool(append(append([]string{"env"}, Environment...), "go", "-C", e.file("module"), "build", "-o", e.file("built"), ".")...)
 }
 
-// changeModule changes the program, so that it has to be compiled and linked again.
+// changeModule changes the Go program, so that the next build has to compile and link it.
 func (e *Env) changeModule() error {
-	e.runs++
-	text := fmt.Sprintf("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"run\", %d, %d) }\n", os.Getpid(), e.runs)
+	e.modules++
+	text := fmt.Sprintf("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"run\", %d, %d) }\n", os.Getpid(), e.modules)
 	return os.WriteFile(e.file("module/main.go"), []byte(text), 0o666)
 }
 

@@ -14,16 +14,16 @@ import (
 	"sysprof/bench/process"
 )
 
-// crowds are many threads, which do nothing, and many processes, which do all that they can.
+// crowds returns workloads of many threads that sleep, and of many processes that make system calls.
 func crowds() []Workload {
 	return []Workload{
 		{
 			Name: BusyAlone, What: "a process that calls getppid 20,000 times", Unit: "call", NeedsC: true,
-			Serve: func(ctx context.Context, e *Env) (Service, error) { return serveCrowd(ctx, e, 0) },
+			Serve: func(ctx context.Context, e *Env) (Service, error) { return serveBusy(ctx, e, 0) },
 		},
 		{
 			Name: BusyBesideIdle, What: "the same, beside 1,000 threads that sleep, traced too", Unit: "call", NeedsC: true,
-			Serve: func(ctx context.Context, e *Env) (Service, error) { return serveCrowd(ctx, e, e.size(1000)) },
+			Serve: func(ctx context.Context, e *Env) (Service, error) { return serveBusy(ctx, e, e.size(1000)) },
 		},
 		{
 			Name: HerdOneCPU, What: "200 processes that call getppid 500 times each, on one CPU, the tracer too", NeedsC: true, CPUs: 1,
@@ -40,7 +40,7 @@ func crowds() []Workload {
 	}
 }
 
-// Those that are compared with each other.
+// The names of the workloads that are compared with each other.
 const (
 	BusyAlone      = "crowd/busy"
 	BusyBesideIdle = "crowd/busy+1000-idle"
@@ -51,36 +51,37 @@ const (
 
 func herd(e *Env) []string { return []string{e.Crowd, "herd", strconv.Itoa(e.size(200)), "500"} }
 
-// crowd is a busy process and perhaps one with many idle threads. Both wait for the end of their input.
-type crowd struct {
+// busyAndIdle is the service of a process that makes system calls, and of one with many idle threads.
+type busyAndIdle struct {
 	calls int
 	busy  *member
-	idle  *member // nil: it is alone
+	idle  *member // nil: there are no idle threads
 }
 
-// member is one process of a crowd. It has said that it is ready.
+// member is one process of a crowd. It has written "ready", and ends when its input does.
 type member struct {
 	*process.Process
 	input *os.File
 	lines chan string
 }
 
-func serveCrowd(ctx context.Context, e *Env, threads int) (Service, error) {
-	c := &crowd{calls: e.size(20_000)}
+func serveBusy(ctx context.Context, e *Env, threads int) (Service, error) {
+	c := &busyAndIdle{calls: e.size(20_000)}
 	var err error
-	if c.busy, err = join(ctx, e.Crowd, "busy", strconv.Itoa(c.calls)); err != nil {
+	if c.busy, err = startMember(ctx, e.Crowd, "busy", strconv.Itoa(c.calls)); err != nil {
 		return nil, err
 	}
 	if threads > 0 {
-		if c.idle, err = join(ctx, e.Crowd, "idle", strconv.Itoa(threads)); err != nil {
-			c.busy.leave()
+		if c.idle, err = startMember(ctx, e.Crowd, "idle", strconv.Itoa(threads)); err != nil {
+			c.busy.end()
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-func join(ctx context.Context, words ...string) (*member, error) {
+// startMember starts c/crowd.c, and returns once it is ready.
+func startMember(ctx context.Context, words ...string) (*member, error) {
 	in, input, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func join(ctx context.Context, words ...string) (*member, error) {
 		err = fmt.Errorf("%s: %q, not ready", words[0], line)
 	}
 	if err != nil {
-		m.leave()
+		m.end()
 		return nil, err
 	}
 	return m, nil
@@ -125,12 +126,13 @@ func (m *member) line(ctx context.Context, bound time.Duration) (string, error) 
 	}
 }
 
-func (m *member) leave() error {
+// end closes the input of the process, and waits until it has ended.
+func (m *member) end() error {
 	m.input.Close()
 	return m.Wait(context.Background(), stopBound)
 }
 
-func (c *crowd) Pids() []int {
+func (c *busyAndIdle) Pids() []int {
 	pids := []int{c.busy.Pid}
 	if c.idle != nil {
 		pids = append(pids, c.idle.Pid)
@@ -138,7 +140,7 @@ func (c *crowd) Pids() []int {
 	return pids
 }
 
-func (c *crowd) Load(ctx context.Context) (Sample, error) {
+func (c *busyAndIdle) Load(ctx context.Context) (Sample, error) {
 	if _, err := c.busy.input.WriteString("\n"); err != nil {
 		return Sample{}, err
 	}
@@ -150,24 +152,24 @@ func (c *crowd) Load(ctx context.Context) (Sample, error) {
 	return Sample{Ns: ns / float64(c.calls), Units: c.calls}, err
 }
 
-func (c *crowd) Stop() error {
-	err := c.busy.leave()
+func (c *busyAndIdle) Stop() error {
+	err := c.busy.end()
 	if c.idle != nil {
-		err = errors.Join(err, c.idle.leave())
+		err = errors.Join(err, c.idle.end())
 	}
 	return err
 }
 
-// crowdOfBusy is many busy processes, which wait for the end of their input.
-type crowdOfBusy struct {
-	calls   int // of each
+// attachedHerd is the service of many processes that make system calls.
+type attachedHerd struct {
+	calls   int // of each process
 	members []*member
 }
 
 func serveHerd(ctx context.Context, e *Env) (Service, error) {
-	c := &crowdOfBusy{calls: 500}
+	c := &attachedHerd{calls: 500}
 	for range e.size(200) {
-		m, err := join(ctx, e.Crowd, "busy", strconv.Itoa(c.calls))
+		m, err := startMember(ctx, e.Crowd, "busy", strconv.Itoa(c.calls))
 		if err != nil {
 			return nil, errors.Join(err, c.Stop())
 		}
@@ -176,15 +178,15 @@ func serveHerd(ctx context.Context, e *Env) (Service, error) {
 	return c, nil
 }
 
-func (c *crowdOfBusy) Pids() (pids []int) {
+func (c *attachedHerd) Pids() (pids []int) {
 	for _, m := range c.members {
 		pids = append(pids, m.Pid)
 	}
 	return pids
 }
 
-// Load lets all of them call at once, and takes the time until the last one is done.
-func (c *crowdOfBusy) Load(ctx context.Context) (Sample, error) {
+// Load lets all processes make their calls at once, and times that until the last one has finished.
+func (c *attachedHerd) Load(ctx context.Context) (Sample, error) {
 	begin := time.Now()
 	for _, m := range c.members {
 		if _, err := m.input.WriteString("\n"); err != nil {
@@ -200,10 +202,10 @@ func (c *crowdOfBusy) Load(ctx context.Context) (Sample, error) {
 	return Sample{Ns: float64(time.Since(begin)) / float64(units), Units: units}, nil
 }
 
-func (c *crowdOfBusy) Stop() error {
+func (c *attachedHerd) Stop() error {
 	var err error
 	for _, m := range c.members {
-		err = errors.Join(err, m.leave())
+		err = errors.Join(err, m.end())
 	}
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// printedNs reads a number of nanoseconds, all that the helpers print.
+// printedNs parses a number of nanoseconds, which is all that the helpers print.
 func printedNs(stdout, _ string) (Sample, error) {
 	ns, err := strconv.ParseFloat(strings.TrimSpace(stdout), 64)
 	return Sample{Ns: ns, Units: 1}, err
@@ -17,12 +17,12 @@ func printedNs(stdout, _ string) (Sample, error) {
 
 var ddTime = regexp.MustCompile(`copied, ([0-9.e+-]+) s,`)
 
-// ddElapsed reads the summary of GNU dd: "… copied, 1.50217 s, 66.6 kB/s".
+// ddElapsed parses the summary of GNU dd, which ends in "copied, 1.50217 s, 66.6 kB/s".
 func ddElapsed(_, stderr string) (Sample, error) { return seconds("dd", stderr, ddTime) }
 
 var perfBenchTime = regexp.MustCompile(`Total time: ([0-9.]+) \[sec\]`)
 
-// perfBench reads what perf bench prints.
+// perfBench parses what perf bench prints.
 func perfBench(stdout, _ string) (Sample, error) { return seconds("perf bench", stdout, perfBenchTime) }
 
 var (
@@ -30,7 +30,7 @@ var (
 	sysbenchP99  = regexp.MustCompile(`99th percentile: +([0-9.]+)`)
 )
 
-// sysbench reads what sysbench run --percentile=99 prints; its latencies are in milliseconds.
+// sysbench parses what sysbench run --percentile=99 prints. Its latencies are in milliseconds.
 func sysbench(stdout, _ string) (Sample, error) {
 	s, err := seconds("sysbench", stdout, sysbenchTime)
 	if found := sysbenchP99.FindStringSubmatch(stdout); err == nil && found != nil {
@@ -40,8 +40,7 @@ func sysbench(stdout, _ string) (Sample, error) {
 	return s, err
 }
 
-// fio reads what fio --output-format=json prints of one job. Its run time is in milliseconds. Some
-// versions write notes before the JSON.
+// fio parses what fio --output-format=json prints of one job. Some versions write notes before the JSON.
 func fio(stdout, _ string) (Sample, error) {
 	var out struct {
 		Jobs []struct {
@@ -67,13 +66,13 @@ func fio(stdout, _ string) (Sample, error) {
 		return Sample{}, fmt.Errorf("fio did not run: %d jobs", len(out.Jobs))
 	}
 	read := out.Jobs[0].Read
-	// The rate is exact where the run time is in whole milliseconds.
+	// The rate is exact. The run time is rounded to milliseconds.
 	ns := float64(read.TotalIOs) / read.IOPS * 1e9
 	return Sample{Ns: ns, P99Ns: read.Latency.Percentile["99.000000"], Units: 1}, nil
 }
 
-// redisBenchmark reads what redis-benchmark --csv -t get prints: a heading, and a line of the name,
-// the rate, and the latencies in milliseconds (average, min, p50, p95, p99, max).
+// redisBenchmark parses what redis-benchmark --csv -t get prints: a heading, and a line with the name, the
+// rate, and the latencies in milliseconds (average, min, p50, p95, p99, max).
 func redisBenchmark(stdout string, requests int) (Sample, error) {
 	for line := range strings.Lines(stdout) {
 		fields := strings.Split(strings.TrimSpace(strings.ReplaceAll(line, `"`, "")), ",")
@@ -97,7 +96,7 @@ var (
 	wrkFailed = regexp.MustCompile(`Socket errors: connect [0-9]+|Non-2xx or 3xx responses: [0-9]+`)
 )
 
-// wrk reads what wrk --latency prints.
+// wrk parses what wrk --latency prints.
 func wrk(stdout string) (Sample, error) {
 	rate, count, p99 := wrkRate.FindStringSubmatch(stdout), wrkCount.FindStringSubmatch(stdout), wrkP99.FindStringSubmatch(stdout)
 	if rate == nil || count == nil || p99 == nil {
@@ -121,7 +120,7 @@ var (
 	pgbenchFailed = regexp.MustCompile(`number of failed transactions: [1-9][0-9]*`)
 )
 
-// pgbench reads what pgbench prints. What each transaction took stands in its log.
+// pgbench parses what pgbench prints. Only the log of pgbench says how long each transaction took.
 func pgbench(stdout string) (Sample, error) {
 	rate, count := pgbenchRate.FindStringSubmatch(stdout), pgbenchCount.FindStringSubmatch(stdout)
 	if rate == nil || count == nil {
@@ -138,8 +137,8 @@ func pgbench(stdout string) (Sample, error) {
 	return Sample{Ns: 1e9 / tps, Units: units}, err
 }
 
-// pgbenchLatencies reads a log of pgbench -l: client, transaction, microseconds, script, …. The
-// answer is in nanoseconds.
+// pgbenchLatencies parses a log of pgbench -l, and returns nanoseconds. A line begins with the client, the
+// transaction, and the latency in microseconds.
 func pgbenchLatencies(log string) (ns []float64) {
 	for line := range strings.Lines(log) {
 		if fields := strings.Fields(line); len(fields) >= 3 {
@@ -151,6 +150,7 @@ func pgbenchLatencies(log string) (ns []float64) {
 	return ns
 }
 
+// seconds finds a run time in the output of a program. The first group of the pattern is the seconds.
 func seconds(who, text string, pattern *regexp.Regexp) (Sample, error) {
 	found := pattern.FindStringSubmatch(text)
 	if found == nil {

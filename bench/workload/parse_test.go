@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// The files in testdata are what the programs wrote, in the versions of Debian 12.
+// The files in testdata are what the programs of Debian 12 wrote.
 func TestParse(t *testing.T) {
 	both := func(f func(string, string) (Sample, error)) func(string) (Sample, error) {
 		return func(text string) (Sample, error) { return f(text, text) }
@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A server that refuses is not fast.
+// Requests that failed do not count as throughput.
 func TestFailedRequestsAreNoThroughput(t *testing.T) {
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join("testdata", name))
@@ -97,10 +97,10 @@ func TestShellQuotes(t *testing.T) {
 	}
 }
 
-// What is missing is named with what to install.
+// A missing program is named together with the package to install.
 func TestMissing(t *testing.T) {
 	w := Workload{Needs: []Need{{"sh", "dash"}, {"no-such-program", "a-package"}}, NeedsC: true}
-	want := "no-such-program is not there (package a-package); nothing compiles C (package gcc): cc: not found"
+	want := "no-such-program is not installed (package a-package); nothing compiles C (package gcc): cc: not found"
 	if got := w.Missing("cc: not found"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -110,12 +110,12 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// Names are how -only, the tables and the targets find workloads.
+// The names are unique, and have a group. -only, the tables and the targets find workloads by name.
 func TestAllAreWhole(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, w := range All() {
 		if seen[w.Name] || w.What == "" || (w.Command == nil) == (w.Serve == nil) {
-			t.Errorf("%s: twice, or lacks something", w.Name)
+			t.Errorf("%s: it is there twice, or lacks a description, or has not exactly one of Command and Serve", w.Name)
 		}
 		seen[w.Name] = true
 		if group := w.Group(); group != Batch && group != Attached && group != Filter && group != Crowd {

@@ -9,22 +9,22 @@ import (
 	"sysprof/bench/process"
 )
 
-// The bounds of what a service does.
+// The longest that the parts of a service may take.
 const (
-	startBound = 20 * time.Second // a server answers, 1,000 threads exist
-	loadBound  = 60 * time.Second // a load that should take a second
+	startBound = 20 * time.Second // until a server answers, or 1,000 threads exist
+	loadBound  = 60 * time.Second // for a load that takes a second untraced
 	stopBound  = 10 * time.Second
 )
 
-// server is a program that listens on the loopback interface, and the load that goes with it.
+// server is a program that listens on the loopback interface, with the load for it.
 type server struct {
 	main *process.Process
 	end  syscall.Signal
 	load func(context.Context) (Sample, error)
 }
 
-// startServer starts a server and waits until ready says that it is, or, where that is nil, until it
-// answers on the port. What it writes to its standard output is thrown away.
+// startServer starts a server and waits until ready reports true. A nil ready means that it waits until
+// the server answers on the port. The standard output of the server is thrown away.
 func startServer(ctx context.Context, spec process.Spec, port int, end syscall.Signal, ready func(pid int) bool) (*server, error) {
 	spec.Discard = true
 	main, err := process.Start(spec)
@@ -35,8 +35,8 @@ func startServer(ctx context.Context, spec process.Spec, port int, end syscall.S
 		return main.Ended() || ready != nil && ready(main.Pid) || ready == nil && process.Listening(port)
 	})
 	if err == nil && main.Ended() {
-		_, complaint := main.Output()
-		err = fmt.Errorf("%s ended at once: %s", spec.Words[0], complaint)
+		_, stderr := main.Output()
+		err = fmt.Errorf("%s ended at once: %s", spec.Words[0], stderr)
 	}
 	if err != nil {
 		main.Kill()
@@ -66,7 +66,7 @@ func client(ctx context.Context, words ...string) (string, error) {
 	return out, nil
 }
 
-// command is a program of the server's, found in the places of servers.
+// command returns the words of a command, with the path of its program if Find finds it.
 func command(words ...string) []string {
 	if path, err := Find(words[0]); err == nil {
 		words[0] = path

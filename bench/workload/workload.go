@@ -1,10 +1,11 @@
-// Package workload is what people trace: programs that run and end, servers under load, and the two
-// shapes that a tracer finds hardest, many threads and many processes. It starts them, says how long a
-// run or a request took, and knows nothing of tracers.
+// Package workload has what people trace: programs that run and end, servers under load, and what is
+// hardest for a tracer, many threads and many processes. It starts them and says how long a run or a
+// request took. It does not know tracers.
 //
-// Sizes are chosen so that a run takes 0.1 to 1 s untraced, or, where it does nothing but call, so
-// that the slowest tracer takes not much more than 10 s. Where a program says itself how long its work
-// took, that is taken; otherwise it is the whole run, its start and end and the tracer's included.
+// A run takes 0.1 to 1 s untraced. A run that makes nothing but system calls takes less, so that the
+// slowest tracer takes not much more than 10 s. The time of a run is what the program itself says that
+// its work took. For a program that does not say so, it is the time of the whole run, with the start and
+// the end of the program and of the tracer.
 package workload
 
 import (
@@ -16,74 +17,75 @@ import (
 	"time"
 )
 
-// The groups of workloads; a Name begins with one and a slash.
+// The groups of workloads. A Name begins with one of them and a slash.
 const (
-	Batch    = "batch"    // runs and ends
-	Attached = "attached" // a server that runs already
-	Filter   = "filter"   // traced with a filter
+	Batch    = "batch"    // programs that run and end
+	Attached = "attached" // servers that run already
+	Filter   = "filter"   // programs that are traced with a filter
 	Crowd    = "crowd"    // many threads or processes
 )
 
-// Workload is one of them. Either Command or Serve is set.
+// Workload is something to trace. Either Command or Serve is set.
 type Workload struct {
 	Name    string
 	What    string
-	Unit    string // what is timed: a run, a call, a request, a transaction
-	Filter  string // for trace=; empty: all calls are traced
-	Needs   []Need
-	NeedsC  bool // the helpers that are compiled
-	CPUs    int  // how many everything may run on, the tracer included; 0: all
-	Prepare func(*Env) error
+	Unit    string           // what is timed: a run, a call, a request, a transaction
+	Filter  string           // the SET of trace=SET; empty: all calls are traced
+	Needs   []Need           // the programs that it runs
+	NeedsC  bool             // it runs a helper in C
+	CPUs    int              // the number of CPUs for the workload and its tracer; 0: all
+	Prepare func(*Env) error // is called once; nil: there is nothing to prepare
 
-	// A batch workload:
-	Before  func(*Env) error // before every run, untimed; nil: nothing
-	Command func(*Env) []string
-	Dir     func(*Env) string                           // where to run it; nil: anywhere
-	Elapsed func(stdout, stderr string) (Sample, error) // nil: the wall time of the whole run
+	// Of a workload that a tracer starts:
+	Before  func(*Env) error                            // is called before every run, untimed; nil: there is nothing to do
+	Command func(*Env) []string                         // the words of the command
+	Dir     func(*Env) string                           // the directory to run it in; nil: any
+	Elapsed func(stdout, stderr string) (Sample, error) // parses its output; nil: the whole run is timed
 
-	// One that is attached to:
+	// Of a workload that a tracer attaches to:
 	Serve func(context.Context, *Env) (Service, error)
 }
 
-// Sample is what one run showed.
+// Sample is the result of one run.
 type Sample struct {
-	Ns    float64 // wall time ÷ units: what a unit took
-	P99Ns float64 // 99 % of the units took at most that, as the program says; 0: it does not say
-	Units int     // runs, calls, requests
+	Ns    float64 // wall time ÷ Units
+	P99Ns float64 // 99 % of the units took at most that; 0: the program does not say
+	Units int     // the number of runs, calls, requests or transactions
 }
 
 // Service is something that runs and can be attached to.
 type Service interface {
-	Pids() []int                          // those to attach to
-	Load(context.Context) (Sample, error) // puts it under load for about a second, more if it is slow
+	Pids() []int                          // the processes to attach to
+	Load(context.Context) (Sample, error) // puts it under load for about a second, or longer if it is slow
 	Stop() error
 }
 
 // Env is what workloads work with.
 type Env struct {
-	Dir     string   // for their files
-	Self    string   // the bench: its helpers
-	Getppid []string // the loop
-	Crowd   string   // c/crowd.c
-	Source  string   // a C program to compile
-	Scale   float64  // of the sizes; 1: those for a record
-	GoRoot  string   // has files to search and copy; empty: there is no Go
+	Dir     string   // has their files
+	Self    string   // the bench, which is also some of its helpers
+	Getppid []string // the command of the getppid loop
+	Crowd   string   // the program of c/crowd.c
+	Source  string   // the text of a C program to compile
+	Scale   float64  // factor of the sizes
+	GoRoot  string   // has files to search and copy; empty: Go is not installed
 
-	runs int // numbers what must be different each time
+	modules int // counts the changes of the Go module, so that each differs from the one before
 }
 
-// size scales the size of a workload.
+// size returns the scaled size of a workload. It is even, since some sizes count pairs.
 func (e *Env) size(n int) int { return max(2, int(float64(n)*e.Scale)) &^ 1 }
 
-// Need is a program that a workload runs, and the Debian package that has it.
+// Need is a program that a workload runs, with the Debian package that has it.
 type Need struct{ Program, Package string }
 
-// Missing says which programs or helpers are not there, and what to install; empty if all are there.
+// Missing says which programs or helpers are missing, and what to install. It is empty if none is.
+// whyNoC says why there are no helpers in C, and is empty if there are.
 func (w *Workload) Missing(whyNoC string) string {
 	var missing []string
 	for _, n := range w.Needs {
 		if _, err := Find(n.Program); err != nil {
-			missing = append(missing, fmt.Sprintf("%s is not there (package %s)", n.Program, n.Package))
+			missing = append(missing, fmt.Sprintf("%s is not installed (package %s)", n.Program, n.Package))
 		}
 	}
 	if w.NeedsC && whyNoC != "" {
@@ -92,7 +94,7 @@ func (w *Workload) Missing(whyNoC string) string {
 	return strings.Join(missing, "; ")
 }
 
-// Find looks for a program where exec.LookPath does, and in the places where distributions put servers.
+// Find looks for a program where exec.LookPath does, and in the directories where distributions put servers.
 func Find(program string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err == nil {
@@ -121,7 +123,7 @@ func (w *Workload) Group() string {
 	return group
 }
 
-// NewEnv finds what there is.
+// NewEnv makes the directory of the workloads, and finds Go's sources.
 func NewEnv(dir, self string, getppid []string, crowd, source string, scale float64) (*Env, error) {
 	e := &Env{Dir: dir, Self: self, Getppid: getppid, Crowd: crowd, Source: source, Scale: scale}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -133,7 +135,7 @@ func NewEnv(dir, self string, getppid []string, crowd, source string, scale floa
 	return e, nil
 }
 
-// tool runs a program that prepares something.
+// tool runs a program that prepares a workload.
 func tool(words ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// accuracyKit has the files that targets use, and the other tracers.
+type accuracyKit struct {
+	k            *toolkit
+	dir          string
+	table        string   // the table of a tracer, which each run overwrites
+	strace, perf string   // paths; empty: not installed
+	missing      []string // tracers that are left out, and why
+}
+
+// newAccuracyKit makes the files and finds the tracers. The files are removed with those of the toolkit.
+func newAccuracyKit(k *toolkit) (*accuracyKit, error) {
+	kit := &accuracyKit{k: k, dir: filepath.Join(k.dir, "accuracy"), table: filepath.Join(k.dir, "table")}
+	if err := kit.makeFiles(); err != nil {
+		return nil, fmt.Errorf("make the files to work on: %w", err)
+	}
+	for name, path := range map[string]*string{"strace": &kit.strace, "perf": &kit.perf} {
+		found, err := exec.LookPath(name)
+		if err == nil && name == "perf" {
+			err = build(found, "trace", "-s", "-o", kit.table, "true") // perf trace needs root and tracefs
+		}
+		if err != nil {
+			kit.missing = append(kit.missing, fmt.Sprintf("%s is left out: %s", name, firstLineOf(err.Error())))
+			continue
+		}
+		*path = found
+	}
+	slices.Sort(kit.missing)
+	return kit, nil
+}
+
+// makeFiles makes a file "data" of 1 MB, a directory "many" with 1,000 small files, and a directory
+// "tree" with 3,000 empty files at two levels.
+func (kit *accuracyKit) makeFiles() error {
+	many := filepath.Join(kit.dir, "many")
+	if err := os.MkdirAll(many, 0o777); err != nil {
+		return err
+	}
+	err := os.WriteFile(filepath.Join(kit.dir, "data"), make([]byte, 1<<20), 0o666)
+	for i := range 1000 {
+		file := filepath.Join(many, fmt.Sprintf("file-%d", i))
+		err = errors.Join(err, os.WriteFile(file, make([]byte, 1000), 0o666))
+	}
+	for i := range 300 {
+		dir := filepath.Join(kit.dir, "tree", strconv.Itoa(i%10), strconv.Itoa(i))
+		err = errors.Join(err, os.MkdirAll(dir, 0o777))
+		for j := range 10 {
+			err = errors.Join(err, os.WriteFile(filepath.Join(dir, strconv.Itoa(j)), nil, 0o666))
+		}
+	}
+	return err
+}
+
+// spin keeps a CPU other than cpu busy until the function returned is called.
+func (kit *accuracyKit) spin(cpu int) (end func(), err error) {
+	other := 0
+	if cpu == 0 {
+		other = 1
+	}
+	load := exec.Command(kit.k.self, "helper-spin", strconv.Itoa(other))
+	stdin, err := load.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := load.Start(); err != nil {
+		return nil, fmt.Errorf("start a load: %w", err)
+	}
+	return func() {
+		stdin.Close()
+		load.Wait()
+	}, nil
+}
+
+// spinHelper computes on one CPU until its input ends. Its priority is the ordinary one, even if bench
+// runs with a higher one.
+func spinHelper(args []string, stdin io.Reader, _, stderr io.Writer) int {
+	var mask unix.CPUSet
+	cpu := -1
+	if len(args) == 1 {
+		if n, err := strconv.Atoi(args[0]); err == nil {
+			cpu = n
+		}
+	}
+	mask.Set(cpu)
+	if err := pinThreads(&mask); err != nil || cpu < 0 {
+		fmt.Fprintf(stderr, "bench: spin: CPU %v: %v\n", args, err)
+		return statusFailure
+	}
+	unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
+	var end atomic.Bool
+	go func() {
+		io.Copy(io.Discard, stdin)
+		end.Store(true)
+	}()
+	for !end.Load() {
+	}
+	return statusOK
+}
