@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // The machine's kernel headers are a second source for what the tables say. They may be older or newer
@@ -18,18 +20,18 @@ import (
 // macros gives the #defines after including a header.
 func macros(t *testing.T, header string, defines ...string) map[string]string {
 	t.Helper()
+	gcc := needs.C(t)
 	args := []string{"-E", "-dM", "-x", "c", "-"}
 	for _, d := range defines {
 		args = append(args, "-D"+d)
 	}
-	cmd := exec.Command("cc", args...)
+	cmd := exec.Command(gcc, args...)
 	cmd.Stdin = strings.NewReader("#include <" + header + ">\n")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("cc -E -dM <%s>: %v (this test needs a C compiler and the kernel's headers: install gcc and linux-libc-dev)\n%s",
-			header, err, &stderr)
+		t.Fatalf("gcc -E -dM <%s>: %v\n%s", header, err, &stderr)
 	}
 	m := make(map[string]string)
 	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {

@@ -85,7 +85,7 @@ func Root(t testing.TB) {
 // SysAdmin demands CAP_SYS_ADMIN, which root has outside of containers.
 func SysAdmin(t testing.TB) {
 	t.Helper()
-	That(t, HasSysAdmin(), "CAP_SYS_ADMIN", "run the tests as root, in a container with that capability")
+	That(t, HasSysAdmin(), "CAP_SYS_ADMIN", "run the tests as root (in a container, with that capability)")
 }
 
 // HasSysAdmin reports whether this process has CAP_SYS_ADMIN, for tests that expect something else without it.

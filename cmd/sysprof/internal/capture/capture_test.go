@@ -17,6 +17,8 @@ import (
 
 	"sysprof/profile/stack/symbol"
 	"sysprof/ptrace"
+
+	"sysprof/syscalltab/needs"
 )
 
 // mapped brings a process's mappings up to date, as a stack does.
@@ -223,6 +225,7 @@ func TestOddRegisters(t *testing.T) {
 
 // TestFilesOutliveTheirNames: what was mapped is read, not what has its name now.
 func TestFilesOutliveTheirNames(t *testing.T) {
+	needs.SysAdmin(t) // for /proc/PID/map_files
 	path := copyOfSelf(t)
 	_, addr := code(t, path, unix.PROT_READ|unix.PROT_EXEC)
 	c := New(false)
