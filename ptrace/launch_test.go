@@ -17,6 +17,8 @@ import (
 
 	"sysprof/profile"
 	"sysprof/ptrace"
+
+	"sysprof/syscalltab/needs"
 )
 
 // badFD is a descriptor that no process has.
@@ -170,9 +172,7 @@ func TestLedger(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l, r, result := launch(t, test.target)
 			r.demand(t, native(), l)
-			if len(result.Warnings) > 0 {
-				t.Errorf("warnings: %+v", result.Warnings)
-			}
+			warned(t, result)
 			first := r.calls[0]
 			if first.Nr != unix.SYS_EXECVE || first.Errno != 0 {
 				t.Errorf("the first call counted is %s (errno %d), not the command's execve", native().Name(first.Nr), first.Errno)
@@ -266,9 +266,7 @@ func init() {
 func TestExecByAnotherThread(t *testing.T) {
 	l, r, result := launch(t, "exec-thread")
 	r.demand(t, native(), l)
-	if len(result.Warnings) > 0 {
-		t.Errorf("warnings: %+v", result.Warnings)
-	}
+	warned(t, result)
 	if l.Notes["group"] != l.Notes["thread"] {
 		t.Fatalf("the target is no test: its exec left thread %d in process %d", l.Notes["thread"], l.Notes["group"])
 	}
@@ -334,6 +332,7 @@ func TestStartFails(t *testing.T) {
 // What an Origin gives back is tested in cmd/sysprof, on the real program.
 
 func TestCommandRunsAsUser(t *testing.T) {
+	needs.Root(t)
 	file := filepath.Join(t.TempDir(), "ledger")
 	must(os.WriteFile(file, nil, 0o666))
 	must(os.Chmod(file, 0o666))

@@ -1,5 +1,5 @@
 // Package syscalltab knows what Linux calls things: which number is which system call in which ABI,
-// which classes a call belongs to, what an errno and a signal are called, and how a choice of calls
+// which classes a call belongs to, what an errno is called, and how a choice of calls
 // is written (strace's -e trace= language). It is data with look-ups around it.
 //
 // Names are strace 7.2's, so that people, scripts and our own tests can lay its output beside

@@ -1,10 +1,6 @@
 package syscalltab
 
-import (
-	"strconv"
-	"strings"
-	"sync"
-)
+import "strconv"
 
 // errnos: the kernel's include/uapi/asm-generic/errno-base.h and errno.h, which all ABIs known here
 // use, and from 512 on include/linux/errno.h: numbers that a program never sees but a tracer does,
@@ -168,21 +164,4 @@ func Errno(n int) string {
 		return errnos[n]
 	}
 	return "errno_" + strconv.Itoa(n)
-}
-
-var errnoNumbers = sync.OnceValue(func() map[string]int {
-	// The second names of asm-generic/errno.h, and libc's ENOTSUP.
-	m := map[string]int{"EWOULDBLOCK": 11, "EDEADLOCK": 35, "ENOTSUP": 95}
-	for n, name := range errnos {
-		if name != "" {
-			m[name] = n
-		}
-	}
-	return m
-})
-
-// ErrnoNumber finds an error number by its name, in upper or lower case.
-func ErrnoNumber(name string) (n int, ok bool) {
-	n, ok = errnoNumbers()[strings.ToUpper(name)]
-	return n, ok
 }

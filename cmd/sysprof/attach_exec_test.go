@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sysprof/syscalltab/needs"
 )
 
 // restless executes itself over and over, from a thread that is not the first one, and counts in its
@@ -35,7 +37,7 @@ int main(int argc, char **argv) {
 func TestAttachWhileAnotherThreadExecutes(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir+"/restless.c", restless)
-	compile := exec.Command(tool(t, "gcc", "gcc"), "-O1", "-pthread", "-o", "restless", "restless.c")
+	compile := exec.Command(needs.C(t), "-O1", "-pthread", "-o", "restless", "restless.c")
 	compile.Dir = dir
 	succeed(t, compile)
 	target := start(t, exec.Command(dir+"/restless"))

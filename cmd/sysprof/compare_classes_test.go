@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
 )
 
 // everyCall makes every system call there is, and a filter in the kernel sees to it that none of them does
@@ -52,9 +53,13 @@ int main(void) {
 func TestCompareClasses(t *testing.T) {
 	for _, mode := range []string{"-m64", "-m32"} {
 		t.Run(mode, func(t *testing.T) {
+			strace, gcc := needs.Program(t, "strace", "strace"), needs.C(t)
+			if mode == "-m32" {
+				gcc = needs.C32(t)
+			}
 			dir := t.TempDir()
 			writeFile(t, dir+"/every.c", everyCall)
-			compile := exec.Command(tool(t, "gcc", "gcc"), mode, "-O1", "-static", "-o", "every", "every.c")
+			compile := exec.Command(gcc, mode, "-O1", "-static", "-o", "every", "every.c")
 			compile.Dir = dir
 			succeed(t, compile)
 			count := func(class, tracer string, flags ...string) counts {
@@ -64,7 +69,6 @@ func TestCompareClasses(t *testing.T) {
 				run(t, exec.Command(tracer, args...)).exited(t, 7)
 				return parseCounts(t, read(table))
 			}
-			strace := tool(t, "strace", "strace")
 			known := count("all", strace)
 			if len(known) < 300 {
 				t.Fatalf("strace knows only %d calls", len(known))

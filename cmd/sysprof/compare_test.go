@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // realProgram is a program that strace and sysprof are both to count the calls of.
@@ -23,6 +25,7 @@ type realProgram struct {
 	// prepare fills the empty folder that the command runs in. It does the same every time.
 	prepare func(t *testing.T, dir string)
 	command func(t *testing.T) []string
+	program string // that is needed, and not part of every system; its Debian package has the same name
 	env     func() []string
 	warmUp  bool // run it once untraced, to fill its cache
 
@@ -50,6 +53,10 @@ func TestCompareWithStrace(t *testing.T) {
 // sysprof counted has to lie within what several runs of strace did.
 func (p *realProgram) compare(t *testing.T) {
 	const runsOfStrace = 8
+	straceProgram := needs.Program(t, "strace", "strace")
+	if p.program != "" {
+		needs.Program(t, p.program, p.program)
+	}
 	dir := filepath.Join(t.TempDir(), "work")
 	straceFlags, sysprofFlags := []string{"-f"}, []string{"-f", "-q"}
 	if p.notFollowed {
@@ -59,7 +66,7 @@ func (p *realProgram) compare(t *testing.T) {
 		p.runIn(t, dir, p.command(t))
 	}
 	strace := func() string {
-		return p.trace(t, dir, tool(t, "strace", "strace"), straceFlags)
+		return p.trace(t, dir, straceProgram, straceFlags)
 	}
 	straces, sysprofs := strace(), p.trace(t, dir, program(t), sysprofFlags)
 	want, got := parseCounts(t, straces), parseCounts(t, sysprofs)
@@ -118,7 +125,9 @@ func (p *realProgram) runIn(t *testing.T, dir string, args []string) {
 		p.prepare(t, dir)
 	}
 	// Without -R the kernel chooses where memory begins, and programs need one brk more now and then.
-	cmd := exec.Command(tool(t, "setarch", "util-linux"), append([]string{"-R"}, args...)...)
+	setarch := needs.Program(t, "setarch", "util-linux")
+	needs.That(t, exec.Command(setarch, "-R", "true").Run() == nil, "setarch -R", "run the tests outside of containers that forbid personality(2)")
+	cmd := exec.Command(setarch, append([]string{"-R"}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + dir, "LC_ALL=C.UTF-8",
@@ -144,6 +153,7 @@ var realPrograms = []*realProgram{
 		name:    "git status",
 		prepare: prepareRepository,
 		command: argv("git", "status"),
+		program: "git",
 		env:     environment("GIT_CONFIG_NOSYSTEM=1"),
 	},
 	{
@@ -155,6 +165,7 @@ var realPrograms = []*realProgram{
 		name:    "python3",
 		prepare: preparePython,
 		command: argv("python3", "-B", "script.py"),
+		program: "python3",
 		env:     environment("PYTHONHASHSEED=0"),
 		// The script's two threads hand the interpreter's lock to each other when they meet at it.
 		leftOut: []string{"futex"},
@@ -208,6 +219,7 @@ var realPrograms = []*realProgram{
 		name:    "trace=%file",
 		prepare: preparePython,
 		command: argv("python3", "-B", "script.py"),
+		program: "python3",
 		env:     environment("PYTHONHASHSEED=0"),
 		flags:   []string{"-e", "trace=%file"},
 	},
@@ -263,7 +275,7 @@ func prepareRepository(t *testing.T, dir string) {
 	prepareTree(t, dir)
 	git := func(args ...string) {
 		t.Helper()
-		cmd := exec.Command(tool(t, "git", "git"), append([]string{"-c", "user.name=n", "-c", "user.email=e@example.org",
+		cmd := exec.Command(needs.Program(t, "git", "git"), append([]string{"-c", "user.name=n", "-c", "user.email=e@example.org",
 			"-c", "gc.auto=0", "-c", "init.defaultBranch=main"}, args...)...)
 		cmd.Dir = dir
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1",
@@ -315,6 +327,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 func prepareC(t *testing.T, dir string) {
 	t.Helper()
+	needs.C(t)
 	writeFile(t, dir+"/program.c", `
 #include <stdio.h>
 #include <stdlib.h>
@@ -384,13 +397,11 @@ int main(void) {
 #endif
 }
 `)
-	gcc := tool(t, "gcc", "gcc")
+	gcc := needs.C32(t)
 	for _, args := range [][]string{{"-o", "both"}, {"-m32", "-o", "small"}} {
 		cmd := exec.Command(gcc, append(args, "both.c")...)
 		cmd.Dir = dir
-		if o := run(t, cmd); o.status != 0 {
-			t.Fatalf("%s (apt-get install gcc-multilib): %s\n%s", cmd, describe(o.status), o.stderr)
-		}
+		succeed(t, cmd)
 	}
 }
 
@@ -400,7 +411,7 @@ func TestCompareOutcomes(t *testing.T) {
 	p := &realProgram{prepare: prepareTree, command: argv("ls", "-lR", "tree")}
 	dir := filepath.Join(t.TempDir(), "work")
 	failed, succeeded := counts{}, counts{}
-	for name, c := range parseCounts(t, p.trace(t, dir, tool(t, "strace", "strace"), []string{"-f"})) {
+	for name, c := range parseCounts(t, p.trace(t, dir, needs.Program(t, "strace", "strace"), []string{"-f"})) {
 		if c.errors > 0 {
 			failed[name] = tally{c.errors, c.errors}
 		}
@@ -421,7 +432,7 @@ func TestCompareOutcomes(t *testing.T) {
 func TestCompareLayout(t *testing.T) {
 	p := &realProgram{prepare: prepareTree, command: argv("ls", "-lR", "tree")}
 	dir := filepath.Join(t.TempDir(), "work")
-	want := p.traceTo(t, dir, tool(t, "strace", "strace"), []string{"-c", "-f", "-S", "name"})
+	want := p.traceTo(t, dir, needs.Program(t, "strace", "strace"), []string{"-c", "-f", "-S", "name"})
 	got := p.traceTo(t, dir, program(t), []string{"-c", "-f", "-S", "name", "-q"})
 	times := regexp.MustCompile(`(?m)^( {0,2}\d+\.\d\d) ( *\d+\.\d{6}) ( *\d+) `)
 	hide := func(table string) string {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysprof/syscalltab/needs"
 )
 
 // TestDocumentedExamples runs every "$ …" line of the README and of the manual page, in order, and holds
@@ -45,6 +47,11 @@ func TestDocumentedExamples(t *testing.T) {
 		}
 		for _, e := range examples {
 			t.Run(filepath.Base(doc)+"/"+e.command, func(t *testing.T) {
+				for _, name := range strings.Fields(e.command) {
+					if name == "git" {
+						needs.Program(t, name, name)
+					}
+				}
 				command := strings.ReplaceAll(e.command, "10s", "200ms")
 				sh := exec.Command("sh", "-c", command)
 				sh.Dir = dir

@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // TestFilterComparedWithStrace counts, in real programs, only the calls of a set, which sysprof's filter in
@@ -85,7 +87,12 @@ func TestFilterIsUsedWhereItHelps(t *testing.T) {
 			if calls, _, _ := row(s.written(), "getppid"); calls != 1 {
 				t.Errorf("counted %d getppid, want 1:\n%s", calls, s.written())
 			}
-			if strings.Contains(s.written(), "filter") {
+			// Without CAP_SYS_ADMIN a filter has a price, which is the only thing that is said of it.
+			warnings := strings.Count(s.written(), "filter")
+			if test.want && !needs.HasSysAdmin() {
+				warnings -= strings.Count(s.written(), "its filter in the kernel takes no_new_privs")
+			}
+			if warnings != 0 {
 				t.Errorf("a warning:\n%s", s.written())
 			}
 		})
@@ -101,12 +108,10 @@ func TestFilterIsUsedWhereItHelps(t *testing.T) {
 
 // A setuid program gains its privileges under a filter, as root's tracing does not take them.
 func TestSetuidProgramUnderFilter(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	needs.SysAdmin(t)
 	dir := sharedDir(t)
 	check(t, os.Chmod(dir, 0o755))
-	check(t, os.WriteFile(dir+"/id", []byte(read(tool(t, "id", "coreutils"))), 0o755))
+	check(t, os.WriteFile(dir+"/id", []byte(read(needs.Program(t, "id", "coreutils"))), 0o755))
 	check(t, os.Chmod(dir+"/id", 0o755|os.ModeSetuid))
 	o := run(t, sysprof(t, "-u", "nobody", "-e", "trace=geteuid,openat", "sh", "-c", "id -u; "+dir+"/id -u; grep NoNewPrivs /proc/self/status"))
 	o.exited(t, 0)
@@ -127,15 +132,12 @@ func idOf(t *testing.T, user string) string {
 
 // Somebody who is not root has to give up gaining privileges for the filter, and is told.
 func TestFilterWithoutPrivileges(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to become somebody else")
-	}
 	for _, test := range []struct {
 		flags []string
 		want  string
 	}{{nil, "1"}, {[]string{"--no-seccomp"}, "0"}} {
 		cmd := sysprof(t, append(test.flags, "-e", "trace=openat", "--", "grep", "NoNewPrivs", "/proc/self/status")...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.SysProcAttr = notRoot()
 		cmd.Dir = "/"
 		o := run(t, cmd)
 		o.exited(t, 0)
@@ -319,7 +321,6 @@ func TestRestartUnderFilter(t *testing.T) {
 
 // With stacks and labels, what they depend on is watched, whatever is counted.
 func TestProfileUnderFilter(t *testing.T) {
-	tool(t, "go", "golang") // for go tool pprof
 	dir := t.TempDir()
 	var tops []string
 	for _, flags := range [][]string{nil, {"--no-seccomp"}} {

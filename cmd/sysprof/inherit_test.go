@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // The target prepares the state that a program inherits, and then becomes that program. Its
@@ -225,6 +227,7 @@ func TestSysprofKeepsNoPipeOfTheCommandOpen(t *testing.T) {
 }
 
 func TestUser(t *testing.T) {
+	needs.Root(t)
 	member := memberOfGroups(t)
 	for _, name := range []string{"nobody", "daemon", member} {
 		t.Run("by name "+name, func(t *testing.T) {

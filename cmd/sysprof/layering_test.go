@@ -31,6 +31,9 @@ func TestLayering(t *testing.T) {
 		if strings.HasSuffix(path, "_test.go") {
 			return
 		}
+		if slices.Contains(imports(file), "sysprof/syscalltab/needs") {
+			t.Errorf("%s imports what is for tests", path)
+		}
 		here, floor := floorOf(filepath.ToSlash(filepath.Dir(path)))
 		if floor < 0 {
 			t.Errorf("%s: package %s is on no floor: name it in floors, or put it into a package that is there", path, here)

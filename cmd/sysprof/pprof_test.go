@@ -13,6 +13,8 @@ import (
 
 	pprof "github.com/google/pprof/profile"
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // chainC calls a → b → c → write(2), as often as its argument says, and prints what backtrace(3) says
@@ -58,7 +60,7 @@ func compile(t *testing.T, source string, flags ...string) string {
 	writeFile(t, filepath.Join(dir, "program.c"), source)
 	program := filepath.Join(dir, "program")
 	args := slices.Concat([]string{"-O2", "-g", "-o", program, filepath.Join(dir, "program.c")}, flags, []string{"-pthread"})
-	succeed(t, exec.Command(tool(t, "gcc", "gcc"), args...))
+	succeed(t, exec.Command(needs.C(t), args...))
 	return program
 }
 

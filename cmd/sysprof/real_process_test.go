@@ -101,6 +101,15 @@ func sharedDir(t *testing.T) string {
 	return dir
 }
 
+// notRoot makes a command run without root's rights: as this user, or as nobody if this is root.
+func notRoot() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		attr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+	}
+	return attr
+}
+
 // freePort returns a TCP port of 127.0.0.1 that nobody listens at.
 func freePort(t *testing.T) int {
 	t.Helper()

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sysprof/syscalltab/needs"
 )
 
 // load is a program that sends requests to a server for a short time and says whether all were answered.
@@ -163,9 +165,10 @@ func countAttached(t *testing.T, pids []int, port int, work func(), tracer strin
 // of two processes is quicker.
 func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(counts)) {
 	t.Helper()
+	strace := needs.Program(t, "strace", "strace")
 	work() // fills the server's caches
 	eventually(t, "the server is idle", func() bool { return !connected(port) })
-	want := countAttached(t, pids, port, work, tool(t, "strace", "strace"))
+	want := countAttached(t, pids, port, work, strace)
 	got := countAttached(t, pids, port, work, program(t), "-q")
 	t.Logf("sysprof: %v\nstrace: %v", got, want)
 	settle(got)
@@ -205,16 +208,17 @@ func startRedis(t *testing.T) (pid, port int) {
 	t.Helper()
 	port = freePort(t)
 	// Its log of slow commands asks for the client's address; on a busy machine any command may be slow.
-	cmd := exec.Command(tool(t, "redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
+	cmd := exec.Command(needs.Program(t, "redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
 		"--save", "", "--appendonly", "no", "--dir", t.TempDir(), "--hz", "1", "--slowlog-log-slower-than", "-1")
 	return startServer(t, cmd, port, syscall.SIGTERM), port
 }
 
 func TestServersRedis(t *testing.T) {
 	pid, port := startRedis(t)
+	benchmark, client := needs.Program(t, "redis-benchmark", "redis-tools"), needs.Program(t, "redis-cli", "redis-tools")
 	t.Run("50 times under load", func(t *testing.T) {
 		attachUnderLoad(t, pid, load{
-			args: []string{tool(t, "redis-benchmark", "redis-tools"), "-p", strconv.Itoa(port), "-c", "20", "-n", "3000",
+			args: []string{benchmark, "-p", strconv.Itoa(port), "-c", "20", "-n", "3000",
 				"-t", "set,get,lpush,lrange_100", "-q"},
 			bad:  regexp.MustCompile(`(?i)err|fail|refused|reset|closed`),
 			good: regexp.MustCompile(`LRANGE_100.*requests per second`),
@@ -228,7 +232,7 @@ func TestServersRedis(t *testing.T) {
 		work := func() {
 			t.Helper()
 			for range 3 {
-				cmd := exec.Command(tool(t, "redis-cli", "redis-tools"), "-p", strconv.Itoa(port))
+				cmd := exec.Command(client, "-p", strconv.Itoa(port))
 				cmd.Stdin = strings.NewReader(script.String())
 				out := succeed(t, cmd)
 				if ok := strings.Count(out, "OK"); ok != 100 {
@@ -249,7 +253,7 @@ func TestServersRedis(t *testing.T) {
 	t.Run("the load's own ledger", func(t *testing.T) {
 		const clients, requests = 20, 3000
 		info := func() string {
-			return succeed(t, exec.Command(tool(t, "redis-cli", "redis-tools"), "-p", strconv.Itoa(port), "info", "stats"))
+			return succeed(t, exec.Command(client, "-p", strconv.Itoa(port), "info", "stats"))
 		}
 		served := func(info string) (commands, connections int) {
 			return number(t, info, `total_commands_processed:(\d+)`), number(t, info, `total_connections_received:(\d+)`)
@@ -257,7 +261,7 @@ func TestServersRedis(t *testing.T) {
 		eventually(t, "the server is idle", func() bool { return !connected(port) })
 		commandsBefore, connectionsBefore := served(info())
 		got := countAttached(t, []int{pid}, port, func() {
-			out := succeed(t, exec.Command(tool(t, "redis-benchmark", "redis-tools"), "-p", strconv.Itoa(port),
+			out := succeed(t, exec.Command(benchmark, "-p", strconv.Itoa(port),
 				"-c", strconv.Itoa(clients), "-n", strconv.Itoa(requests), "-t", "set,get", "--csv"))
 			if strings.Count(out, "\n") != 3 { // a head, and a line a test
 				t.Errorf("redis-benchmark says:\n%s", out)
@@ -276,7 +280,7 @@ func TestServersRedis(t *testing.T) {
 
 func startNginx(t *testing.T, workers int) (pid, port int, log string) {
 	t.Helper()
-	nginx := tool(t, "nginx", "nginx")
+	nginx := needs.Program(t, "nginx", "nginx")
 	dir, port := sharedDir(t), freePort(t)
 	for _, sub := range []string{"body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o777))
@@ -311,15 +315,17 @@ http {
 
 func TestServersNginx(t *testing.T) {
 	t.Run("50 times under load", func(t *testing.T) {
+		wrk := needs.Program(t, "wrk", "wrk")
 		pid, port, _ := startNginx(t, 2)
 		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
 		attachUnderLoad(t, pid, load{
-			args: []string{tool(t, "wrk", "wrk"), "-t", "1", "-c", "10", "-d", "1s", "--timeout", "20s", url},
+			args: []string{wrk, "-t", "1", "-c", "10", "-d", "1s", "--timeout", "20s", url},
 			bad:  regexp.MustCompile(`(?i)error|non-2xx|unable`),
 			good: regexp.MustCompile(`[1-9]\d* requests in`),
 		})
 	})
 	t.Run("equal counts", func(t *testing.T) {
+		python := needs.Program(t, "python3", "python3")
 		pid, port, _ := startNginx(t, 1) // of several, it is not certain which wakes up for a connection
 		script := filepath.Join(t.TempDir(), "client.py")
 		writeFile(t, script, `
@@ -337,7 +343,7 @@ for i in range(40):
 `)
 		work := func() {
 			t.Helper()
-			succeed(t, exec.Command(tool(t, "python3", "python3"), script, strconv.Itoa(port)))
+			succeed(t, exec.Command(python, script, strconv.Itoa(port)))
 		}
 		equalAttached(t, family(pid), port, work, func(c counts) {
 			delete(c, "epoll_wait")
@@ -345,12 +351,13 @@ for i in range(40):
 	})
 	t.Run("the load's own ledger", func(t *testing.T) {
 		const clients = 10
+		wrk := needs.Program(t, "wrk", "wrk")
 		pid, port, log := startNginx(t, 2)
 		eventually(t, "the server is idle", func() bool { return !connected(port) })
 		logged := func() int { return strings.Count(read(log), "\n") }
 		before, answered := logged(), 0
 		got := countAttached(t, family(pid), port, func() {
-			out := succeed(t, exec.Command(tool(t, "wrk", "wrk"), "-t", "1", "-c", strconv.Itoa(clients), "-d", "1s",
+			out := succeed(t, exec.Command(wrk, "-t", "1", "-c", strconv.Itoa(clients), "-d", "1s",
 				"--timeout", "20s", fmt.Sprintf("http://127.0.0.1:%d/", port)))
 			answered = number(t, out, `(\d+) requests in`)
 		}, program(t), "-q")
@@ -366,8 +373,8 @@ for i in range(40):
 
 func TestServersPostgres(t *testing.T) {
 	dir, port := sharedDir(t), freePort(t)
-	initdb, postgres := tool(t, "initdb", "postgresql"), tool(t, "postgres", "postgresql")
-	pgbench, psql := tool(t, "pgbench", "postgresql-contrib"), tool(t, "psql", "postgresql-client")
+	initdb, postgres := needs.Program(t, "initdb", "postgresql"), needs.Program(t, "postgres", "postgresql")
+	pgbench, psql := needs.Program(t, "pgbench", "postgresql-contrib"), needs.Program(t, "psql", "postgresql-client")
 	var who *syscall.Credential // postgres refuses to run as root
 	if os.Geteuid() == 0 {
 		uid, err1 := strconv.Atoi(strings.TrimSpace(succeed(t, exec.Command("id", "-u", "postgres"))))

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 func TestExitStatus(t *testing.T) {
@@ -82,6 +85,22 @@ var _ = target("without ptrace", func(args []string) {
 	must(syscall.Exec(args[2], args[2:], os.Environ()))
 })
 
+// somebodyElses returns a process that neither this user nor nobody may trace.
+func somebodyElses(t *testing.T) int {
+	t.Helper()
+	own := []string{strconv.Itoa(os.Geteuid()), "65534"}
+	if os.Geteuid() == 0 {
+		own = own[1:]
+	}
+	processes := numberedEntries("/proc")
+	i := slices.IndexFunc(processes, func(pid int) bool {
+		uids := strings.Fields(status(pid, "Uid"))
+		return len(uids) > 1 && !slices.Contains(own, uids[1])
+	})
+	needs.That(t, i >= 0, "a process of another user", "run the tests where there is one, such as root's")
+	return processes[i]
+}
+
 // What keeps a command from being traced is said with what to do about it.
 func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 	dir := sharedDir(t)
@@ -91,13 +110,9 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 		must(os.Chmod(file, mode)) // the umask may forbid some of it, and the kernel set-user-ID
 		return file
 	}
-	nobody := &syscall.SysProcAttr{Setpgid: true}
-	if os.Geteuid() == 0 {
-		nobody.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
-	}
 	for _, test := range []struct {
 		name   string
-		args   []string
+		args   []string // "" is the id of somebody else's process
 		status int
 		says   string
 	}{
@@ -106,11 +121,14 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 		{"a script whose own file is missing", []string{filepath.Join(dir, "missing")}, 127, "no such file"},
 		{"another user, but not root", []string{"-u", "0:0", "true"}, 1, "only root"},
 		{"a set-user-ID program, but not root", []string{write("setuid", "#!/bin/sh\n", 0o755|os.ModeSetuid)}, 0, "without the privileges"},
-		{"somebody else's process", []string{"-p", "1"}, 1, "run sysprof as root"},
+		{"somebody else's process", []string{"-p", ""}, 1, "run sysprof as root"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if i := slices.Index(test.args, ""); i >= 0 {
+				test.args[i] = strconv.Itoa(somebodyElses(t))
+			}
 			cmd := sysprof(t, test.args...)
-			cmd.SysProcAttr = nobody
+			cmd.SysProcAttr = notRoot()
 			o := run(t, cmd)
 			o.exited(t, test.status)
 			if !strings.Contains(o.stderr, test.says) || test.status != 0 && strings.Count(o.stderr, "\n") != 1 {
@@ -147,11 +165,11 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 		}
 	})
 	t.Run("no /proc", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("only root may mount")
-		}
-		script := `mount --make-rprivate / && mount -t tmpfs none /proc && exec "$0" -c -p $PPID`
-		o := run(t, exec.Command(tool(t, "unshare", "util-linux"), "-m", "sh", "-c", script, program(t)))
+		needs.SysAdmin(t) // to mount
+		// In a chroot / is no mount, so nothing but /proc is made private.
+		script := `mount --make-private /proc && mount -t tmpfs none /proc && exec "$0" -c -p $PPID`
+		unshare := needs.Program(t, "unshare", "util-linux")
+		o := run(t, exec.Command(unshare, "-m", "--propagation=unchanged", "sh", "-c", script, program(t)))
 		o.exited(t, 1)
 		if !strings.Contains(o.stderr, "not mounted") {
 			t.Errorf("stderr: %q", o.stderr)

@@ -11,6 +11,8 @@ import (
 
 	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/pclntab"
+
+	"sysprof/syscalltab/needs"
 )
 
 // buildGo builds a Go target from testdata and returns its path.
@@ -101,6 +103,9 @@ func TestStacksEqualCallers(t *testing.T) {
 		"not inlined":  {"-gcflags=-l -N"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if strings.HasPrefix(name, "external") {
+				needs.C(t) // to link
+			}
 			path := buildGo(t, "gomarks", flags...)
 			said, seen, names := goMarks(t, path)
 			for id := 1; id <= 12; id++ {
@@ -136,6 +141,7 @@ func goMarks(t *testing.T, path string) (said map[int]string, seen map[int]sight
 
 // Crossings: all frames of both languages, in order, on whatever stack they are.
 func TestCgoCrossings(t *testing.T) {
+	needs.C(t)
 	path := buildGo(t, "cgomarks")
 	said, seen, names := goMarks(t, path)
 	const (

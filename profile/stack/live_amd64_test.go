@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sysprof/syscalltab/needs"
 )
 
 // everyCall unwinds at each system call of a target and hands the result to visit.
@@ -48,6 +50,9 @@ func TestEveryStackOfGoReachesTheBottom(t *testing.T) {
 		"cgomarks": {"runtime.systemstack", "runtime.asmcgocall", "crosscall2 C"},
 	} {
 		t.Run(source, func(t *testing.T) {
+			if source == "cgomarks" {
+				needs.C(t)
+			}
 			path := buildGo(t, source)
 			var all []string
 			var n *namer

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sysprof/syscalltab/needs"
 )
 
 // What to run: SYSPROF_STRACE="git status", or these.
@@ -85,7 +87,7 @@ func TestStacksEqualStrace(t *testing.T) {
 
 func straceStacks(t *testing.T, command []string) map[string]int {
 	out := filepath.Join(t.TempDir(), "log")
-	cmd := exec.Command("setarch", append([]string{"-R", "strace", "-f", "-k", "-o", out}, command...)...)
+	cmd := exec.Command("setarch", append([]string{"-R", needs.Program(t, "strace", "strace"), "-f", "-k", "-o", out}, command...)...)
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, msg)
 	}

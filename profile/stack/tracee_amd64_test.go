@@ -10,14 +10,17 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"sysprof/syscalltab/needs"
 )
 
 // compile builds a C program and returns its path.
 func compile(t testing.TB, source string, flags ...string) string {
 	t.Helper()
+	gcc := needs.C(t)
 	out := filepath.Join(t.TempDir(), "target")
 	args := append([]string{"-o", out, source, "-lm"}, flags...)
-	if msg, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+	if msg, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
 		t.Fatalf("gcc %v: %v\n%s", args, err, msg)
 	}
 	return out

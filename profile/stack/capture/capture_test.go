@@ -19,6 +19,7 @@ import (
 	"sysprof/profile"
 	"sysprof/profile/stack/symbol"
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
 )
 
 var (
@@ -270,6 +271,7 @@ func TestOddRegisters(t *testing.T) {
 
 // TestFilesOutliveTheirNames: what was mapped is read, not what has its name now.
 func TestFilesOutliveTheirNames(t *testing.T) {
+	needs.SysAdmin(t) // for /proc/PID/map_files
 	path := copyOfSelf(t)
 	_, addr := code(t, path, unix.PROT_READ|unix.PROT_EXEC)
 	c := New(false)

@@ -6,20 +6,25 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sysprof/syscalltab/needs"
 )
 
-// packages says what to install for the programs that the tests run.
+// packages are the Debian packages of programs that the tests run, but for gcc.
 var packages = map[string]string{
-	"gcc": "gcc", "g++": "g++", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "go": "Go",
+	"g++": "g++", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "ldd": "libc-bin",
 }
 
 // run runs a command and returns what it printed. A test can't go on without it.
 func run(tb testing.TB, stdin string, command ...string) string {
 	tb.Helper()
-	if _, err := exec.LookPath(command[0]); err != nil {
-		tb.Fatalf("%v: install %s", err, packages[filepath.Base(command[0])])
+	name := command[0]
+	if name == "gcc" {
+		name = needs.C(tb)
+	} else if debianPackage, ok := packages[name]; ok {
+		name = needs.Program(tb, name, debianPackage)
 	}
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.Command(name, command[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "CGO_ENABLED=0")
 	var errs strings.Builder
