@@ -42,7 +42,7 @@ func (p Pprof) Write(w io.Writer) error {
 		p:         p,
 		locations: make(map[*symbol.Location]*pprof.Location),
 		calls:     make(map[profile.Key]*pprof.Location),
-		mappings:  make(map[*symbol.FileMapping]*pprof.Mapping),
+		mappings:  make(map[*symbol.Mapping]*pprof.Mapping),
 		functions: make(map[symbol.Frame]*pprof.Function),
 		stacks:    make(map[stackKey][]*pprof.Location),
 		labels:    make(map[profile.Values]*labelMaps),
@@ -60,7 +60,7 @@ type pprofBuilder struct {
 	hasCPU    bool
 	locations map[*symbol.Location]*pprof.Location
 	calls     map[profile.Key]*pprof.Location
-	mappings  map[*symbol.FileMapping]*pprof.Mapping
+	mappings  map[*symbol.Mapping]*pprof.Mapping
 	functions map[symbol.Frame]*pprof.Function
 	kernel    *pprof.Mapping
 
@@ -296,7 +296,7 @@ func (b *pprofBuilder) function(line symbol.Frame) *pprof.Function {
 	return f
 }
 
-func (b *pprofBuilder) mapping(m *symbol.FileMapping) *pprof.Mapping {
+func (b *pprofBuilder) mapping(m *symbol.Mapping) *pprof.Mapping {
 	if m == nil {
 		return nil
 	}

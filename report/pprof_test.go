@@ -53,9 +53,9 @@ const cpuTID = 77
 
 // The program of the profiles: main calls work, which has two functions inlined, and work calls libc.
 var (
-	program = &symbol.FileMapping{Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/srv/app", BuildID: "0badf00d",
+	program = &symbol.Mapping{Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/srv/app", BuildID: "0badf00d",
 		HasFunctions: true, HasFilenames: true, HasLineNumbers: true, HasInlineFrames: true}
-	libc = &symbol.FileMapping{Start: 0x7f0000000000, Limit: 0x7f0000200000, File: "/usr/lib/libc.so.6", BuildID: "1ce"}
+	libc = &symbol.Mapping{Start: 0x7f0000000000, Limit: 0x7f0000200000, File: "/usr/lib/libc.so.6", BuildID: "1ce"}
 
 	inMain = &symbol.Location{Address: 0x400100, Mapping: program,
 		Lines: []symbol.Frame{{Function: "main", File: "/src/app.c", Line: 40, StartLine: 30}}}
@@ -487,7 +487,7 @@ func TestPprofOfOddNames(t *testing.T) {
 	in := mixedRun().pprof(fields{})
 	in.Meta.Command = []string{"app", "a\nb", "\xff\xfe", ""}
 	in.Stack = func(uint32) []*symbol.Location {
-		return []*symbol.Location{{Address: 1, Mapping: &symbol.FileMapping{Start: 0, Limit: 10, File: "/a\nb \xff"},
+		return []*symbol.Location{{Address: 1, Mapping: &symbol.Mapping{Start: 0, Limit: 10, File: "/a\nb \xff"},
 			Lines: []symbol.Frame{{Function: "f\n\xff", File: "\xff"}}}}
 	}
 	written(t, in)

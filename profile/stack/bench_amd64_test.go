@@ -96,7 +96,7 @@ func BenchmarkParseMaps(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	maps, err := ParseMaps(f)
+	maps, err := parseMaps(f)
 	if err != nil {
 		b.Fatal(err)
 	}

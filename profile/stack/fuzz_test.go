@@ -36,7 +36,7 @@ func vdso(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	maps, err := ParseMaps(f)
+	maps, err := parseMaps(f)
 	if err != nil {
 		t.Fatal(err)
 	}

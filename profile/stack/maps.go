@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -29,23 +28,9 @@ func (m *Mapping) IsFile() bool { return m.Inode != 0 && strings.HasPrefix(m.Pat
 // IsVDSO reports whether the mapping is the code that the kernel adds to each process.
 func (m *Mapping) IsVDSO() bool { return m.Path == "[vdso]" }
 
-const (
-	deletedSuffix = " (deleted)"
-	// maxMapsSize bounds the text that is read: 65,530 mappings, the kernel's default
-	// limit, with long paths.
-	maxMapsSize = 64 << 20
-)
+const deletedSuffix = " (deleted)"
 
 var errMaps = errors.New("maps: malformed line")
-
-// ParseMaps reads a /proc/PID/maps file.
-func ParseMaps(r io.Reader) ([]Mapping, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxMapsSize))
-	if err != nil {
-		return nil, fmt.Errorf("maps: %w", err)
-	}
-	return AppendMaps(make([]Mapping, 0, bytes.Count(text, []byte{'\n'})), text)
-}
 
 // AppendMaps appends the mappings that text lists to dst, which may be reused.
 // Neighbours of one file share one Path string.

@@ -157,7 +157,7 @@ func ourStacks(t *testing.T, command []string) (map[string]int, map[Reason]int) 
 		}
 		defer f.Close()
 		mf, _ := os.Open(fmt.Sprintf("/proc/%d/maps", tid))
-		maps, _ := ParseMaps(mf)
+		maps, _ := parseMaps(mf)
 		mf.Close()
 		r := convertRegs(regs)
 		buf := make([]byte, windowSize)

@@ -135,7 +135,7 @@ func (tr *tracee) maps() []Mapping {
 		tr.t.Fatal(err)
 	}
 	defer f.Close()
-	maps, err := ParseMaps(f)
+	maps, err := parseMaps(f)
 	if err != nil {
 		tr.t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 	l := &locator{
 		c:        c,
 		located:  make(map[uint32]*symbol.Location),
-		mappings: make(map[*stack.Mapping]*symbol.FileMapping),
+		mappings: make(map[*stack.Mapping]*symbol.Mapping),
 		vdso:     make(map[string]*symbol.Object),
 		perf:     make(map[*owner][]perfPlace),
 		symbols:  symbol.New(opt),
@@ -47,7 +47,7 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 type locator struct {
 	c        *Capturer
 	located  map[uint32]*symbol.Location // by place
-	mappings map[*stack.Mapping]*symbol.FileMapping
+	mappings map[*stack.Mapping]*symbol.Mapping
 	vdso     map[string]*symbol.Object
 	perf     map[*owner][]perfPlace
 	symbols  *symbol.Symbolizer
@@ -112,7 +112,7 @@ func (l *locator) truncated() *symbol.Location {
 	return l.cut
 }
 
-func (l *locator) mapping(m *stack.Mapping) *symbol.FileMapping {
+func (l *locator) mapping(m *stack.Mapping) *symbol.Mapping {
 	if found := l.mappings[m]; found != nil {
 		return found
 	}
@@ -120,7 +120,7 @@ func (l *locator) mapping(m *stack.Mapping) *symbol.FileMapping {
 	if file == "" {
 		file = "//anon" // as perf calls it
 	}
-	made := &symbol.FileMapping{Start: m.Start, Limit: m.End, Offset: m.Offset, File: file}
+	made := &symbol.Mapping{Start: m.Start, Limit: m.End, Offset: m.Offset, File: file}
 	l.mappings[m] = made
 	return made
 }

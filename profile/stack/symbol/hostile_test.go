@@ -145,7 +145,7 @@ func TestFailingFile(t *testing.T) {
 			f, err := OpenFile(prog)
 			return &failing{File: f, left: n}, err
 		}})
-		New(Options{DebugDirs: []string{}}).Lookup(o, 0x11a0)
+		lookup(New(Options{DebugDirs: []string{}}), o, 0x11a0)
 	}
 }
 

@@ -95,19 +95,6 @@ func (o *Object) BuildID() string { return o.id }
 // Err returns why the object could not be read: it is gone, is no ELF file, or is another one than was mapped.
 func (o *Object) Err() error { return o.err }
 
-// Mapping is one mapping of an object file, a line of /proc/PID/maps.
-type Mapping struct {
-	Start, Limit, Offset uint64
-}
-
-// FileOffset translates an address of the process to an offset into the file.
-func (m Mapping) FileOffset(pc uint64) (uint64, bool) {
-	if pc < m.Start || pc >= m.Limit {
-		return 0, false
-	}
-	return pc - m.Start + m.Offset, true
-}
-
 // Address is a place in an object file.
 type Address struct {
 	Object *Object
@@ -140,12 +127,6 @@ func (s *Symbolizer) Resolve(ctx context.Context, addrs []Address) [][]Frame {
 		s.resolveObject(ctx, o, addrs, byObject[o], out)
 	}
 	return out
-}
-
-// Lookup resolves one address. Each call opens the file and passes over it, so for more than one use
-// Resolve.
-func (s *Symbolizer) Lookup(o *Object, offset uint64) []Frame {
-	return s.Resolve(context.Background(), []Address{{Object: o, Offset: offset}})[0]
 }
 
 // resolveObject resolves those of the addresses whose indexes are given, all of one object.

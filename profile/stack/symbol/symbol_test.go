@@ -332,11 +332,11 @@ func TestOtherFileThanMapped(t *testing.T) {
 	src := fileSource(prog)
 	src.BuildID = "00112233445566778899aabbccddeeff00112233"
 	o := NewObject(src)
-	if got := New(Options{}).Lookup(o, 0x1100); got != nil || o.Err() == nil {
+	if got := lookup(New(Options{}), o, 0x1100); got != nil || o.Err() == nil {
 		t.Errorf("a file with another build-id gave %v, %v", got, o.Err())
 	}
 	o = NewObject(Source{Open: func() (File, error) { return nil, os.ErrNotExist }})
-	if got := New(Options{}).Lookup(o, 0x1100); got != nil || !errors.Is(o.Err(), os.ErrNotExist) {
+	if got := lookup(New(Options{}), o, 0x1100); got != nil || !errors.Is(o.Err(), os.ErrNotExist) {
 		t.Errorf("a file that is gone gave %v, %v", got, o.Err())
 	}
 }
@@ -368,9 +368,11 @@ func TestOffsets(t *testing.T) {
 			t.Errorf("%#x: %v, but by offset %v", list[i+1].Offset, got[i+1], got[i])
 		}
 	}
-	if off, ok := (Mapping{Start: 0x7000, Limit: 0x9000, Offset: 0x3000}).FileOffset(0x7010); !ok || off != 0x3010 {
-		t.Errorf("FileOffset = %#x, %v", off, ok)
-	}
+}
+
+// lookup resolves one address.
+func lookup(s *Symbolizer, o *Object, offset uint64) []Frame {
+	return s.Resolve(context.Background(), []Address{{Object: o, Offset: offset}})[0]
 }
 
 func TestDebuginfod(t *testing.T) {
@@ -407,7 +409,7 @@ func TestDebuginfod(t *testing.T) {
 	s := New(Options{DebugDirs: []string{}, Debuginfod: DebuginfodFind(200 * time.Millisecond)})
 	start := time.Now()
 	for range 5 {
-		s.Lookup(NewObject(fileSource(stripped)), 0x1100)
+		lookup(s, NewObject(fileSource(stripped)), 0x1100)
 	}
 	if d := time.Since(start); d > 3*time.Second {
 		t.Errorf("waited %v for a debuginfod-find that hangs", d)
