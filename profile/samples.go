@@ -8,12 +8,12 @@ import (
 // grouped by stays zero.
 type SampleKey struct {
 	Key
-	Stack     uint32 // Call.Stack
-	PID, TID  int32
-	Errno     int32
-	LatencyNs int64  // the lower bound of a range of raw latencies
-	Comm      uint32 // the thread's name, and what the call's descriptor was: numbers that the source
-	FD        uint32 // of the key gives out
+	Stack    uint32 // Call.Stack
+	PID, TID int32
+	Errno    int32
+	Latency  uint32 // the first bucket of a range of raw latencies, see package cost
+	Comm     uint32 // the thread's name, and what the call's descriptor was: numbers that the source
+	FD       uint32 // of the key gives out
 }
 
 // Sample is the calls of one key.

@@ -32,7 +32,7 @@ func TestSamplesAddUpByKey(t *testing.T) {
 	add(readNr, 7, 0, 300, 60, SampleKey{Key: Key{syscalltab.I386, 99}, Stack: 12}) // the call's own count
 	add(readNr, 8, 0, 1, -1, SampleKey{})
 	add(writeNr, 7, 0, 2, -1, SampleKey{})
-	for _, k := range []SampleKey{{PID: 1}, {TID: 1}, {Errno: 11}, {LatencyNs: 1}, {Comm: 1}, {FD: 1}} {
+	for _, k := range []SampleKey{{PID: 1}, {TID: 1}, {Errno: 11}, {Latency: 1}, {Comm: 1}, {FD: 1}} {
 		add(readNr, 7, 0, 10, -1, k)
 		add(readNr, 7, 0, 20, -1, k)
 	}
@@ -45,7 +45,7 @@ func TestSamplesAddUpByKey(t *testing.T) {
 		Calls: 3, Errors: 1, RawNs: 600, HoldNs: 90, CPUNs: 110, CPUCalls: 2})
 	equal(t, "another stack", got[SampleKey{Key: read, Stack: 8}].Calls, 1)
 	equal(t, "another call", got[SampleKey{Key: Key{syscalltab.AMD64, writeNr}, Stack: 7}].RawNs, 2)
-	for _, k := range []SampleKey{{PID: 1}, {TID: 1}, {Errno: 11}, {LatencyNs: 1}, {Comm: 1}, {FD: 1}} {
+	for _, k := range []SampleKey{{PID: 1}, {TID: 1}, {Errno: 11}, {Latency: 1}, {Comm: 1}, {FD: 1}} {
 		k.Key, k.Stack = read, 7
 		equal(t, "one that has something of its own", got[k].RawNs, 30)
 	}

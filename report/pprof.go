@@ -10,6 +10,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/syscalltab"
 )
 
@@ -18,8 +19,8 @@ import (
 // The leaf of each stack is the call itself, as a function sys_NAME of the kernel's. Above it stand the
 // user's frames as Locate gives them.
 type Pprof struct {
-	Snapshot *profile.Snapshot // corrects the samples' latencies, and has the overhead
-	Samples  []profile.Sample
+	Snapshot *profile.Snapshot // for the comments
+	Samples  []cost.Sample
 	Meta     Meta
 	Program  string // the file of the main program; empty: not known
 
@@ -76,8 +77,6 @@ type pprofBuilder struct {
 	p         Pprof
 	out       pprof.Profile
 	hasCPU    bool
-	transitNs map[profile.Key]float64 // a call
-	outsideNs float64                 // a call: overhead that is in none of the sums, the switches
 	locations map[*Location]*pprof.Location
 	calls     map[profile.Key]*pprof.Location
 	mappings  map[*Mapping]*pprof.Mapping
@@ -134,15 +133,14 @@ func (b *pprofBuilder) build() *pprof.Profile {
 	// Viewers that know of no default show the last one.
 	b.out.SampleType = append(b.out.SampleType, nanoseconds("latency"))
 
-	b.learnOverhead()
 	b.kernel = &pprof.Mapping{
 		Start: kernelStart, Limit: kernelStart + kernelSize, File: "[kernel.kallsyms]", HasFunctions: true,
 	}
 	samples := slices.Clone(b.p.Samples)
-	slices.SortFunc(samples, func(x, y profile.Sample) int {
+	slices.SortFunc(samples, func(x, y cost.Sample) int {
 		return cmp.Or(compareInt(x.ABI, y.ABI), compareInt(x.Nr, y.Nr), compareInt(x.Stack, y.Stack),
 			compareInt(x.PID, y.PID), compareInt(x.TID, y.TID), compareInt(x.Errno, y.Errno),
-			compareInt(x.LatencyNs, y.LatencyNs), compareInt(x.Comm, y.Comm), compareInt(x.FD, y.FD))
+			compareInt(x.Latency, y.Latency), compareInt(x.Comm, y.Comm), compareInt(x.FD, y.FD))
 	})
 	for i := range samples {
 		b.out.Sample = append(b.out.Sample, b.sample(&samples[i]))
@@ -190,49 +188,6 @@ func (b *pprofBuilder) mostCalls() (most *pprof.Mapping) {
 
 func compareInt[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
 
-// learnOverhead finds out how much of a call's raw latency is transit, by the rows of the snapshot.
-func (b *pprofBuilder) learnOverhead() {
-	samples := make(map[profile.Key][]*profile.Sample)
-	for i := range b.p.Samples {
-		s := &b.p.Samples[i]
-		samples[s.Key] = append(samples[s.Key], s)
-	}
-	b.transitNs = make(map[profile.Key]float64)
-	s := b.p.Snapshot
-	for i := range s.Rows {
-		if r := &s.Rows[i]; r.Calls > 0 {
-			b.transitNs[r.Key] = transit(r, samples[r.Key])
-		}
-	}
-	if s.Overhead != nil {
-		b.outsideNs = float64(s.Overhead.SwitchesNs.Ns)
-	}
-}
-
-// transit returns what has to be taken off each call of a row's samples, as far as that is there, so that
-// what is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has
-// what the others took instead, which may be more. It reorders the samples.
-func transit(r *profile.Row, samples []*profile.Sample) float64 {
-	mean := func(s *profile.Sample) float64 { return float64(s.RawNs) / float64(s.Calls) }
-	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
-	var calls, rawNs, transitNs float64
-	for _, s := range samples {
-		calls += float64(s.Calls)
-		rawNs += float64(s.RawNs)
-	}
-	latencyNs := float64(r.SumNs) / float64(r.Calls) * calls
-	for _, s := range samples {
-		transitNs = (rawNs - latencyNs) / calls
-		if mean(s) >= transitNs {
-			break
-		}
-		// Nothing is left of these, so the others have to give more.
-		calls -= float64(s.Calls)
-		rawNs -= float64(s.RawNs)
-	}
-	return transitNs
-}
-
 func (b *pprofBuilder) comments() []string {
 	m := b.p.Meta
 	what := strings.Join(m.Command, " ")
@@ -253,19 +208,16 @@ func (b *pprofBuilder) comments() []string {
 	return comments
 }
 
-func (b *pprofBuilder) sample(s *profile.Sample) *pprof.Sample {
-	transit := int64(b.transitNs[s.Key] * float64(s.Calls))
-	transit = min(transit, s.RawNs)
-	overhead := max(transit, 0) + s.HoldNs + int64(b.outsideNs*float64(s.Calls))
+func (b *pprofBuilder) sample(s *cost.Sample) *pprof.Sample {
 	out := &pprof.Sample{
 		Value:    make([]int64, 0, len(b.out.SampleType)),
 		Location: b.stack(stackKey{s.Key, s.Stack}),
 	}
-	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), overhead)
+	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), s.OverheadNs)
 	if b.hasCPU {
 		out.Value = append(out.Value, s.CPUNs)
 	}
-	out.Value = append(out.Value, s.RawNs-transit)
+	out.Value = append(out.Value, s.LatencyNs)
 	b.label(out, s.SampleKey)
 	return out
 }
@@ -294,7 +246,7 @@ func (b *pprofBuilder) label(out *pprof.Sample, k profile.SampleKey) {
 		n.tid = int64(k.TID)
 	}
 	if b.p.By.Latency {
-		n.latencyNs = max(k.LatencyNs-max(int64(b.transitNs[k.Key]), 0), 0)
+		n.latencyNs, _ = profile.BucketBounds(int(k.Latency))
 	}
 	labels := b.numbers[n]
 	if labels == nil {

@@ -15,6 +15,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/syscalltab"
 )
 
@@ -78,7 +79,7 @@ func mixedRun() *traced {
 	r.call(3, readNr, 1, 0, 5_000, profile.SampleKey{})
 	r.call(2, readNr, 1, 11, 4_000, profile.SampleKey{Errno: 11})
 	r.call(4, readNr, 2, 0, 5_000, profile.SampleKey{})
-	r.call(1, writeNr, 2, 0, 1_000_000, profile.SampleKey{LatencyNs: 983_040})
+	r.call(1, writeNr, 2, 0, 1_000_000, profile.SampleKey{Latency: cost.LatencyBucket(1_000_000)})
 	r.call(1, writeNr, 0, 0, 7_000, profile.SampleKey{}) // without a stack
 	r.call(1, 500_000, 3, 38, 3_000, profile.SampleKey{Errno: 38, PID: 10, TID: 11, Comm: 2, FD: 3})
 	return r
@@ -88,11 +89,15 @@ var labelNames = []string{"", "sh", "app\tx", "tcp 127.0.0.1:6379"}
 
 // pprof is the profile of the run with these labels.
 func (r *traced) pprof(by PprofLabels) Pprof {
-	r.profile.Correct(profile.ByHandTransit(2*time.Microsecond), nil)
+	snapshot := cost.Correct(r.profile.Raw(), cost.Model{SameCPU: cost.ByHand(2 * time.Microsecond)}, cost.Run{Wall: 50 * time.Millisecond, CPUs: 2})
 	samples, _ := r.samples.All()
+	latency := func(k *profile.SampleKey) *uint32 { return &k.Latency }
+	if !by.Latency {
+		latency = nil
+	}
 	return Pprof{
-		Snapshot: r.profile.SnapshotAfter(50 * time.Millisecond),
-		Samples:  samples,
+		Snapshot: snapshot,
+		Samples:  cost.CorrectSamples(snapshot, samples, latency),
 		Meta:     meta,
 		Program:  "/srv/app",
 		Stack:    func(id uint32) []*Location { return stacks[id] },
@@ -262,7 +267,7 @@ func TestPprofSums(t *testing.T) {
 	r := mixedRun()
 	// Some calls of another length, on another stack.
 	for i := range int64(500) {
-		r.call(1, writeNr, uint32(i%4), int32(i%3)*2, 20_000+17*i, profile.SampleKey{Errno: int32(i%3) * 2, LatencyNs: i % 7})
+		r.call(1, writeNr, uint32(i%4), int32(i%3)*2, 20_000+17*i, profile.SampleKey{Errno: int32(i%3) * 2, Latency: cost.LatencyBucket(20_000 + 17*i)})
 	}
 	for _, by := range []PprofLabels{{}, allLabels} {
 		in := r.pprof(by)
@@ -388,7 +393,7 @@ func TestPprofLabelsAreOptIn(t *testing.T) {
 	}
 	equal(t, "labels", slices.Sorted(maps.Keys(seen)), []string{
 		"comm=app\tx", "errno=EAGAIN", "errno=ENOSYS", "fd=tcp 127.0.0.1:6379", "latency=[0][nanoseconds]",
-		"latency=[981040][nanoseconds]", "pid=[10][]", "tid=[11][]",
+		"latency=[786432][nanoseconds]", "pid=[10][]", "tid=[11][]",
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/ptrace"
 	"sysprof/report"
 )
@@ -28,7 +29,9 @@ type session struct {
 	signals chan os.Signal
 	calls   atomic.Int64 // finished so far, counted or not
 
-	transits transits
+	calibrator    *cost.Calibrator // nil: nothing is to be calibrated
+	model         cost.Model
+	gapsHaveCalls bool
 
 	stoppedBy syscall.Signal // the signal that made us stop tracing, 0 if none did
 }
@@ -48,9 +51,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		return ending{}, err
 	}
 	filter := opt.filter()
-	if filter != nil {
-		s.profile.GapsHaveCalls()
-	}
+	s.gapsHaveCalls = filter != nil
 	s.catchSignals(p.origin)
 	s.tracer, err = ptrace.Start(ptrace.Options{
 		Command:    command,
@@ -68,7 +69,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, errors.Join(explainLaunch(err, opt), s.out.close())
 	}
-	s.correct()
+	s.finishCalibration()
 	ownTerminal := p.ownTerminal(opt)
 	if command != nil && p.own {
 		release(inherited, opt.output != "", opt.json, opt.csv, opt.pprof)
@@ -118,9 +119,13 @@ func (s *session) Feed() func(*profile.Call) {
 	}
 }
 
-// transits are what tracing adds to calls, where tracer and tracee share a CPU and elsewhere. Both nil:
-// latencies remain raw.
-type transits struct{ placed, apart *profile.Transit }
+// Counted takes calls that the engine has added up itself.
+func (s *session) Counted(raw *profile.Raw) {
+	for c := range raw.Calls {
+		s.calls.Add(int64(raw.Calls[c].Traced().Calls))
+	}
+	s.profile.AddRaw(raw)
+}
 
 // calibration returns what the tracer calls with every call of its calibration children, nil if nothing is
 // to be calibrated.
@@ -129,41 +134,26 @@ func (s *session) calibration() func(*profile.Call) {
 	case s.opt.raw:
 		return nil
 	case s.opt.overhead != nil:
-		s.transits.placed = profile.ByHandTransit(*s.opt.overhead)
+		s.model.SameCPU = cost.ByHand(*s.opt.overhead)
 		return nil
 	}
-	const warmUp = 64 // calls
-	placed, apart := profile.NewTransit(), profile.NewTransit()
-	s.transits = transits{placed, apart}
-	var seenPlaced, seenApart int
-	return func(c *profile.Call) {
-		t, seen := placed, &seenPlaced
-		if c.CrossCPU {
-			t, seen = apart, &seenApart
-		}
-		switch *seen++; {
-		case *seen <= warmUp:
-		case c.Nr == ptrace.CalibrationCall:
-			t.Add(c)
-		default:
-			t.AddReference(c)
-		}
-	}
+	s.calibrator = cost.NewCalibrator(ptrace.CalibrationCall)
+	return s.calibrator.Add
 }
 
-// correct makes the profile correct its latencies by what the calibrations showed.
-func (s *session) correct() {
+// finishCalibration keeps what the calibrations showed, for the correction of latencies.
+func (s *session) finishCalibration() {
+	if s.calibrator == nil {
+		return
+	}
+	var untraced []cost.Untraced
 	for _, c := range s.tracer.Calibrations() {
-		t := s.transits.placed
-		if c.CrossCPU {
-			t = s.transits.apart
-		}
-		t.Untraced(c.UntracedNs, c.BatchCalls)
+		untraced = append(untraced, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: []uint64{ptrace.CalibrationCall}, Calls: c.BatchCalls, BatchNs: c.UntracedNs})
 		for _, r := range c.References {
-			t.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
+			untraced = append(untraced, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: r.Nrs, Calls: r.BatchCalls, BatchNs: r.UntracedNs})
 		}
 	}
-	s.profile.Correct(s.transits.placed, s.transits.apart)
+	s.model = s.calibrator.Finish(untraced)
 }
 
 // InFlight takes a call that was never seen to return.
@@ -271,7 +261,8 @@ func (s *session) passOn(sig syscall.Signal, at time.Time) {
 
 // snapshot returns what has been counted so far.
 func (s *session) snapshot(warnings []profile.Warning) *profile.Snapshot {
-	snapshot := s.profile.SnapshotAfter(s.tracer.Elapsed())
+	run := cost.Run{Wall: s.tracer.Elapsed(), CPUs: runtime.NumCPU(), GapsHaveCalls: s.gapsHaveCalls}
+	snapshot := cost.Correct(s.profile.Raw(), s.model, run)
 	snapshot.Warnings = append(snapshot.Warnings, warnings...)
 	return snapshot
 }

@@ -12,6 +12,7 @@ import (
 
 	"sysprof/cmd/sysprof/internal/capture"
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/profile/stack/symbol"
 	"sysprof/ptrace"
 	"sysprof/report"
@@ -92,8 +93,7 @@ func (s *samples) add(c *profile.Call, counted bool) {
 			k.Errno = c.Errno
 		}
 		if by.latency {
-			// Half octaves: what --tagfocus=latency=1ms: needs, and not a sample for every call.
-			k.LatencyNs, _ = profile.BucketBounds(profile.BucketIndex(c.ExitSeenNs-c.EntryResumedNs) &^ 63)
+			k.Latency = cost.LatencyBucket(int64(c.RawLatency()))
 		}
 		if by.comm {
 			k.Comm = s.labels.Comm(c)
@@ -141,9 +141,13 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
 	}
 	by := s.opt.labels
+	var latency func(*profile.SampleKey) *uint32
+	if by.latency {
+		latency = func(k *profile.SampleKey) *uint32 { return &k.Latency }
+	}
 	return report.Pprof{
 		Snapshot: snapshot,
-		Samples:  all,
+		Samples:  cost.CorrectSamples(snapshot, all, latency),
 		Meta:     meta,
 		Program:  s.program,
 		Stack:    func(id uint32) []*report.Location { return located[id] },

@@ -1,4 +1,4 @@
-package profile
+package cost
 
 import (
 	"math"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
@@ -37,8 +38,8 @@ func (m *contended) takes(ns float64) {
 	}
 }
 
-func (m *contended) call(nr uint64, workNs, ns float64) *Call {
-	c := &Call{ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1}
+func (m *contended) call(nr uint64, workNs, ns float64) *profile.Call {
+	c := &profile.Call{ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1}
 	m.takes(workNs + float64(m.noisy(m.switchNs)))
 	c.EntrySeenNs = int64(m.nowNs)
 	if m.agoNs >= 0 {
@@ -68,13 +69,13 @@ func TestOtherProgramsTurns(t *testing.T) {
 		silent, warned := 0, 0
 		for seed := range uint64(rounds) {
 			m := newContended(seed, c.share)
-			transit := NewTransit()
+			transit := newTransit(profile.Calibrated)
 			for range 1_100 {
-				transit.Add(m.call(getppidNr, 0, cheapNs))
+				transit.add(m.call(getppidNr, 0, cheapNs))
 			}
-			transit.Untraced([]int64{cheapNs}, 1)
+			transit.measuredUntraced([]int64{cheapNs}, 1)
 
-			p := New()
+			p := record()
 			began, untracedNs := m.nowNs, 0.0
 			m.agoNs = -1
 			for range 760 {
@@ -84,10 +85,10 @@ func TestOtherProgramsTurns(t *testing.T) {
 				untracedNs += workNs + ns
 				p.Add(m.call(nr, workNs, ns))
 			}
-			p.Correct(transit, nil)
-			s := p.SnapshotAfter(time.Duration(m.nowNs - began))
+			p.correctBy(transit, nil)
+			s := p.after(time.Duration(m.nowNs - began))
 			untracedNs /= 1 - c.share
-			said := strings.Contains(kinds(s), uncertain)
+			said := strings.Contains(kinds(s), isUncertain)
 			wrong := math.Abs(float64(s.Overhead.UntracedNs.Ns)-untracedNs) > 0.1*untracedNs
 			if said {
 				warned++
@@ -107,10 +108,10 @@ func TestAQuietRunAfterABusyCalibration(t *testing.T) {
 	m := newMachine(39)
 	transit := m.calibration()
 	for range 4 {
-		transit.Add(&Call{EntryResumedNs: 1, ExitSeenNs: 3_000_000, GapNs: -1, CPUNs: -1})
+		transit.add(&profile.Call{EntryResumedNs: 1, ExitSeenNs: 3_000_000, GapNs: -1, CPUNs: -1})
 	}
 	for _, cheap := range []int{0, 400} {
-		p := New()
+		p := record()
 		th := m.thread(1)
 		for range 600 {
 			p.Add(th.call(openNr, 40_000, 2_000))
@@ -118,9 +119,9 @@ func TestAQuietRunAfterABusyCalibration(t *testing.T) {
 		for range cheap {
 			p.Add(th.call(getppidNr, 0, cheapNs))
 		}
-		p.Correct(transit, nil)
-		s := p.SnapshotAfter(th.wall())
-		if said := strings.Contains(kinds(s), string(UntracedByOthers)); said != (cheap == 0) {
+		p.correctBy(transit, nil)
+		s := p.after(th.wall())
+		if said := strings.Contains(kinds(s), string(profile.UntracedByOthers)); said != (cheap == 0) {
 			t.Errorf("with %d cheap calls: %+v; %+v", cheap, s.Warnings, s.Overhead.UntracedNs)
 		}
 	}
