@@ -10,10 +10,10 @@ import (
 	"sysprof/profile"
 )
 
-// far is a machine on which tracer and tracee are not held on one CPU.
+// far is a machine on which tracer and tracee are not pinned to one CPU.
 func far(seed uint64, jitter float64) *machine {
 	m := newMachine(seed)
-	m.apart, m.transitNs, m.switchNs, m.jitter = true, 14_000, 8_000, jitter
+	m.crossCPU, m.transitNs, m.switchNs, m.jitter = true, 14_000, 8_000, jitter
 	return m
 }
 
@@ -28,26 +28,26 @@ func (m *machine) shortCalibration() *Transit {
 	return t
 }
 
-// moving is a run that changes between two machines: the first calls of every hundred are made apart.
+// moving is a run that changes between two machines: the first calls of every hundred are made across CPUs.
 type moving struct {
 	near, far *machine
-	apart     int // of a hundred calls
+	crossCPU  int // of a hundred calls
 	truth     map[uint64]*profile.Histogram
 	p         *recording
 	th        *thread
 }
 
-func newMoving(seed uint64, apart int, jitter float64) *moving {
+func newMoving(seed uint64, crossCPU int, jitter float64) *moving {
 	near := newMachine(seed)
-	return &moving{near: near, far: far(seed, jitter), apart: apart, truth: make(map[uint64]*profile.Histogram), p: record(), th: near.thread(1)}
+	return &moving{near: near, far: far(seed, jitter), crossCPU: crossCPU, truth: make(map[uint64]*profile.Histogram), p: record(), th: near.thread(1)}
 }
 
-// run makes calls of three kinds, or of other numbers where they are made apart.
+// run makes calls of three kinds, or of other numbers where they are made across CPUs.
 func (r *moving) run(calls int, otherNrs uint64) {
 	for i := range calls {
 		nr := []uint64{readNr, writeNr, openNr}[i%3]
 		ns := map[uint64]int64{readNr: 700, writeNr: 6_000, openNr: 30_000 + int64(i%50)*100}[nr]
-		if r.th.m = r.near; i%100 < r.apart {
+		if r.th.m = r.near; i%100 < r.crossCPU {
 			r.th.m = r.far
 			nr += otherNrs
 		}
@@ -59,7 +59,7 @@ func (r *moving) run(calls int, otherNrs uint64) {
 	}
 }
 
-// TestEachConditionHasItsOwnTransit: whatever share of the calls was made apart, rows show what calls take.
+// TestEachConditionHasItsOwnTransit: whatever share of the calls was made across CPUs, rows show what calls take.
 func TestEachConditionHasItsOwnTransit(t *testing.T) {
 	for _, share := range []int{0, 3, 30, 70, 100} {
 		r := newMoving(31, share, 0.04)
@@ -67,7 +67,7 @@ func TestEachConditionHasItsOwnTransit(t *testing.T) {
 		r.p.correctBy(r.near.calibration(), r.far.shortCalibration())
 		s := r.p.after(r.th.wall())
 		equal(t, "calls", s.Total.Calls, 9_000)
-		equal(t, "calls made apart", s.Overhead.CrossCPU, uint64(90*share))
+		equal(t, "calls across CPUs", s.Overhead.CrossCPU, uint64(90*share))
 		for i := range s.Rows {
 			row, want := &s.Rows[i], r.truth[s.Rows[i].Nr]
 			equal(t, "calls of a row", row.Calls, want.Count())
@@ -83,19 +83,19 @@ func TestEachConditionHasItsOwnTransit(t *testing.T) {
 		perCall := (float64(share)*14_000 + float64(100-share)*3_000) / 100
 		about(t, "the transit", time.Duration(o.TransitNs.Ns), perCall, 0.1, 0)
 		if w := kinds(s); strings.Contains(w, "cpu") {
-			t.Errorf("%d %% apart, and nothing is amiss: %q", share, w)
+			t.Errorf("%d %% across CPUs, and nothing is amiss: %q", share, w)
 		}
 	}
 }
 
 // TestAConditionThatWasNotCalibrated gets its transit from calls that were made in both, or that take a time
-// which is known. Both ways: also if it is the calibration on one CPU that failed.
+// which is known. Both ways: also if it is the calibration with both on one CPU that failed.
 func TestAConditionThatWasNotCalibrated(t *testing.T) {
 	for _, c := range []struct {
 		name                string
 		warning             profile.WarningKind
 		affects             float64 // % of the calls; 0: any
-		placedBy, apartBy   func(r *moving) *Transit
+		sameCPU, crossCPU   func(r *moving) *Transit
 		share, cheap, other int
 	}{
 		{"calls made in both", profile.CrossCPUInferred, 30,
@@ -119,7 +119,7 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 			for range c.cheap {
 				r.p.Add(r.th.call(getppidNr, 0, cheapNs))
 			}
-			r.p.correctBy(c.placedBy(r), c.apartBy(r))
+			r.p.correctBy(c.sameCPU(r), c.crossCPU(r))
 			s := r.p.after(r.th.wall())
 			for i := range s.Rows {
 				if row, want := &s.Rows[i], r.truth[s.Rows[i].Nr]; want != nil {
@@ -145,7 +145,7 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 	}
 }
 
-// TestNothingShowsATransit of calls made apart: then it is that of the others, and the range says how much more
+// TestNothingShowsATransit of calls across CPUs: then it is that of the others, and the range says how much more
 // it may be.
 func TestNothingShowsATransit(t *testing.T) {
 	for _, calls := range []int{90, 6_000} {
@@ -202,7 +202,7 @@ func TestAWideTransit(t *testing.T) {
 		s := r.p.after(r.th.wall())
 		promised(t, s, r.th.untracedNs)
 		if w := kinds(s); strings.Contains(w, string(profile.CrossCPUVaries)) != c.warned {
-			t.Errorf("%d %% of the calls apart, transits that differ by %.0f %%: %q", c.share, 100*c.jitter, w)
+			t.Errorf("%d %% of the calls across CPUs, transits that differ by %.0f %%: %q", c.share, 100*c.jitter, w)
 		}
 	}
 }
@@ -234,18 +234,18 @@ func TestRawLatenciesOfBothConditions(t *testing.T) {
 	}
 	equal(t, "source", s.Overhead.Source, profile.Uncorrected)
 	equal(t, "warnings", len(s.Warnings), 0)
-	equal(t, "calls made apart", s.Overhead.CrossCPU, 1_500)
+	equal(t, "calls across CPUs", s.Overhead.CrossCPU, 1_500)
 }
 
-// TestQueuedAndSkippedCallsMadeApart are in the account as others are.
-func TestQueuedAndSkippedCallsMadeApart(t *testing.T) {
-	near, apartM := newMachine(37), far(37, 0.04)
+// TestQueuedAndSkippedCallsAcrossCPUs are in the account as others are.
+func TestQueuedAndSkippedCallsAcrossCPUs(t *testing.T) {
+	near, farther := newMachine(37), far(37, 0.04)
 	p := record()
 	shard := p.Shard()
 	th := near.thread(1)
 	for i := range 3_000 {
 		if th.m = near; i%2 == 0 {
-			th.m = apartM
+			th.m = farther
 		}
 		c := th.call(readNr, 0, 2_000)
 		if c.Queued = i%6 < 2; c.Queued {
@@ -259,11 +259,11 @@ func TestQueuedAndSkippedCallsMadeApart(t *testing.T) {
 			shard.Add(c)
 		}
 	}
-	p.correctBy(near.calibration(), apartM.shortCalibration())
+	p.correctBy(near.calibration(), farther.shortCalibration())
 	s := p.after(th.wall())
 	equal(t, "calls", s.Total.Calls, 2_100)
 	equal(t, "traced calls", s.Overhead.Calls, 3_000)
-	equal(t, "calls made apart", s.Overhead.CrossCPU, 1_500)
+	equal(t, "calls across CPUs", s.Overhead.CrossCPU, 1_500)
 	equal(t, "queued", s.Overhead.Queued, 1_000)
 	about(t, "p50", s.Rows[0].OK.Quantile(0.5), 2_000, 0, 500)
 	about(t, "the mean", s.Rows[0].Mean(), 2_000, 0, 700)

@@ -164,17 +164,17 @@ func TestSlowerCallsStaySlower(t *testing.T) {
 	m := newMachine(6)
 	p := record()
 	th := m.thread(1)
-	const rows, apartNs = 12, 250
+	const rows, stepNs = 12, 250
 	for range 2_000 {
 		for nr := range uint64(rows) {
-			p.Add(th.call(300+nr, 0, int64(nr)*apartNs))
+			p.Add(th.call(300+nr, 0, int64(nr)*stepNs))
 		}
 	}
 	p.correctBy(m.calibration(), nil)
 	s := p.after(th.wall())
 	for i := 1; i < rows; i++ {
 		if a, b := s.Rows[i-1].OK.Quantile(0.5), s.Rows[i].OK.Quantile(0.5); a >= b {
-			t.Errorf("calls of %d ns have the median %v, those of %d ns %v", (i-1)*apartNs, a, i*apartNs, b)
+			t.Errorf("calls of %d ns have the median %v, those of %d ns %v", (i-1)*stepNs, a, i*stepNs, b)
 		}
 	}
 }

@@ -23,7 +23,7 @@ type machine struct {
 	switchNs  float64 // both switches of a call
 	holdNs    int64   // at each of the two stops
 	jitter    float64 // by what share transits and switches differ
-	apart     bool    // tracer and tracee are not held on one CPU
+	crossCPU  bool    // tracer and tracee are not pinned to one CPU
 }
 
 const (
@@ -59,7 +59,7 @@ func (m *machine) thread(tid int32) *thread { return &thread{m: m, tid: tid, now
 
 // call computes for workNs and then makes a call that takes ns.
 func (th *thread) call(nr uint64, workNs, ns int64) *profile.Call {
-	c := &profile.Call{PID: 1, TID: th.tid, ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1, CrossCPU: th.m.apart}
+	c := &profile.Call{PID: 1, TID: th.tid, ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1, CrossCPU: th.m.crossCPU}
 	gap := workNs + th.m.noisy(th.m.switchNs)
 	if th.started {
 		c.GapNs = gap

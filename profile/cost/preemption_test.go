@@ -10,12 +10,12 @@ import (
 	"sysprof/syscalltab"
 )
 
-// contended is a machine of one CPU that other programs have, in turns of 3 ms, for a share of the time.
+// contended is a machine of one CPU that other programs have, for 3 ms at a time, for a share of the time.
 type contended struct {
 	*machine
 	share  float64
 	nowNs  float64
-	leftNs float64 // until their next turn
+	leftNs float64 // until they have it next
 	agoNs  float64 // when the thread was let go on from its last call, -1 before the first
 }
 
@@ -25,16 +25,16 @@ func newContended(seed uint64, share float64) *contended {
 	return m
 }
 
-// takes lets ns of CPU time pass, and their turns between.
+// takes lets ns of CPU time pass, and what others have between.
 func (m *contended) takes(ns float64) {
-	const turnNs = 3e6
+	const preemptedNs = 3e6
 	m.nowNs += ns
 	if m.leftNs -= ns; m.share == 0 {
 		return
 	}
 	for m.leftNs < 0 {
-		m.nowNs += turnNs
-		m.leftNs += turnNs * (1 - m.share) / m.share * (0.3 + 1.4*m.rng.Float64())
+		m.nowNs += preemptedNs
+		m.leftNs += preemptedNs * (1 - m.share) / m.share * (0.3 + 1.4*m.rng.Float64())
 	}
 }
 
@@ -55,10 +55,10 @@ func (m *contended) call(nr uint64, workNs, ns float64) *profile.Call {
 	return c
 }
 
-// TestOtherProgramsTurns: a start-up of 20 ms, 760 calls none of which shows how the machine is, as Python's. Where
-// other programs have the CPU, there may be one more of their turns in it or one less, which is 15 % of it: no
+// TestPreemption: a start-up of 20 ms, 760 calls none of which shows how the machine is, as Python's. Where
+// other programs have the CPU, there may be one more preemption in it or one less, which is 15 % of it: no
 // estimate can be right then, but it must not be silent. The calibration, a third as long, shows most of that.
-func TestOtherProgramsTurns(t *testing.T) {
+func TestPreemption(t *testing.T) {
 	const rounds = 60
 	for _, c := range []struct {
 		share                         float64
@@ -103,7 +103,7 @@ func TestOtherProgramsTurns(t *testing.T) {
 	}
 }
 
-// TestAQuietRunAfterABusyCalibration: calls that do nothing show that others have ceased to take turns.
+// TestAQuietRunAfterABusyCalibration: calls that do nothing show that others have ceased to preempt.
 func TestAQuietRunAfterABusyCalibration(t *testing.T) {
 	m := newMachine(39)
 	transit := m.calibration()
