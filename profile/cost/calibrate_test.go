@@ -6,7 +6,7 @@ import (
 	"sysprof/profile"
 )
 
-const fstatNr, mmapNr, munmapNr = 5, 9, 11
+const fstatNr, mmapNr, munmapNr, rareNr = 5, 9, 11, 12
 
 // calibrated is what a Calibrator finds from 1,000 calls of each condition, after some for warming up. Reference calls
 // are longer by what their numbers say.
@@ -21,6 +21,9 @@ func calibrated(untraced []Untraced) Model {
 			c.Add(child.call(getppidNr, 0, cheapNs))
 			if nr := []uint64{fstatNr, mmapNr, munmapNr}[i%3]; i < 90 {
 				c.Add(child.call(nr, 0, cheapNs+100*int64(nr)))
+			}
+			if i < 14 {
+				c.Add(child.call(rareNr, 0, cheapNs+700))
 			}
 		}
 	}
@@ -49,6 +52,16 @@ func TestCalibratorTellsConditionsAndCallsApart(t *testing.T) {
 		t.Error("1,000 calls are not enough")
 	}
 
+	both := calibrated([]Untraced{
+		{Nrs: []uint64{getppidNr}, Calls: 1, BatchNs: []int64{cheapNs}},
+		{CrossCPU: true, Nrs: []uint64{fstatNr}, Calls: 1, BatchNs: []int64{500}},
+		{CrossCPU: true, Nrs: []uint64{getppidNr}, Calls: 1, BatchNs: []int64{cheapNs + 5}},
+	})
+	equal(t, "that call, across CPUs", both.CrossCPU.callNs, cheapNs+5)
+	equal(t, "that call on one CPU", both.SameCPU.callNs, cheapNs)
+	equal(t, "kinds of reference calls across CPUs", len(both.CrossCPU.colder), 1)
+	equal(t, "kinds of reference calls on one CPU", len(both.SameCPU.colder), 0)
+
 	// What was measured in one condition alone goes over to the other one, and a model stays what it is.
 	equal(t, "measured across CPUs", m.CrossCPU.untraced, false)
 	equal(t, "a call that does nothing, across CPUs", m.CrossCPU.completed(m.SameCPU).callNs, cheapNs)
@@ -62,6 +75,7 @@ func TestCalibratorOfTooLittle(t *testing.T) {
 		{Nrs: []uint64{fstatNr}, Calls: 10},
 		{Nrs: []uint64{fstatNr}, Calls: 0, BatchNs: []int64{5}},
 		{Nrs: []uint64{fstatNr, 77}, Calls: 10, BatchNs: []int64{5}},
+		{Nrs: []uint64{rareNr}, Calls: 10, BatchNs: []int64{5}},
 	})
 	equal(t, "measured", m.SameCPU.untraced, false)
 	equal(t, "kinds of reference calls", len(m.SameCPU.colder), 0)
