@@ -54,5 +54,6 @@ func BenchmarkTracedCall(b *testing.B) {
 type feed func(*profile.Call)
 
 func (f feed) Feed() func(*profile.Call)  { return f }
+func (f feed) Counted(*profile.Raw)       {}
 func (f feed) InFlight(*profile.InFlight) {}
 func (f feed) Ended(pid, tid int32)       {}

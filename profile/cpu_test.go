@@ -19,7 +19,7 @@ func TestCPUTimeIsKeptWhereItWasMeasured(t *testing.T) {
 	add(1, 0, 9_000, -1)
 	add(2, 0, 100, 150)
 
-	for name, s := range map[string]*Snapshot{"live": p.Snapshot(), "merged": Merge(p.Snapshot(), New().Snapshot())} {
+	for name, s := range map[string]*Snapshot{"live": p.Raw().Snapshot(), "merged": Merge(p.Raw().Snapshot(), New().Raw().Snapshot())} {
 		t.Run(name, func(t *testing.T) {
 			read, write, open := &s.Rows[0], &s.Rows[1], &s.Rows[2]
 			equal(t, "CPU times of read", collect(read.CPU), []Bucket{{0, 0, 1}, {300, 301, 1}})
@@ -38,7 +38,7 @@ func TestCPUTimeIsKeptWhereItWasMeasured(t *testing.T) {
 			equal(t, "CPU time", s.Total.CPUNs, 450)
 		})
 	}
-	twice := Merge(p.Snapshot(), p.Snapshot())
+	twice := Merge(p.Raw().Snapshot(), p.Raw().Snapshot())
 	equal(t, "CPU time of two", twice.Total.CPUNs, 900)
 	equal(t, "CPU times of two", twice.Rows[0].CPU.Count(), 4)
 	if twice.Rows[1].CPU != nil {

@@ -123,6 +123,57 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.headroom = max(h.headroom, other.headroom)
 }
 
+// Subtract takes off what an earlier state of h held, as Clone gave it: what is left are the values that have been
+// added since then. The count, the sum and the buckets are exact. The minimum is exact if it is below the
+// earlier one, and so is the maximum if it is above. Otherwise they are bounds of what they were: those of the
+// outermost buckets that are left, within the extremes of h.
+//
+// Of a histogram that h never was, no more than all is taken off.
+func (h *Histogram) Subtract(earlier *Histogram) {
+	left := Histogram{octave: h.octave}
+	lowNs, highNs := int64(-1), int64(0) // of the outermost buckets
+	for i, o := range &left.octave {
+		if o == nil {
+			continue
+		}
+		before := left.count
+		for j := range o {
+			if from := earlier.octave[i]; from != nil {
+				o[j] = subtractSaturating(o[j], from[j])
+			}
+			if o[j] == 0 {
+				continue
+			}
+			low, high := BucketBounds(i<<subBits + j)
+			if lowNs < 0 {
+				lowNs = low
+			}
+			highNs = high
+			left.count = addSaturating(left.count, o[j])
+		}
+		if left.count == before {
+			left.octave[i] = nil
+		}
+	}
+	if left.count > 0 {
+		left.setExtremes(h, earlier, lowNs, highNs)
+		left.sumHi, left.sumLo = subtract128(h.sumHi, h.sumLo, earlier.sumHi, earlier.sumLo)
+	}
+	*h = left
+}
+
+// setExtremes sets the extremes of h, which is later less earlier, and has values in buckets from lowNs to highNs.
+func (h *Histogram) setExtremes(later, earlier *Histogram, lowNs, highNs int64) {
+	minNs, maxNs := int64(later.Min()), later.max
+	if earlier.count > 0 && minNs == int64(earlier.Min()) {
+		minNs = max(minNs, lowNs)
+	}
+	if earlier.count > 0 && maxNs == earlier.max {
+		maxNs = min(maxNs, highNs)
+	}
+	h.max, h.headroom = maxNs, math.MaxInt64-minNs
+}
+
 // Clone returns an independent copy.
 func (h *Histogram) Clone() *Histogram {
 	c := new(Histogram)
@@ -177,7 +228,7 @@ func (h *Histogram) StdDev() time.Duration {
 	mean := (float64(h.sumHi)*(1<<64) + float64(h.sumLo)) / float64(h.count)
 	var squares float64
 	for b := range h.Buckets() {
-		d := float64(h.middle(b)) - mean
+		d := float64(h.Middle(b)) - mean
 		squares += d * d * float64(b.Count)
 	}
 	return time.Duration(math.Round(math.Sqrt(squares / float64(h.count))))
@@ -197,7 +248,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	var seen uint64
 	for b := range h.Buckets() {
 		if seen = addSaturating(seen, b.Count); seen >= rank {
-			return time.Duration(h.middle(b))
+			return time.Duration(h.Middle(b))
 		}
 	}
 	return h.Max()
@@ -223,8 +274,8 @@ func (h *Histogram) Buckets() iter.Seq[Bucket] {
 	}
 }
 
-// middle stands for all values of b: the bucket's midpoint, unless the exact extremes know better.
-func (h *Histogram) middle(b Bucket) int64 {
+// Middle stands for all values of b, which is a bucket of h: the bucket's midpoint, unless the exact extremes know better.
+func (h *Histogram) Middle(b Bucket) int64 {
 	mid := b.LowNs + (b.HighNs-b.LowNs)/2
 	return min(max(mid, int64(h.Min())), h.max)
 }
@@ -235,6 +286,29 @@ func (h *Histogram) middle(b Bucket) int64 {
 func (h *Histogram) grow(i int) *[subBuckets]uint64 {
 	h.octave[i] = new([subBuckets]uint64)
 	return h.octave[i]
+}
+
+// ShiftSum changes the sum of all values, for whoever has recorded values of which only the sum is known to be off
+// by so much. It remains one that the count and the extremes allow.
+func (h *Histogram) ShiftSum(ns int64) {
+	least, low := bits.Mul64(h.count, uint64(h.Min()))
+	most, high := bits.Mul64(h.count, uint64(h.Max()))
+	if least != 0 || most != 0 || h.sumHi != 0 {
+		return // of 500 years the nanoseconds do not matter
+	}
+	if ns < 0 {
+		h.sumLo -= min(uint64(-ns), h.sumLo-low)
+	} else {
+		h.sumLo += min(uint64(ns), high-h.sumLo)
+	}
+}
+
+// countOrZero is Count for a histogram that may be nil.
+func (h *Histogram) countOrZero() uint64 {
+	if h == nil {
+		return 0
+	}
+	return h.count
 }
 
 func (h *Histogram) addSum(hi, lo uint64) {
@@ -251,4 +325,16 @@ func addSaturating(a, b uint64) uint64 {
 		return s
 	}
 	return math.MaxUint64
+}
+
+func subtractSaturating(a, b uint64) uint64 { return a - min(a, b) }
+
+// subtract128 is a − b of two numbers of 128 bits, and 0 if b is larger.
+func subtract128(aHi, aLo, bHi, bLo uint64) (hi, lo uint64) {
+	lo, borrow := bits.Sub64(aLo, bLo, 0)
+	hi, borrow = bits.Sub64(aHi, bHi, borrow)
+	if borrow != 0 {
+		return 0, 0
+	}
+	return hi, lo
 }

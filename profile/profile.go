@@ -2,9 +2,9 @@ package profile
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"sysprof/syscalltab"
 )
@@ -35,58 +35,23 @@ type Profile struct {
 	next  atomic.Uint32
 
 	mu       sync.Mutex // guards what follows
-	inFlight map[flightKey]*Flight
-	transits [conditions]*Transit // all nil: latencies are raw
-	asleep   bool                 // see GapsHaveCalls
+	inFlight []Flight   // sorted
 }
 
 // Shard takes the calls of one or a few feeding threads.
 type Shard struct {
 	mu    sync.Mutex
-	tally [conditions]tally
+	tally [Conditions]tally
 	_     [64]byte // keeps the next shard's mutex off this one's cache line
 }
 
-// tally is what one shard knows of the calls that were made in one condition.
+// tally is what one shard knows of the calls that were traced in one condition.
 type tally struct {
-	rows  []*row // append-only
-	dense [denseABIs]*[denseNrs]*row
-	rest  map[Key]*row
-	gaps  Histogram // between the calls of a thread, tracing included
-	left  uncounted
-}
-
-// uncounted is what tracing cost calls that are in no row.
-type uncounted struct {
-	calls, queued uint64
-	holdNs        int64
-}
-
-// row is what one tally knows of one key.
-type row struct {
-	key    Key
-	holdNs int64
-	ok     outcome
-	failed []failure  // in the order of first occurrence; searched from the front, there are few
-	cpu    *Histogram // nil until the first call of which it was measured
-}
-
-// outcome is the calls of a row that ended in the same way.
-type outcome struct {
-	latency Histogram  // raw, of those whose exit-stop was seen at once
-	queued  *Histogram // of those whose exit-stop stood in line, which says less of the call than of the others; nil before the first
-}
-
-type failure struct {
-	errno int32
-	*outcome
-}
-
-// flightKey is what in-flight calls are added up by.
-type flightKey struct {
-	key     Key
-	why     Ending
-	resumed bool
+	rows      []*RawRow // append-only
+	dense     [denseABIs]*[denseNrs]*RawRow
+	rest      map[Key]*RawRow
+	gaps      Histogram
+	uncounted Traced
 }
 
 // New returns an empty profile. It has no more shards than there are CPUs to run feeders on.
@@ -95,7 +60,7 @@ func New() *Profile {
 }
 
 func newSharded(shards int) *Profile {
-	return &Profile{shard: make([]Shard, shards), inFlight: make(map[flightKey]*Flight)}
+	return &Profile{shard: make([]Shard, shards)}
 }
 
 // Shard returns the shard that a new feeding thread shall use for its life. Shards are dealt out in
@@ -111,15 +76,37 @@ func (p *Profile) Add(c *Call) { p.shard[0].Add(c) }
 // key, reason and Resumed, so that a million short-lived processes cost no memory. Safe for concurrent
 // use.
 func (p *Profile) AddInFlight(f InFlight) {
-	k := flightKey{Key{f.ABI, f.Nr}, f.Why, f.Resumed}
+	flight := Flight{Key: Key{f.ABI, f.Nr}, Why: f.Why, Resumed: f.Resumed,
+		Count: 1, LongestNs: max(f.SoFarNs, 0), PID: f.PID, TID: f.TID}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.inFlight[k]
-	if g == nil {
-		g = &Flight{Key: k.key, Why: f.Why, Resumed: f.Resumed, PID: f.PID, TID: f.TID}
-		p.inFlight[k] = g
+	p.inFlight = addFlight(p.inFlight, &flight)
+}
+
+// AddRaw counts calls that their source has added up itself; raw is not kept. Safe for concurrent use.
+func (p *Profile) AddRaw(raw *Raw) {
+	s := p.Shard()
+	for c := range raw.Calls {
+		s.addRaw(&raw.Calls[c], &s.tally[c])
 	}
-	g.add(&Flight{Count: 1, LongestNs: f.SoFarNs, PID: f.PID, TID: f.TID})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range raw.InFlight {
+		p.inFlight = addFlight(p.inFlight, &raw.InFlight[i])
+	}
+}
+
+// addRaw merges the calls of one condition into the shard. The mutex is held for one row at a time.
+func (s *Shard) addRaw(from *RawCalls, t *tally) {
+	s.mu.Lock()
+	t.gaps.Merge(&from.Gaps)
+	t.uncounted.add(&from.Uncounted)
+	s.mu.Unlock()
+	for k, r := range from.Rows {
+		s.mu.Lock()
+		t.row(k).merge(r)
+		s.mu.Unlock()
+	}
 }
 
 // Add counts one finished call; c is not kept. Safe for concurrent use.
@@ -128,17 +115,14 @@ func (s *Shard) Add(c *Call) {
 	holdNs := int64(c.Hold())
 
 	s.mu.Lock()
-	t := &s.tally[c.condition()]
+	t := &s.tally[c.Condition()]
 	r := t.row(Key{c.ABI, c.Nr})
-	r.holdNs = addClamped(r.holdNs, holdNs)
-	o := &r.ok
-	if c.Errno != 0 {
-		o = r.errno(c.Errno)
-	}
+	r.HoldNs = addClamped(r.HoldNs, holdNs)
+	o := r.Outcome(c.Errno)
 	if c.Queued {
 		o.recordQueued(rawNs)
 	} else {
-		o.latency.Record(rawNs)
+		o.Latency.Record(rawNs)
 	}
 	if c.GapNs >= 0 {
 		t.gaps.Record(c.GapNs)
@@ -152,12 +136,12 @@ func (s *Shard) Add(c *Call) {
 // Skip takes note of what tracing cost a call that is not to be counted. Safe for concurrent use.
 func (s *Shard) Skip(c *Call) {
 	s.mu.Lock()
-	t := &s.tally[c.condition()]
-	t.left.calls++
+	t := &s.tally[c.Condition()]
+	t.uncounted.Calls++
 	if c.Queued {
-		t.left.queued++
+		t.uncounted.Queued++
 	}
-	t.left.holdNs = addClamped(t.left.holdNs, int64(c.Hold()))
+	t.uncounted.HoldNs = addClamped(t.uncounted.HoldNs, int64(c.Hold()))
 	if c.GapNs >= 0 {
 		t.gaps.Record(c.GapNs)
 	}
@@ -165,7 +149,7 @@ func (s *Shard) Skip(c *Call) {
 }
 
 // row finds or makes the row of k. Precondition: the shard's mutex is held.
-func (t *tally) row(k Key) *row {
+func (t *tally) row(k Key) *RawRow {
 	if k.Nr < denseNrs && k.ABI < denseABIs {
 		if d := t.dense[k.ABI]; d != nil && d[k.Nr] != nil {
 			return d[k.Nr]
@@ -177,121 +161,47 @@ func (t *tally) row(k Key) *row {
 }
 
 // newRow makes the row of k. Precondition: the shard's mutex is held and there is none.
-func (t *tally) newRow(k Key) *row {
-	r := &row{key: k}
+func (t *tally) newRow(k Key) *RawRow {
+	r := &RawRow{Key: k}
 	t.rows = append(t.rows, r)
 	if k.Nr >= denseNrs || k.ABI >= denseABIs {
 		if t.rest == nil {
-			t.rest = make(map[Key]*row)
+			t.rest = make(map[Key]*RawRow)
 		}
 		t.rest[k] = r
 		return r
 	}
 	d := t.dense[k.ABI]
 	if d == nil {
-		d = new([denseNrs]*row)
+		d = new([denseNrs]*RawRow)
 		t.dense[k.ABI] = d
 	}
 	d[k.Nr] = r
 	return r
 }
 
-// errno finds or makes the outcome of the calls that failed with errno.
-func (r *row) errno(errno int32) *outcome {
-	for i := range r.failed {
-		if r.failed[i].errno == errno {
-			return r.failed[i].outcome
-		}
-	}
-	o := new(outcome)
-	r.failed = append(r.failed, failure{errno, o})
-	return o
-}
-
-func (o *outcome) recordQueued(rawNs int64) {
-	if o.queued == nil {
-		o.queued = new(Histogram)
-	}
-	o.queued.Record(rawNs)
-}
-
-func (r *row) recordCPU(ns int64) {
-	if r.cpu == nil {
-		r.cpu = new(Histogram)
-	}
-	r.cpu.Record(ns)
-}
-
-// Correct sets what latencies are corrected by from now on, also those of calls that have been added:
-// the transit of calls made while tracer and tracee were held on one CPU, and that of the others (see
-// Call.CrossCPU). What one of them was not told, or did not see often enough, is taken from the other and from what
-// the run shows; both nil leave latencies raw. A transit given by hand alone is that of all calls.
-//
-// The transits must not be added to any more.
-func (p *Profile) Correct(placedBy, apartBy *Transit) {
-	if placedBy != nil && apartBy != nil {
-		placedBy.complete(apartBy)
-		apartBy.complete(placedBy)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.transits = [conditions]*Transit{placed: placedBy, apart: apartBy}
-}
-
-// GapsHaveCalls says that only some calls are traced, so that in the gaps between them a thread may sleep in
-// others.
-func (p *Profile) GapsHaveCalls() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.asleep = true
-}
-
-// Snapshot returns what has been counted so far. It may be called while calls are being added: each row
-// is then as it was at some moment during Snapshot. Safe for concurrent use.
-func (p *Profile) Snapshot() *Snapshot { return p.snapshot(0) }
-
-// SnapshotAfter is a Snapshot with an account of what tracing cost, given how long it has lasted.
-func (p *Profile) SnapshotAfter(wall time.Duration) *Snapshot { return p.snapshot(wall) }
-
-func (p *Profile) snapshot(wall time.Duration) *Snapshot {
-	b := newBuilder()
-	var seen [conditions]*observed
-	for c := range seen {
-		seen[c] = newObserved()
+// Raw returns what has been counted so far. It may be called while calls are being added: each row is then as it
+// was at some moment during Raw. Safe for concurrent use.
+func (p *Profile) Raw() *Raw {
+	raw := new(Raw)
+	for c := range raw.Calls {
 		for i := range p.shard {
-			p.shard[i].addTo(seen[c], condition(c))
+			s := &p.shard[i]
+			s.addTo(&raw.Calls[c], &s.tally[c])
 		}
 	}
 	p.mu.Lock()
-	transits := p.transits
-	asleep := p.asleep
-	for _, f := range p.inFlight {
-		b.addFlight(f)
-	}
-	p.mu.Unlock()
-	overhead, warnings := correct(&seen, transits, asleep, wall)
-	for _, o := range seen {
-		for _, r := range o.rows {
-			b.takeRow(r)
-		}
-	}
-	s := b.snapshot()
-	if wall > 0 {
-		s.Overhead = overhead
-		s.Warnings = append(s.Warnings, warnings...)
-	}
-	return s
+	defer p.mu.Unlock()
+	raw.InFlight = slices.Clone(p.inFlight)
+	return raw
 }
 
-// addTo merges the shard's rows of one condition into o. The mutex is held for one row at a time, so that
-// the feeding thread, which keeps its tracee stopped, waits some ten microseconds.
-func (s *Shard) addTo(o *observed, c condition) {
-	t := &s.tally[c]
+// addTo merges what the shard knows of one condition into the calls. The mutex is held for one row at a time, so
+// that the feeding thread, which keeps its tracee stopped, waits some ten microseconds.
+func (s *Shard) addTo(to *RawCalls, t *tally) {
 	s.mu.Lock()
-	o.gaps.Merge(&t.gaps)
-	o.left.calls += t.left.calls
-	o.left.queued += t.left.queued
-	o.left.holdNs = addClamped(o.left.holdNs, t.left.holdNs)
+	to.Gaps.Merge(&t.gaps)
+	to.Uncounted.add(&t.uncounted)
 	s.mu.Unlock()
 	for i := 0; ; i++ {
 		s.mu.Lock()
@@ -300,15 +210,7 @@ func (s *Shard) addTo(o *observed, c condition) {
 			return
 		}
 		r := t.rows[i]
-		to := o.row(r.key)
-		to.HoldNs = addClamped(to.HoldNs, r.holdNs)
-		to.OK.Merge(&r.ok.latency)
-		o.queue(r.key, 0, r.ok.queued)
-		for _, f := range r.failed {
-			to.errno(f.errno).Merge(&f.latency)
-			o.queue(r.key, f.errno, f.queued)
-		}
-		to.addCPU(r.cpu)
+		to.Row(r.Key).merge(r)
 		s.mu.Unlock()
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"sysprof/syscalltab"
 )
 
+const readNr, writeNr, openNr = 0, 1, 2
+
 // call is a finished call that took rawNs, with 10 ns of hold at entry and 20 at exit.
 func call(nr uint64, errno int32, rawNs int64) *Call {
 	const in = 1_000_000
@@ -45,7 +47,7 @@ func TestRowsAddUpByOutcome(t *testing.T) {
 	strange.ABI = 255
 	s.Add(strange)
 
-	got := p.Snapshot()
+	got := p.Raw().Snapshot()
 	keys := []Key{}
 	for _, r := range got.Rows {
 		keys = append(keys, r.Key)
@@ -90,10 +92,10 @@ func TestClockStepsAreNeverNegative(t *testing.T) {
 
 			p := New()
 			p.Add(in)
-			equal(t, "added once", p.Snapshot().Total,
+			equal(t, "added once", p.Raw().Snapshot().Total,
 				Totals{Calls: 1, SumNs: c.rawNs, MinNs: c.rawNs, MaxNs: c.rawNs, HoldNs: c.holdNs})
 			p.Add(in)
-			twice := p.Snapshot().Total
+			twice := p.Raw().Snapshot().Total
 			if twice.SumNs < c.rawNs || twice.HoldNs < c.holdNs {
 				t.Errorf("added twice: %+v, less than once", twice)
 			}
@@ -127,11 +129,11 @@ func TestShardsAndSnapshotsMergeIntoOneProfile(t *testing.T) {
 		p.AddInFlight(longer)
 	}
 
-	want := one.Snapshot()
+	want := one.Raw().Snapshot()
 	equal(t, "calls", want.Total.Calls, 20_000)
-	sameSnapshot(t, "one profile fed by seven", many.Snapshot(), want)
-	sameSnapshot(t, "two profiles merged", Merge(left.Snapshot(), right.Snapshot()), want)
-	sameSnapshot(t, "nothing merged", Merge(), New().Snapshot())
+	sameSnapshot(t, "one profile fed by seven", many.Raw().Snapshot(), want)
+	sameSnapshot(t, "two profiles merged", Merge(left.Raw().Snapshot(), right.Raw().Snapshot()), want)
+	sameSnapshot(t, "nothing merged", Merge(), New().Raw().Snapshot())
 }
 
 func TestMergeLeavesItsSourcesAlone(t *testing.T) {
@@ -139,7 +141,7 @@ func TestMergeLeavesItsSourcesAlone(t *testing.T) {
 	p.Add(call(1, 0, 10))
 	p.Add(call(1, 4, 10))
 	p.AddInFlight(InFlight{Nr: 5, Why: "killed"})
-	a := p.Snapshot()
+	a := p.Raw().Snapshot()
 	a.Warnings = []Warning{{Kind: QueuedRaw, Share: 0.25}, {Kind: StacksLost, Count: 3}}
 	before := Merge(a)
 	sum := Merge(a, a)
@@ -165,13 +167,13 @@ func TestInFlightCallsAddUpByReason(t *testing.T) {
 	p.AddInFlight(InFlight{PID: 1, TID: 1, ABI: syscalltab.AMD64, Nr: 231, Why: "exited", Resumed: true, SoFarNs: 1})
 
 	k := Key{syscalltab.AMD64, 232}
-	equal(t, "in flight", p.Snapshot().InFlight, []Flight{
+	equal(t, "in flight", p.Raw().Snapshot().InFlight, []Flight{
 		{Key: Key{syscalltab.AMD64, 231}, Why: "exited", Resumed: true, Count: 1, LongestNs: 1, PID: 1, TID: 1},
 		{Key: k, Why: "detached", Resumed: true, Count: 3, LongestNs: 90, PID: 1, TID: 3},
 		{Key: k, Why: "killed", Resumed: true, Count: 1, PID: 1, TID: 4},
 		{Key: k, Why: "killed", Count: 1, PID: 1, TID: 4},
 	})
-	equal(t, "calls", p.Snapshot().Total.Calls, 0)
+	equal(t, "calls", p.Raw().Snapshot().Total.Calls, 0)
 }
 
 // TestSnapshotWhileAdding means most under the race detector; without it, it checks that what was added
@@ -202,7 +204,7 @@ func TestSnapshotWhileAdding(t *testing.T) {
 			running = false
 		default:
 		}
-		s := p.Snapshot()
+		s := p.Raw().Snapshot()
 		if s.Total.Calls < last {
 			t.Fatalf("a snapshot has %d calls, an earlier one %d", s.Total.Calls, last)
 		}
@@ -215,7 +217,22 @@ func TestSnapshotWhileAdding(t *testing.T) {
 		runtime.Gosched()
 	}
 	equal(t, "calls in the end", last, feeders*calls)
-	equal(t, "in flight in the end", len(p.Snapshot().InFlight), feeders)
+	equal(t, "in flight in the end", len(p.Raw().Snapshot().InFlight), feeders)
+}
+
+// TestRowsOfOneConditionCostNothingInTheOther: most calls are made in one of them.
+func TestRowsOfOneConditionCostNothingInTheOther(t *testing.T) {
+	p := New()
+	s := p.Shard()
+	for nr := range uint64(60) {
+		s.Add(call(nr, 0, 900))
+	}
+	c := call(7, 0, 900)
+	c.CrossCPU = true
+	s.Add(c)
+	equal(t, "rows", len(s.tally[SameCPU].rows), 60)
+	equal(t, "rows of calls across CPUs", len(s.tally[CrossCPU].rows), 1)
+	equal(t, "calls", p.Raw().Snapshot().Total.Calls, 61)
 }
 
 func TestAddDoesNotAllocate(t *testing.T) {
@@ -307,7 +324,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Snapshot()
+		p.Raw().Snapshot()
 	}
 }
 

@@ -7,6 +7,11 @@ type Sink interface {
 	// for each such thread. The calls of one traced thread always go to the same function, in their order.
 	Feed() func(*Call)
 
+	// Counted takes calls that the engine has added up itself, whole rows of histograms, of which Feed's function
+	// has not been given a single one. Each call is in one Raw only: an engine whose counters go on hands over
+	// what has come in since the last time (see Raw.Subtract). It may be called by several threads at once.
+	Counted(*Raw)
+
 	// InFlight takes a call that had not returned when its thread ended, or when tracing ended. It is never
 	// called by two threads at once.
 	InFlight(*InFlight)

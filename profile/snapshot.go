@@ -91,35 +91,64 @@ func (r *Row) Latency() *Histogram {
 	return h
 }
 
+// Snapshot returns the calls with their raw latencies, and without an account of what tracing cost. Calls whose
+// exit-stop stood in line have the time in the line in their latency. Package cost corrects latencies.
+func (r *Raw) Snapshot() *Snapshot {
+	b := newBuilder()
+	for c := range r.Calls {
+		for _, from := range r.Calls[c].Rows {
+			b.addRaw(from)
+		}
+	}
+	return b.snapshot(slices.Clone(r.InFlight))
+}
+
+// NewSnapshot sorts rows and calls in flight, and adds rows of the same key and all totals up. Of a row, the
+// histograms, Key, Queued, HoldNs and RawNs have to be there; the other totals are found in the histograms.
+// It takes the rows and their histograms over.
+func NewSnapshot(rows []*Row, inFlight []Flight) *Snapshot {
+	b := newBuilder()
+	for _, r := range rows {
+		if b.rows[r.Key] == nil {
+			b.rows[r.Key] = r
+		} else {
+			b.addRow(r)
+		}
+	}
+	var flights []Flight
+	for i := range inFlight {
+		flights = addFlight(flights, &inFlight[i])
+	}
+	return b.snapshot(flights)
+}
+
 // Merge adds snapshots up, as if one profile had seen all their calls. Equal warnings are kept once.
 func Merge(snapshots ...*Snapshot) *Snapshot {
 	b := newBuilder()
+	var flights []Flight
+	var warnings []Warning
 	for _, s := range snapshots {
 		for i := range s.Rows {
 			b.addRow(&s.Rows[i])
 		}
 		for i := range s.InFlight {
-			b.addFlight(&s.InFlight[i])
+			flights = addFlight(flights, &s.InFlight[i])
 		}
 		for _, w := range s.Warnings {
-			if !slices.Contains(b.warnings, w) {
-				b.warnings = append(b.warnings, w)
+			if !slices.Contains(warnings, w) {
+				warnings = append(warnings, w)
 			}
 		}
 	}
-	return b.snapshot()
+	merged := b.snapshot(flights)
+	merged.Warnings = warnings
+	return merged
 }
 
-// builder adds rows up on the way to a Snapshot. It owns its histograms.
-type builder struct {
-	rows     map[Key]*Row
-	flights  map[flightKey]*Flight
-	warnings []Warning
-}
+// builder adds rows up on the way to a Snapshot. It owns their histograms.
+type builder struct{ rows map[Key]*Row }
 
-func newBuilder() *builder {
-	return &builder{rows: make(map[Key]*Row), flights: make(map[flightKey]*Flight)}
-}
+func newBuilder() *builder { return &builder{make(map[Key]*Row)} }
 
 func (b *builder) row(k Key) *Row {
 	r := b.rows[k]
@@ -128,15 +157,6 @@ func (b *builder) row(k Key) *Row {
 		b.rows[k] = r
 	}
 	return r
-}
-
-// takeRow is addRow for a row that nobody needs any more.
-func (b *builder) takeRow(r *Row) {
-	if b.rows[r.Key] == nil {
-		b.rows[r.Key] = r
-		return
-	}
-	b.addRow(r)
 }
 
 func (b *builder) addRow(from *Row) {
@@ -148,23 +168,37 @@ func (b *builder) addRow(from *Row) {
 	for _, f := range from.Failed {
 		to.errno(f.Errno).Merge(f.Latency)
 	}
-	to.addCPU(from.CPU)
+	to.CPU = merged(to.CPU, from.CPU)
 }
 
-func (b *builder) addFlight(from *Flight) {
-	k := flightKey{from.Key, from.Why, from.Resumed}
-	to := b.flights[k]
-	if to == nil {
-		c := *from
-		b.flights[k] = &c
+// addRaw adds a row with its raw latencies.
+func (b *builder) addRaw(from *RawRow) {
+	calls, queued := from.Counts()
+	if calls == 0 {
 		return
 	}
-	to.add(from)
+	to := b.row(from.Key)
+	to.Queued = addSaturating(to.Queued, queued)
+	to.HoldNs = addClamped(to.HoldNs, from.HoldNs)
+	to.RawNs = addClamped(to.RawNs, from.RawNs())
+	from.OK.addTo(to.OK)
+	for _, f := range from.Failed {
+		f.addTo(to.errno(f.Errno))
+	}
+	to.CPU = merged(to.CPU, from.CPU)
 }
 
-// snapshot sorts and totals. The builder must not be used afterwards.
-func (b *builder) snapshot() *Snapshot {
-	s := &Snapshot{Warnings: b.warnings}
+// addTo adds all calls of the outcome to h.
+func (o *RawOutcome) addTo(h *Histogram) {
+	h.Merge(&o.Latency)
+	if o.Queued != nil {
+		h.Merge(o.Queued)
+	}
+}
+
+// snapshot sorts and totals. inFlight is sorted already. The builder must not be used afterwards.
+func (b *builder) snapshot(inFlight []Flight) *Snapshot {
+	s := &Snapshot{InFlight: inFlight}
 	for _, r := range b.rows {
 		slices.SortFunc(r.Failed, func(a, b Outcome) int { return cmp.Compare(a.Errno, b.Errno) })
 		r.addOutcome(r.OK, false)
@@ -178,10 +212,6 @@ func (b *builder) snapshot() *Snapshot {
 		s.Rows = append(s.Rows, *r)
 	}
 	slices.SortFunc(s.Rows, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
-	for _, f := range b.flights {
-		s.InFlight = append(s.InFlight, *f)
-	}
-	slices.SortFunc(s.InFlight, compareFlights)
 	return s
 }
 
@@ -195,17 +225,6 @@ func (r *Row) errno(errno int32) *Histogram {
 	h := new(Histogram)
 	r.Failed = append(r.Failed, Outcome{errno, h})
 	return h
-}
-
-// addCPU adds a distribution of CPU times, nil if there is none.
-func (r *Row) addCPU(h *Histogram) {
-	if h == nil || h.Count() == 0 {
-		return
-	}
-	if r.CPU == nil {
-		r.CPU = new(Histogram)
-	}
-	r.CPU.Merge(h)
 }
 
 func (r *Row) addOutcome(h *Histogram, failed bool) {
@@ -243,10 +262,7 @@ func (f *Flight) add(g *Flight) {
 	}
 }
 
-func compareKeys(a, b Key) int {
-	return cmp.Or(cmp.Compare(a.ABI, b.ABI), cmp.Compare(a.Nr, b.Nr))
-}
-
+// compareFlights orders calls in flight by key, then reason, those that were resumed first.
 func compareFlights(a, b Flight) int {
 	started := 0
 	if a.Resumed != b.Resumed {

@@ -166,6 +166,8 @@ func each(f func(*profile.Call)) *sink { return &sink{call: f} }
 
 func (s *sink) Feed() func(*profile.Call) { return s.call }
 
+func (s *sink) Counted(*profile.Raw) {}
+
 func (s *sink) InFlight(f *profile.InFlight) {
 	if s.inFlight != nil {
 		s.inFlight(f)

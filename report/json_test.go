@@ -120,7 +120,7 @@ func TestBadJSON(t *testing.T) {
 	p.Add(&profile.Call{ABI: syscalltab.AMD64, Nr: 0, ExitSeenNs: 1_000, CPUNs: 77, GapNs: -1})
 	p.Add(&profile.Call{ABI: syscalltab.AMD64, Nr: 0, ExitSeenNs: 3_000, Errno: 11, CPUNs: -1, GapNs: -1})
 	p.AddInFlight(profile.InFlight{ABI: syscalltab.AMD64, Nr: 7, Why: "killed", SoFarNs: 5})
-	s := p.Snapshot()
+	s := p.Raw().Snapshot()
 	s.Overhead = &profile.Overhead{Source: profile.Calibrated, Calls: 2, WallNs: 9}
 	good := writeJSON(t, s, meta)
 	const okSum, okBucket = `{"calls":1,"sum_ns":1000,`, `[[1000,1003,1]]`

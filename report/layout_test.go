@@ -110,7 +110,7 @@ func snapshotOf(t *testing.T, latencies map[string][]int64, n int, cpuNs int64) 
 			}
 		}
 	}
-	return p.Snapshot()
+	return p.Raw().Snapshot()
 }
 
 // checkMarks compares the drawings in the tables with the latencies of each row, and that of a total with

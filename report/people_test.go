@@ -104,7 +104,7 @@ func mixed() *profile.Snapshot {
 	spread(p, 4, 204, 0, 1_500, 1_700)
 	spread(p, 1, 12, 0, 210, 210)
 	p.AddInFlight(profile.InFlight{PID: 7, TID: 8, ABI: syscalltab.AMD64, Nr: 232, SoFarNs: 1_500_000_000, Why: "detached"})
-	s := p.Snapshot()
+	s := p.Raw().Snapshot()
 	s.Overhead = &profile.Overhead{
 		Source: profile.Calibrated, Calls: 33_608, CrossCPU: 2_400, Queued: 17,
 		TransitNs:  profile.Estimate{Ns: 4_210, LowNs: 4_000, HighNs: 4_420},
@@ -125,7 +125,7 @@ func measured() *profile.Snapshot {
 			p.Add(&profile.Call{ABI: syscalltab.AMD64, Nr: uint64(nr), ExitSeenNs: 1_000_000 * (i + 1), CPUNs: cpuNs, GapNs: -1})
 		}
 	}
-	return p.Snapshot()
+	return p.Raw().Snapshot()
 }
 
 // gigantic has the largest counts and times there can be.

@@ -20,8 +20,8 @@ import (
 // The leaf of each stack is the call itself, as a function sys_NAME of the kernel's. Above it stand the
 // user's frames as Locate gives them.
 type Pprof struct {
-	Snapshot *profile.Snapshot // corrects the samples' latencies, and has the overhead
-	Samples  []profile.Sample
+	Snapshot *profile.Snapshot // for the comments
+	Samples  []cost.Sample     // whose values are in the order of Labels
 	Meta     Meta
 	Program  string // the file of the main program; empty: not known
 
@@ -32,7 +32,6 @@ type Pprof struct {
 // Labels knows what values are, as a label.Projection does.
 type Labels interface {
 	Labels(profile.Values) []label.Label
-	Index(field string) int // the place of a field's values, -1 if it has none
 }
 
 // Write writes the profile, compressed. It is checked first: an invalid profile is an error and nothing
@@ -109,7 +108,11 @@ func (b *pprofBuilder) build() *pprof.Profile {
 	b.kernel = &pprof.Mapping{
 		Start: kernelStart, Limit: kernelStart + kernelSize, File: "[kernel.kallsyms]", HasFunctions: true,
 	}
-	samples := cost.Samples(b.p.Snapshot, b.p.Samples, b.p.Labels.Index(label.Latency))
+	samples := slices.Clone(b.p.Samples)
+	slices.SortFunc(samples, func(x, y cost.Sample) int {
+		return cmp.Or(cmp.Compare(x.ABI, y.ABI), cmp.Compare(x.Nr, y.Nr), cmp.Compare(x.Stack, y.Stack),
+			slices.Compare(x.Values[:], y.Values[:]))
+	})
 	for i := range samples {
 		b.out.Sample = append(b.out.Sample, b.sample(&samples[i]))
 	}

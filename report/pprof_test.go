@@ -15,6 +15,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/profile/label"
 	"sysprof/profile/stack/symbol"
 	"sysprof/syscalltab"
@@ -96,13 +97,6 @@ type fields struct{ pid, tid, latency, errno bool }
 
 const latencyAt = 2
 
-func (f fields) Index(name string) int {
-	if f.latency && name == label.Latency {
-		return latencyAt
-	}
-	return -1
-}
-
 func (f fields) Labels(v profile.Values) (labels []label.Label) {
 	number := func(chosen bool, name string, value int64, unit string) {
 		if chosen {
@@ -125,11 +119,15 @@ func (f fields) Labels(v profile.Values) (labels []label.Label) {
 
 // pprof is the profile of the run with these labels.
 func (r *traced) pprof(by fields) Pprof {
-	r.profile.Correct(profile.ByHandTransit(2*time.Microsecond), nil)
+	snapshot := cost.Correct(r.profile.Raw(), cost.Model{SameCPU: cost.ByHand(2 * time.Microsecond)}, cost.Run{Wall: 50 * time.Millisecond, CPUs: 2})
 	samples, _ := r.samples.All()
+	at := -1
+	if by.latency {
+		at = latencyAt
+	}
 	return Pprof{
-		Snapshot: r.profile.SnapshotAfter(50 * time.Millisecond),
-		Samples:  samples,
+		Snapshot: snapshot,
+		Samples:  cost.CorrectSamples(snapshot, samples, at),
 		Meta:     meta,
 		Program:  "/srv/app",
 		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },

@@ -73,7 +73,7 @@ func busy() *profile.Snapshot {
 	}
 	p.Add(&profile.Call{ABI: syscalltab.AMD64, CPUNs: -1, Nr: 3, ExitSeenNs: 10_000})
 	p.Add(&profile.Call{ABI: syscalltab.I386, CPUNs: -1, Nr: 39, ExitSeenNs: 999_999_999_999})
-	s := p.Snapshot()
+	s := p.Raw().Snapshot()
 	s.Warnings = []profile.Warning{
 		{Kind: profile.QueuedCorrected, Share: 0.12},
 		{Kind: profile.Sentence, Text: "The clock was stepped."}}
@@ -96,7 +96,7 @@ func sleeping() *profile.Snapshot {
 	add(2, syscalltab.AMD64, 61, "left to its tracer", true, 7_000_000_000)
 	add(300, syscalltab.AMD64, 231, "exited", false, 999)
 	add(1, syscalltab.AMD64, 500_000, "exited", false, 999)
-	return p.Snapshot()
+	return p.Raw().Snapshot()
 }
 
 // foreign is of other machines and of none.
@@ -116,14 +116,14 @@ func endless() *profile.Snapshot {
 		p.Add(&profile.Call{ABI: syscalltab.AMD64, CPUNs: -1, Nr: 0, ExitSeenNs: math.MaxInt64})
 		p.Add(&profile.Call{ABI: syscalltab.AMD64, CPUNs: -1, Nr: 1, ExitSeenNs: math.MaxInt64})
 	}
-	return p.Snapshot()
+	return p.Raw().Snapshot()
 }
 
 func TestOneInFlightCallIsSingular(t *testing.T) {
 	p := profile.New()
 	p.AddInFlight(profile.InFlight{TID: 7, ABI: syscalltab.AMD64, Nr: 7, Why: "detached", SoFarNs: 5})
 	var out bytes.Buffer
-	if err := InFlight(&out, p.Snapshot()); err != nil {
+	if err := InFlight(&out, p.Raw().Snapshot()); err != nil {
 		t.Fatal(err)
 	}
 	want := "1 call had not returned when tracing ended:\n  poll: 1 detached (thread 7) after 5 ns\n"

@@ -9,82 +9,50 @@ import (
 
 // Sample is the calls of one key of a profile with stacks, corrected.
 type Sample struct {
-	profile.SampleKey
-	Calls, Errors uint64
-	OverheadNs    int64 // what tracing them cost: transit, switches and hold
-	LatencyNs     int64
-	CPUNs         int64 // of the calls of which it was measured
-	CPUCalls      uint64
+	profile.Sample
+	LatencyNs  int64 // sum of the latencies
+	OverheadNs int64 // what tracing cost these calls in all
 }
 
-// Samples corrects samples by what the snapshot of the same run has taken off the latencies of each row, so that
-// they add up to the rows. latencyAt is which of the values is a raw latency's bucket, -1 if none is: that becomes
-// the bucket of half an octave that the corrected latency lies in, whose bounds are the same in every run.
-// Samples that have become alike are added up. The result is in a fixed order; samples remain as they are.
-func Samples(s *profile.Snapshot, samples []profile.Sample, latencyAt int) []Sample {
-	transits := transitsOf(s, samples)
-	switchesNs := 0.0 // a call: overhead that is in no latency
+// latencyBuckets is how many buckets of a histogram are one range of corrected latencies: half an octave.
+const latencyBuckets = profile.BucketsAnOctave / 2
+
+// CorrectSamples takes off the samples what tracing added to them: as much that the samples of a call add up to its
+// row in the snapshot.
+//
+// latencyAt is which of the values of a key is a profile.RawLatencyBucket, -1 if samples are not told apart by
+// latency. There the corrected samples have the bucket (profile.LatencyBucketNs) that a half octave of latencies
+// begins with: the same ones in any run, 2^k and 1.5·2^k ns. Samples that have become equal are merged. They come in
+// no order.
+func CorrectSamples(s *profile.Snapshot, samples []profile.Sample, latencyAt int) []Sample {
+	byCall := make(map[profile.Key][]*profile.Sample)
+	for i := range samples {
+		byCall[samples[i].Key] = append(byCall[samples[i].Key], &samples[i])
+	}
+	switchesNs := 0.0 // a call: overhead that is in none of the sums
 	if s.Overhead != nil {
 		switchesNs = float64(s.Overhead.SwitchesNs.Ns)
 	}
-	byKey := make(map[profile.SampleKey]*Sample, len(samples))
-	for i := range samples {
-		from := &samples[i]
-		transitNs := min(int64(transits[from.Key]*float64(from.Calls)), from.RawNs)
-		key := from.SampleKey
-		if latencyAt >= 0 {
-			key.Values[latencyAt] = correctedBucket(key.Values[latencyAt], transits[from.Key])
-		}
-		to := byKey[key]
-		if to == nil {
-			to = &Sample{SampleKey: key}
-			byKey[key] = to
-		}
-		to.Calls += from.Calls
-		to.Errors += from.Errors
-		to.LatencyNs += from.RawNs - transitNs
-		to.OverheadNs += max(transitNs, 0) + from.HoldNs + int64(switchesNs*float64(from.Calls))
-		to.CPUCalls += from.CPUCalls
-		to.CPUNs += from.CPUNs
+	rows := make(map[profile.Key]*profile.Row)
+	for i := range s.Rows {
+		rows[s.Rows[i].Key] = &s.Rows[i]
 	}
-	corrected := make([]Sample, 0, len(byKey))
-	for _, sample := range byKey {
-		corrected = append(corrected, *sample)
+	var corrected []Sample
+	for k, of := range byCall {
+		transitNs := 0.0
+		if r := rows[k]; r != nil && r.Calls > 0 {
+			transitNs = sampleTransit(r, of)
+		}
+		c := sampleCorrection{transitNs, switchesNs, latencyAt, make(map[profile.SampleKey]int)}
+		corrected = c.correct(corrected, of)
 	}
-	slices.SortFunc(corrected, func(x, y Sample) int {
-		return cmp.Or(cmp.Compare(x.ABI, y.ABI), cmp.Compare(x.Nr, y.Nr), cmp.Compare(x.Stack, y.Stack),
-			slices.Compare(x.Values[:], y.Values[:]))
-	})
 	return corrected
 }
 
-// correctedBucket is the bucket that the latencies of a bucket of raw ones lie in: of two in an octave.
-func correctedBucket(raw uint32, transitNs float64) uint32 {
-	low := profile.LatencyBucketNs(raw)
-	next := profile.LatencyBucketNs(raw + profile.RawLatencyBuckets)
-	latencyNs := float64(low)/2 + float64(next)/2 - transitNs
-	return uint32(profile.BucketIndex(int64(max(latencyNs, 0))) &^ (profile.BucketsAnOctave/2 - 1))
-}
-
-// transitsOf finds out how much of a call's raw latency is transit, by the rows of the snapshot.
-func transitsOf(s *profile.Snapshot, samples []profile.Sample) map[profile.Key]float64 {
-	byRow := make(map[profile.Key][]*profile.Sample)
-	for i := range samples {
-		byRow[samples[i].Key] = append(byRow[samples[i].Key], &samples[i])
-	}
-	transits := make(map[profile.Key]float64)
-	for i := range s.Rows {
-		if r := &s.Rows[i]; r.Calls > 0 {
-			transits[r.Key] = transitOf(r, byRow[r.Key])
-		}
-	}
-	return transits
-}
-
-// transitOf returns what has to be taken off each call of a row's samples, as far as that is there, so that
-// what is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has
-// what the others took instead, which may be more. It reorders the samples.
-func transitOf(r *profile.Row, samples []*profile.Sample) float64 {
+// sampleTransit returns what has to be taken off each call of a row's samples, as far as that is there, so that what
+// is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has what the
+// others took instead, which may be more. It reorders the samples.
+func sampleTransit(r *profile.Row, samples []*profile.Sample) float64 {
 	mean := func(s *profile.Sample) float64 { return float64(s.RawNs) / float64(s.Calls) }
 	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
 	var calls, rawNs, transitNs float64
@@ -103,4 +71,58 @@ func transitOf(r *profile.Row, samples []*profile.Sample) float64 {
 		rawNs -= float64(s.RawNs)
 	}
 	return transitNs
+}
+
+// sampleCorrection corrects the samples of one call.
+type sampleCorrection struct {
+	transitNs, switchesNs float64 // a call
+	latencyAt             int
+	at                    map[profile.SampleKey]int // where the sample of a key is
+}
+
+// correct appends the corrected samples.
+func (c *sampleCorrection) correct(to []Sample, samples []*profile.Sample) []Sample {
+	for _, s := range samples {
+		one := c.one(s)
+		at, known := c.at[one.SampleKey]
+		if !known {
+			c.at[one.SampleKey] = len(to)
+			to = append(to, one)
+			continue
+		}
+		to[at].add(&one)
+	}
+	return to
+}
+
+func (c *sampleCorrection) one(from *profile.Sample) Sample {
+	s := Sample{Sample: *from}
+	transitNs := min(int64(c.transitNs*float64(s.Calls)), s.RawNs)
+	s.LatencyNs = s.RawNs - transitNs
+	s.OverheadNs = max(transitNs, 0) + s.HoldNs + int64(c.switchesNs*float64(s.Calls))
+	if c.latencyAt >= 0 {
+		bucket := &s.Values[c.latencyAt]
+		*bucket = c.halfOctave(*bucket)
+	}
+	return s
+}
+
+// halfOctave is the first bucket of the half octave that calls of a RawLatencyBucket belong to: their latency is taken
+// to be the middle of the bucket, less the transit.
+func (c *sampleCorrection) halfOctave(raw uint32) uint32 {
+	lowNs, _ := profile.BucketBounds(int(raw))
+	_, highNs := profile.BucketBounds(int(raw) + profile.RawLatencyBuckets - 1)
+	ns := lowNs + (highNs-lowNs)/2 - max(int64(c.transitNs), 0)
+	return uint32(profile.BucketIndex(ns) &^ (latencyBuckets - 1)) // no time at all if ns is negative
+}
+
+func (s *Sample) add(other *Sample) {
+	s.Calls += other.Calls
+	s.Errors += other.Errors
+	s.RawNs = addClamped(s.RawNs, other.RawNs)
+	s.HoldNs = addClamped(s.HoldNs, other.HoldNs)
+	s.CPUNs = addClamped(s.CPUNs, other.CPUNs)
+	s.CPUCalls += other.CPUCalls
+	s.LatencyNs = addClamped(s.LatencyNs, other.LatencyNs)
+	s.OverheadNs = addClamped(s.OverheadNs, other.OverheadNs)
 }

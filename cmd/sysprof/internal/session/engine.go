@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/profile/stack/capture"
 )
 
@@ -30,7 +31,7 @@ type Engine interface {
 	Progress() Progress
 
 	// Model says what tracing adds to calls. It is settled when Start returns.
-	Model() Model
+	Model() cost.Model
 	// Warnings are those so far. The error is what ended the run, nil if it ended by itself or by Stop.
 	Warnings() ([]profile.Warning, error)
 
@@ -47,9 +48,6 @@ type Abilities struct {
 	SingleCalls bool // it hands over each call; otherwise only rows
 	Stacks      bool // it stops threads at the entry of their calls
 }
-
-// Model is what tracing adds.
-type Model struct{ SameCPU, CrossCPU *profile.Transit }
 
 // Progress is how far a run is.
 type Progress struct {

@@ -7,16 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/ptrace"
 )
 
+// ptraceEngine is the engine that stops threads at their calls.
 type ptraceEngine struct {
 	options   ptrace.Options
 	tracer    *ptrace.Tracer
 	calibrate bool
-	model     Model
+	model     cost.Model
 }
 
+// Ptrace makes an engine of package ptrace. Of the options, the session sets those that say whom to tell. calibrate
+// says whether it is measured what tracing adds.
 func Ptrace(options ptrace.Options, calibrate bool) Engine {
 	return &ptraceEngine{options: options, calibrate: calibrate}
 }
@@ -28,44 +32,34 @@ func (e *ptraceEngine) Start(sink profile.Sink, entered Entered) (err error) {
 	if entered != nil {
 		e.options.OnEntry = func(c *profile.Call, at *ptrace.EntryStop) uint32 { return entered(c, at.IP, at.SP, at) }
 	}
+	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
 	if e.calibrate {
-		const warmUp = 64 // calls
-		e.model = Model{profile.NewTransit(), profile.NewTransit()}
-		var seenPlaced, seenApart int
-		e.options.OnCalibration = func(c *profile.Call) {
-			t, seen := e.model.SameCPU, &seenPlaced
-			if c.CrossCPU {
-				t, seen = e.model.CrossCPU, &seenApart
-			}
-			switch *seen++; {
-			case *seen <= warmUp:
-			case c.Nr == ptrace.CalibrationCall:
-				t.Add(c)
-			default:
-				t.AddReference(c)
-			}
-		}
+		e.options.OnCalibration = calibrator.Add
 	}
 	if e.tracer, err = ptrace.Start(e.options); err != nil {
 		return err
 	}
-	for _, c := range e.tracer.Calibrations() {
-		t := e.model.SameCPU
-		if c.CrossCPU {
-			t = e.model.CrossCPU
-		}
-		t.Untraced(c.UntracedNs, c.BatchCalls)
-		for _, r := range c.References {
-			t.Reference(r.Nrs, r.UntracedNs, r.BatchCalls)
-		}
+	if e.calibrate {
+		e.model = calibrator.Finish(untraced(e.tracer.Calibrations()))
 	}
 	return nil
+}
+
+// untraced is how long the calls of the calibrations took untraced.
+func untraced(calibrations []*ptrace.Calibration) (all []cost.Untraced) {
+	for _, c := range calibrations {
+		all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: []uint64{ptrace.CalibrationCall}, Calls: c.BatchCalls, BatchNs: c.UntracedNs})
+		for _, r := range c.References {
+			all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: r.Nrs, Calls: r.BatchCalls, BatchNs: r.UntracedNs})
+		}
+	}
+	return all
 }
 
 func (e *ptraceEngine) Stop()                    { e.tracer.Stop() }
 func (e *ptraceEngine) Counted() <-chan struct{} { return e.tracer.Counted() }
 func (e *ptraceEngine) Done() <-chan struct{}    { return e.tracer.Done() }
-func (e *ptraceEngine) Model() Model             { return e.model }
+func (e *ptraceEngine) Model() cost.Model        { return e.model }
 
 func (e *ptraceEngine) Progress() Progress {
 	return Progress{e.tracer.StartTime(), e.tracer.Elapsed(), e.tracer.Processes(), e.tracer.Tracees()}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
+	"sysprof/profile/label"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
@@ -92,7 +94,7 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 	}
 	return report.Pprof{
 		Snapshot: snapshot,
-		Samples:  all,
+		Samples:  cost.CorrectSamples(snapshot, all, s.config.Labels.Index(label.Latency)),
 		Meta:     meta,
 		Program:  s.config.Program,
 		Stack:    func(id uint32) []*symbol.Location { return located[id] },

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/profile/label"
 	"sysprof/syscalltab"
 )
@@ -116,6 +117,9 @@ func (s *Session) InFlight(f *profile.InFlight) {
 	}
 }
 
+// Counted takes whole rows.
+func (s *Session) Counted(r *profile.Raw) { s.profile.AddRaw(r) }
+
 // Ended takes the end of a thread.
 func (s *Session) Ended(pid, tid int32) {
 	if s.samples != nil {
@@ -126,21 +130,18 @@ func (s *Session) Ended(pid, tid int32) {
 // Snapshot returns what has been counted so far.
 func (s *Session) Snapshot() *profile.Snapshot {
 	progress := s.engine.Progress()
-	m := s.model()
-	s.profile.Correct(m.SameCPU, m.CrossCPU)
-	if s.config.GapsHaveCalls {
-		s.profile.GapsHaveCalls()
-	}
-	return s.profile.SnapshotAfter(progress.Elapsed)
+	return cost.Correct(s.profile.Raw(), s.model(), cost.Run{
+		Wall: progress.Elapsed, CPUs: s.config.Meta.CPUs, GapsHaveCalls: s.config.GapsHaveCalls,
+	})
 }
 
 // model is what latencies are corrected by.
-func (s *Session) model() Model {
+func (s *Session) model() cost.Model {
 	switch {
 	case s.config.Raw:
-		return Model{}
+		return cost.Model{}
 	case s.config.ByHand != nil:
-		return Model{SameCPU: profile.ByHandTransit(*s.config.ByHand)}
+		return cost.Model{SameCPU: cost.ByHand(*s.config.ByHand)}
 	}
 	return s.engine.Model()
 }

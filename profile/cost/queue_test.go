@@ -1,19 +1,19 @@
-package profile
+package cost
 
 import (
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
 // serve lets threads make calls at once, each on a CPU of its own, and one tracer deal with their stops in the
 // order of their coming. It returns how long that took and how long the stops stood in line.
-func (m *machine) serve(add func(*Call), threads, calls int, workNs, ns int64) (wall time.Duration, inLineNs int64) {
+func (m *machine) serve(add func(*profile.Call), threads, calls int, workNs, ns int64) (wall time.Duration, inLineNs int64) {
 	type state struct {
-		call    Call
+		call    profile.Call
 		stopsNs int64 // when it stops next
 		inCall  bool
 		calls   int
@@ -40,7 +40,7 @@ func (m *machine) serve(add func(*Call), threads, calls int, workNs, ns int64) (
 		inLineNs += seenNs - next.stopsNs
 		freeNs = seenNs + m.holdNs
 		if !next.inCall {
-			next.call = Call{PID: 1, ABI: syscalltab.AMD64, Nr: readNr, EntrySeenNs: seenNs, EntryResumedNs: freeNs, CPUNs: -1, GapNs: -1}
+			next.call = profile.Call{PID: 1, ABI: syscalltab.AMD64, Nr: readNr, EntrySeenNs: seenNs, EntryResumedNs: freeNs, CPUNs: -1, GapNs: -1}
 			if next.agoNs >= 0 {
 				next.call.GapNs = seenNs - next.agoNs
 			}
@@ -59,20 +59,17 @@ func (m *machine) serve(add func(*Call), threads, calls int, workNs, ns int64) (
 // TestStandingInLineIsLostToTracing: several threads keep one tracer busy. What they lose in the line is measured
 // at exits, and is in no latency; at entries it looks like work.
 func TestStandingInLineIsLostToTracing(t *testing.T) {
-	threads := runtime.NumCPU()
-	if threads < 2 {
-		t.Skip("one CPU runs one thread at once")
-	}
-	threads = min(threads, 4)
+	const threads = 2 // on as many CPUs
 	const workNs, ns, calls = 3_000, 2_000, 5_000
-	for _, holdNs := range []int64{1_000, 8_000 / int64(threads), 16_000 / int64(threads)} {
+	for _, holdNs := range []int64{1_000, 8_000 / threads, 16_000 / threads} {
 		m := newMachine(18)
 		transit := m.calibration()
 		m.holdNs = holdNs
-		p := New()
+		p := record()
+		p.run.CPUs = threads
 		wall, inLineNs := m.serve(p.Add, threads, calls, workNs, ns)
-		p.Correct(transit, nil)
-		s := p.SnapshotAfter(wall)
+		p.correctBy(transit, nil)
+		s := p.after(wall)
 		o := s.Overhead
 		t.Logf("hold %d ns: %d of %d calls queued, in line for %d ns: %+v; untraced %+v", holdNs, o.Queued, o.Calls, inLineNs, o.InLineNs, o.UntracedNs)
 		if inLineNs < o.InLineNs.LowNs || inLineNs > o.InLineNs.HighNs {
@@ -81,7 +78,7 @@ func TestStandingInLineIsLostToTracing(t *testing.T) {
 		w := kinds(s)
 		if o.Calls-o.Queued >= enoughUnqueued {
 			about(t, "the mean", s.Rows[0].Mean(), ns, 0.1, 300)
-		} else if !strings.Contains(w, string(QueuedInLatency)) {
+		} else if !strings.Contains(w, string(profile.QueuedInLatency)) {
 			t.Errorf("all calls stood in line, and this is said: %q", w)
 		}
 		promised(t, s, calls*(workNs+ns))
@@ -92,7 +89,7 @@ func TestStandingInLineIsLostToTracing(t *testing.T) {
 // slept.
 func TestCallsThatSleepDoNotShowALine(t *testing.T) {
 	m := newMachine(19)
-	p := New()
+	p := record()
 	th := m.thread(1)
 	for i := range 500 {
 		c := th.call(readNr, 0, 200_000)
@@ -102,6 +99,6 @@ func TestCallsThatSleepDoNotShowALine(t *testing.T) {
 		}
 		p.Add(c)
 	}
-	p.Correct(m.calibration(), nil)
-	equal(t, "standing in line", p.SnapshotAfter(th.wall()).Overhead.InLineNs.Ns, 0)
+	p.correctBy(m.calibration(), nil)
+	equal(t, "standing in line", p.after(th.wall()).Overhead.InLineNs.Ns, 0)
 }

@@ -1,4 +1,4 @@
-package profile
+package cost
 
 import (
 	"math"
@@ -6,66 +6,68 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sysprof/profile"
 )
 
-// far is a machine on which tracer and tracee are not held on one CPU.
+// far is a machine on which tracer and tracee are not pinned to one CPU.
 func far(seed uint64, jitter float64) *machine {
 	m := newMachine(seed)
-	m.apart, m.transitNs, m.switchNs, m.jitter = true, 14_000, 8_000, jitter
+	m.crossCPU, m.transitNs, m.switchNs, m.jitter = true, 14_000, 8_000, jitter
 	return m
 }
 
 // shortCalibration is what the second calibration shows: some 140 calls after those for warming up, and no word
 // on how long they take untraced.
 func (m *machine) shortCalibration() *Transit {
-	t := NewTransit()
+	t := newTransit(profile.Calibrated)
 	child := m.thread(98)
 	for range 140 {
-		t.Add(child.call(getppidNr, 0, cheapNs))
+		t.add(child.call(getppidNr, 0, cheapNs))
 	}
 	return t
 }
 
-// moving is a run that changes between two machines: the first calls of every hundred are made apart.
+// moving is a run that changes between two machines: the first calls of every hundred are made across CPUs.
 type moving struct {
 	near, far *machine
-	apart     int // of a hundred calls
-	truth     map[uint64]*Histogram
-	p         *Profile
+	crossCPU  int // of a hundred calls
+	truth     map[uint64]*profile.Histogram
+	p         *recording
 	th        *thread
 }
 
-func newMoving(seed uint64, apart int, jitter float64) *moving {
+func newMoving(seed uint64, crossCPU int, jitter float64) *moving {
 	near := newMachine(seed)
-	return &moving{near: near, far: far(seed, jitter), apart: apart, truth: make(map[uint64]*Histogram), p: New(), th: near.thread(1)}
+	return &moving{near: near, far: far(seed, jitter), crossCPU: crossCPU, truth: make(map[uint64]*profile.Histogram), p: record(), th: near.thread(1)}
 }
 
-// run makes calls of three kinds, or of other numbers where they are made apart.
+// run makes calls of three kinds, or of other numbers where they are made across CPUs.
 func (r *moving) run(calls int, otherNrs uint64) {
 	for i := range calls {
 		nr := []uint64{readNr, writeNr, openNr}[i%3]
 		ns := map[uint64]int64{readNr: 700, writeNr: 6_000, openNr: 30_000 + int64(i%50)*100}[nr]
-		if r.th.m = r.near; i%100 < r.apart {
+		if r.th.m = r.near; i%100 < r.crossCPU {
 			r.th.m = r.far
 			nr += otherNrs
 		}
 		if r.truth[nr] == nil {
-			r.truth[nr] = new(Histogram)
+			r.truth[nr] = new(profile.Histogram)
 		}
 		r.truth[nr].Record(ns)
 		r.p.Add(r.th.call(nr, int64(i%7)*300, ns))
 	}
 }
 
-// TestEachConditionHasItsOwnTransit: whatever share of the calls was made apart, rows show what calls take.
+// TestEachConditionHasItsOwnTransit: whatever share of the calls was made across CPUs, rows show what calls take.
 func TestEachConditionHasItsOwnTransit(t *testing.T) {
 	for _, share := range []int{0, 3, 30, 70, 100} {
 		r := newMoving(31, share, 0.04)
 		r.run(9_000, 0)
-		r.p.Correct(r.near.calibration(), r.far.shortCalibration())
-		s := r.p.SnapshotAfter(r.th.wall())
+		r.p.correctBy(r.near.calibration(), r.far.shortCalibration())
+		s := r.p.after(r.th.wall())
 		equal(t, "calls", s.Total.Calls, 9_000)
-		equal(t, "calls made apart", s.Overhead.CrossCPU, uint64(90*share))
+		equal(t, "calls across CPUs", s.Overhead.CrossCPU, uint64(90*share))
 		for i := range s.Rows {
 			row, want := &s.Rows[i], r.truth[s.Rows[i].Nr]
 			equal(t, "calls of a row", row.Calls, want.Count())
@@ -81,32 +83,32 @@ func TestEachConditionHasItsOwnTransit(t *testing.T) {
 		perCall := (float64(share)*14_000 + float64(100-share)*3_000) / 100
 		about(t, "the transit", time.Duration(o.TransitNs.Ns), perCall, 0.1, 0)
 		if w := kinds(s); strings.Contains(w, "cpu") {
-			t.Errorf("%d %% apart, and nothing is amiss: %q", share, w)
+			t.Errorf("%d %% across CPUs, and nothing is amiss: %q", share, w)
 		}
 	}
 }
 
 // TestAConditionThatWasNotCalibrated gets its transit from calls that were made in both, or that take a time
-// which is known. Both ways: also if it is the calibration on one CPU that failed.
+// which is known. Both ways: also if it is the calibration with both on one CPU that failed.
 func TestAConditionThatWasNotCalibrated(t *testing.T) {
 	for _, c := range []struct {
 		name                string
-		warning             WarningKind
+		warning             profile.WarningKind
 		affects             float64 // % of the calls; 0: any
-		placedBy, apartBy   func(r *moving) *Transit
+		sameCPU, crossCPU   func(r *moving) *Transit
 		share, cheap, other int
 	}{
-		{"calls made in both", CrossCPUInferred, 30,
+		{"calls made in both", profile.CrossCPUInferred, 30,
 			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return nil }, 30, 0, 0},
-		{"too few calls in the calibration", CrossCPUInferred, 0,
-			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return NewTransit() }, 30, 0, 0},
-		{"calls that do nothing", CrossCPUInferred, 0,
+		{"too few calls in the calibration", profile.CrossCPUInferred, 0,
+			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return newTransit(profile.Calibrated) }, 30, 0, 0},
+		{"calls that do nothing", profile.CrossCPUInferred, 0,
 			func(r *moving) *Transit { return r.near.calibration() }, func(*moving) *Transit { return nil }, 30, 25, 300},
-		{"the other one", SameCPUInferred, 70,
+		{"the other one", profile.SameCPUInferred, 70,
 			func(*moving) *Transit { return nil },
 			func(r *moving) *Transit {
 				t := r.far.shortCalibration()
-				t.Untraced([]int64{cheapNs}, 1)
+				t.measuredUntraced([]int64{cheapNs}, 1)
 				return t
 			}, 30, 0, 0},
 	} {
@@ -117,8 +119,8 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 			for range c.cheap {
 				r.p.Add(r.th.call(getppidNr, 0, cheapNs))
 			}
-			r.p.Correct(c.placedBy(r), c.apartBy(r))
-			s := r.p.SnapshotAfter(r.th.wall())
+			r.p.correctBy(c.sameCPU(r), c.crossCPU(r))
+			s := r.p.after(r.th.wall())
 			for i := range s.Rows {
 				if row, want := &s.Rows[i], r.truth[s.Rows[i].Nr]; want != nil {
 					about(t, "the mean", row.Mean(), float64(want.Mean()), 0.1, 1_500)
@@ -126,7 +128,7 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 				}
 			}
 			promised(t, s, r.th.untracedNs)
-			if w := s.Warnings; !slices.ContainsFunc(w, func(w Warning) bool {
+			if w := s.Warnings; !slices.ContainsFunc(w, func(w profile.Warning) bool {
 				return w.Kind == c.warning && (c.affects == 0 || math.Round(100*w.Share) == c.affects)
 			}) {
 				t.Errorf("the warning %v of %v %% is not there: %+v", c.warning, c.affects, w)
@@ -134,8 +136,8 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 			switches := s.Overhead.SwitchesNs
 			about(t, "the switches", time.Duration(switches.Ns), 0.7*1_500+0.3*8_000, 0.15, 0)
 
-			r.p.Correct(r.near.calibration(), r.far.shortCalibration())
-			known := r.p.SnapshotAfter(r.th.wall()).Overhead.SwitchesNs
+			r.p.correctBy(r.near.calibration(), r.far.shortCalibration())
+			known := r.p.after(r.th.wall()).Overhead.SwitchesNs
 			if width := known.HighNs - known.LowNs; switches.HighNs-switches.LowNs < width*3/2 {
 				t.Errorf("inferred switches are %+v, calibrated ones %+v", switches, known)
 			}
@@ -143,19 +145,19 @@ func TestAConditionThatWasNotCalibrated(t *testing.T) {
 	}
 }
 
-// TestNothingShowsATransit of calls made apart: then it is that of the others, and the range says how much more
+// TestNothingShowsATransit of calls across CPUs: then it is that of the others, and the range says how much more
 // it may be.
 func TestNothingShowsATransit(t *testing.T) {
 	for _, calls := range []int{90, 6_000} {
 		r := newMoving(33, 30, 0.04)
 		r.run(calls, 300)
-		r.p.Correct(r.near.calibration(), nil)
-		s := r.p.SnapshotAfter(r.th.wall())
+		r.p.correctBy(r.near.calibration(), nil)
+		s := r.p.after(r.th.wall())
 		promised(t, s, r.th.untracedNs)
 		if lost := int64(r.th.wall()) - r.th.untracedNs; lost < s.Overhead.TotalNs.LowNs || lost > s.Overhead.TotalNs.HighNs {
 			t.Errorf("tracing cost %d ns in all; the range is %+v", lost, s.Overhead.TotalNs)
 		}
-		if w := kinds(s); !strings.Contains(w, "inferred") || !strings.Contains(w, uncertain) {
+		if w := kinds(s); !strings.Contains(w, "inferred") || !strings.Contains(w, isUncertain) {
 			t.Errorf("nothing is said of it: %q", w)
 		}
 		for i := range s.Rows {
@@ -170,13 +172,16 @@ func TestNothingShowsATransit(t *testing.T) {
 func TestAShortCalibrationLearnsFromTheOther(t *testing.T) {
 	full, short := newMachine(38).calibration(), far(38, 0.04).shortCalibration()
 	full.colder = []coldness{{500, 300}}
-	New().Correct(full, short)
+	before := *short
+	completed := short.completed(full)
+	equal(t, "the original, unchanged", short.untraced || len(short.colder) > 0 || short.callNs != before.callNs, false)
+	short = completed
 	equal(t, "an untraced call", short.callNs, full.callNs)
 	equal(t, "what it loses by being cold", short.cold(500), 300)
-	if short.raw.Quantile(0.5) < 10_000 || !short.Usable() {
+	if short.raw.Quantile(0.5) < 10_000 || !short.usable() {
 		t.Error("its own transits are gone")
 	}
-	a, b := full.fit(nil, new(Histogram)), short.fit(nil, new(Histogram))
+	a, b := full.fit(observe(new(profile.RawCalls))), short.fit(observe(new(profile.RawCalls)))
 	if b.coldOff <= a.coldOff {
 		t.Errorf("what was found in the other condition is as certain: ±%v and ±%v", b.coldOff, a.coldOff)
 	}
@@ -193,11 +198,11 @@ func TestAWideTransit(t *testing.T) {
 	} {
 		r := newMoving(34, c.share, c.jitter)
 		r.run(6_000, 0)
-		r.p.Correct(r.near.calibration(), r.far.shortCalibration())
-		s := r.p.SnapshotAfter(r.th.wall())
+		r.p.correctBy(r.near.calibration(), r.far.shortCalibration())
+		s := r.p.after(r.th.wall())
 		promised(t, s, r.th.untracedNs)
-		if w := kinds(s); strings.Contains(w, string(CrossCPUVaries)) != c.warned {
-			t.Errorf("%d %% of the calls apart, transits that differ by %.0f %%: %q", c.share, 100*c.jitter, w)
+		if w := kinds(s); strings.Contains(w, string(profile.CrossCPUVaries)) != c.warned {
+			t.Errorf("%d %% of the calls across CPUs, transits that differ by %.0f %%: %q", c.share, 100*c.jitter, w)
 		}
 	}
 }
@@ -206,9 +211,9 @@ func TestAWideTransit(t *testing.T) {
 func TestAWordByHandIsForAllCalls(t *testing.T) {
 	r := newMoving(35, 50, 0.04)
 	r.run(3_000, 0)
-	r.p.Correct(ByHandTransit(2*time.Microsecond), nil)
-	s := r.p.SnapshotAfter(r.th.wall())
-	equal(t, "source", s.Overhead.Source, ByHand)
+	r.p.correctBy(ByHand(2*time.Microsecond), nil)
+	s := r.p.after(r.th.wall())
+	equal(t, "source", s.Overhead.Source, profile.ByHand)
 	equal(t, "transit", s.Overhead.TransitNs.Ns, 2_000)
 	for i := range s.Rows {
 		row := &s.Rows[i]
@@ -221,26 +226,26 @@ func TestAWordByHandIsForAllCalls(t *testing.T) {
 func TestRawLatenciesOfBothConditions(t *testing.T) {
 	r := newMoving(36, 50, 0.04)
 	r.run(3_000, 0)
-	s := r.p.SnapshotAfter(r.th.wall())
+	s := r.p.after(r.th.wall())
 	for i := range s.Rows {
 		row := &s.Rows[i]
 		equal(t, "the sum", row.SumNs, row.RawNs)
 		equal(t, "calls", row.Calls, 1_000)
 	}
-	equal(t, "source", s.Overhead.Source, Uncorrected)
+	equal(t, "source", s.Overhead.Source, profile.Uncorrected)
 	equal(t, "warnings", len(s.Warnings), 0)
-	equal(t, "calls made apart", s.Overhead.CrossCPU, 1_500)
+	equal(t, "calls across CPUs", s.Overhead.CrossCPU, 1_500)
 }
 
-// TestQueuedAndSkippedCallsMadeApart are in the account as others are.
-func TestQueuedAndSkippedCallsMadeApart(t *testing.T) {
-	near, apartM := newMachine(37), far(37, 0.04)
-	p := New()
+// TestQueuedAndSkippedCallsAcrossCPUs are in the account as others are.
+func TestQueuedAndSkippedCallsAcrossCPUs(t *testing.T) {
+	near, farther := newMachine(37), far(37, 0.04)
+	p := record()
 	shard := p.Shard()
 	th := near.thread(1)
 	for i := range 3_000 {
 		if th.m = near; i%2 == 0 {
-			th.m = apartM
+			th.m = farther
 		}
 		c := th.call(readNr, 0, 2_000)
 		if c.Queued = i%6 < 2; c.Queued {
@@ -254,28 +259,13 @@ func TestQueuedAndSkippedCallsMadeApart(t *testing.T) {
 			shard.Add(c)
 		}
 	}
-	p.Correct(near.calibration(), apartM.shortCalibration())
-	s := p.SnapshotAfter(th.wall())
+	p.correctBy(near.calibration(), farther.shortCalibration())
+	s := p.after(th.wall())
 	equal(t, "calls", s.Total.Calls, 2_100)
 	equal(t, "traced calls", s.Overhead.Calls, 3_000)
-	equal(t, "calls made apart", s.Overhead.CrossCPU, 1_500)
+	equal(t, "calls across CPUs", s.Overhead.CrossCPU, 1_500)
 	equal(t, "queued", s.Overhead.Queued, 1_000)
 	about(t, "p50", s.Rows[0].OK.Quantile(0.5), 2_000, 0, 500)
 	about(t, "the mean", s.Rows[0].Mean(), 2_000, 0, 700)
 	about(t, "the transit", time.Duration(s.Overhead.TransitNs.Ns), (14_000+3_000)/2, 0.1, 0)
-}
-
-// TestRowsWithoutCallsMadeApartCostNothingMore.
-func TestRowsWithoutCallsMadeApartCostNothingMore(t *testing.T) {
-	p := New()
-	s := p.Shard()
-	for nr := range uint64(60) {
-		s.Add(call(nr, 0, 900))
-	}
-	c := call(7, 0, 900)
-	c.CrossCPU = true
-	s.Add(c)
-	equal(t, "rows", len(s.tally[placed].rows), 60)
-	equal(t, "rows of calls made apart", len(s.tally[apart].rows), 1)
-	equal(t, "calls", p.Snapshot().Total.Calls, 61)
 }

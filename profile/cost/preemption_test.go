@@ -1,4 +1,4 @@
-package profile
+package cost
 
 import (
 	"math"
@@ -6,15 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/profile"
 	"sysprof/syscalltab"
 )
 
-// contended is a machine of one CPU that other programs have, in turns of 3 ms, for a share of the time.
+// contended is a machine of one CPU that other programs have, for 3 ms at a time, for a share of the time.
 type contended struct {
 	*machine
 	share  float64
 	nowNs  float64
-	leftNs float64 // until their next turn
+	leftNs float64 // until they have it next
 	agoNs  float64 // when the thread was let go on from its last call, -1 before the first
 }
 
@@ -24,21 +25,21 @@ func newContended(seed uint64, share float64) *contended {
 	return m
 }
 
-// takes lets ns of CPU time pass, and their turns between.
+// takes lets ns of CPU time pass, and what others have between.
 func (m *contended) takes(ns float64) {
-	const turnNs = 3e6
+	const preemptedNs = 3e6
 	m.nowNs += ns
 	if m.leftNs -= ns; m.share == 0 {
 		return
 	}
 	for m.leftNs < 0 {
-		m.nowNs += turnNs
-		m.leftNs += turnNs * (1 - m.share) / m.share * (0.3 + 1.4*m.rng.Float64())
+		m.nowNs += preemptedNs
+		m.leftNs += preemptedNs * (1 - m.share) / m.share * (0.3 + 1.4*m.rng.Float64())
 	}
 }
 
-func (m *contended) call(nr uint64, workNs, ns float64) *Call {
-	c := &Call{ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1}
+func (m *contended) call(nr uint64, workNs, ns float64) *profile.Call {
+	c := &profile.Call{ABI: syscalltab.AMD64, Nr: nr, CPUNs: -1, GapNs: -1}
 	m.takes(workNs + float64(m.noisy(m.switchNs)))
 	c.EntrySeenNs = int64(m.nowNs)
 	if m.agoNs >= 0 {
@@ -54,10 +55,10 @@ func (m *contended) call(nr uint64, workNs, ns float64) *Call {
 	return c
 }
 
-// TestOtherProgramsTurns: a start-up of 20 ms, 760 calls none of which shows how the machine is, as Python's. Where
-// other programs have the CPU, there may be one more of their turns in it or one less, which is 15 % of it: no
+// TestPreemption: a start-up of 20 ms, 760 calls none of which shows how the machine is, as Python's. Where
+// other programs have the CPU, there may be one more preemption in it or one less, which is 15 % of it: no
 // estimate can be right then, but it must not be silent. The calibration, a third as long, shows most of that.
-func TestOtherProgramsTurns(t *testing.T) {
+func TestPreemption(t *testing.T) {
 	const rounds = 60
 	for _, c := range []struct {
 		share                         float64
@@ -68,13 +69,13 @@ func TestOtherProgramsTurns(t *testing.T) {
 		silent, warned := 0, 0
 		for seed := range uint64(rounds) {
 			m := newContended(seed, c.share)
-			transit := NewTransit()
+			transit := newTransit(profile.Calibrated)
 			for range 1_100 {
-				transit.Add(m.call(getppidNr, 0, cheapNs))
+				transit.add(m.call(getppidNr, 0, cheapNs))
 			}
-			transit.Untraced([]int64{cheapNs}, 1)
+			transit.measuredUntraced([]int64{cheapNs}, 1)
 
-			p := New()
+			p := record()
 			began, untracedNs := m.nowNs, 0.0
 			m.agoNs = -1
 			for range 760 {
@@ -84,10 +85,10 @@ func TestOtherProgramsTurns(t *testing.T) {
 				untracedNs += workNs + ns
 				p.Add(m.call(nr, workNs, ns))
 			}
-			p.Correct(transit, nil)
-			s := p.SnapshotAfter(time.Duration(m.nowNs - began))
+			p.correctBy(transit, nil)
+			s := p.after(time.Duration(m.nowNs - began))
 			untracedNs /= 1 - c.share
-			said := strings.Contains(kinds(s), uncertain)
+			said := strings.Contains(kinds(s), isUncertain)
 			wrong := math.Abs(float64(s.Overhead.UntracedNs.Ns)-untracedNs) > 0.1*untracedNs
 			if said {
 				warned++
@@ -102,15 +103,15 @@ func TestOtherProgramsTurns(t *testing.T) {
 	}
 }
 
-// TestAQuietRunAfterABusyCalibration: calls that do nothing show that others have ceased to take turns.
+// TestAQuietRunAfterABusyCalibration: calls that do nothing show that others have ceased to preempt.
 func TestAQuietRunAfterABusyCalibration(t *testing.T) {
 	m := newMachine(39)
 	transit := m.calibration()
 	for range 4 {
-		transit.Add(&Call{EntryResumedNs: 1, ExitSeenNs: 3_000_000, GapNs: -1, CPUNs: -1})
+		transit.add(&profile.Call{EntryResumedNs: 1, ExitSeenNs: 3_000_000, GapNs: -1, CPUNs: -1})
 	}
 	for _, cheap := range []int{0, 400} {
-		p := New()
+		p := record()
 		th := m.thread(1)
 		for range 600 {
 			p.Add(th.call(openNr, 40_000, 2_000))
@@ -118,9 +119,9 @@ func TestAQuietRunAfterABusyCalibration(t *testing.T) {
 		for range cheap {
 			p.Add(th.call(getppidNr, 0, cheapNs))
 		}
-		p.Correct(transit, nil)
-		s := p.SnapshotAfter(th.wall())
-		if said := strings.Contains(kinds(s), string(UntracedByOthers)); said != (cheap == 0) {
+		p.correctBy(transit, nil)
+		s := p.after(th.wall())
+		if said := strings.Contains(kinds(s), string(profile.UntracedByOthers)); said != (cheap == 0) {
 			t.Errorf("with %d cheap calls: %+v; %+v", cheap, s.Warnings, s.Overhead.UntracedNs)
 		}
 	}

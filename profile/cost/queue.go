@@ -1,0 +1,86 @@
+package cost
+
+import (
+	"time"
+
+	"sysprof/profile"
+)
+
+// enoughUnqueued is how many calls of an outcome show what the queued ones are like.
+const enoughUnqueued = 20
+
+// sleep is from when on a call is said to have slept rather than run.
+const sleep = 50 * time.Microsecond
+
+// withQueued adds the calls of an outcome whose exit-stops stood in line to its corrected latencies h. They are taken
+// to be like the others, if there are enough of those to know what they are like; otherwise the time in the line
+// is part of the latency. h is taken over.
+func (f *fitted) withQueued(h, queued *profile.Histogram) *profile.Histogram {
+	if queued.Count() > 0 {
+		if h.Count() >= enoughUnqueued {
+			return resized(h, h.Count()+queued.Count())
+		}
+		corrected, _ := f.latency(queued)
+		h.Merge(corrected)
+	}
+	return h
+}
+
+// inLine is how long the exit-stops of queued calls stood in line: by how much most of them took longer than
+// most of the others did. It is known of as many calls.
+func inLine(raw, queued *profile.Histogram) (ns float64, calls uint64) {
+	if raw.Count() < enoughUnqueued || queued.Count() < enoughUnqueued || raw.Quantile(0.5) >= sleep {
+		return 0, 0 // of calls that sleep, those that were woken at the same time are queued: they differ
+	}
+	longer := min(queued.Quantile(0.5)-raw.Quantile(0.5), sleep)
+	return float64(max(longer, 0)) * float64(queued.Count()), queued.Count()
+}
+
+// resized is h with n calls instead of the ones it has, distributed alike.
+func resized(h *profile.Histogram, n uint64) *profile.Histogram {
+	if h.Count() == 0 || h.Count() == n {
+		return h
+	}
+	out := new(profile.Histogram)
+	var before, given uint64
+	for b := range h.Buckets() {
+		before += b.Count
+		upTo := uint64(float64(n) * (float64(before) / float64(h.Count())))
+		if before == h.Count() {
+			upTo = n
+		}
+		out.RecordN(h.Middle(b), upTo-given)
+		given = upTo
+	}
+	return out
+}
+
+// leastOf is what short calls took at least: three of four are not below the first quartile.
+func leastOf(h *profile.Histogram) float64 {
+	const quartile = 0.25
+	if ns := h.Quantile(quartile); ns < sleep {
+		return float64(ns) * (1 - quartile) * float64(h.Count())
+	}
+	return 0
+}
+
+// runningSum adds up the calls in which the thread ran rather than slept, as far as their length tells.
+func runningSum(h *profile.Histogram) float64 {
+	ns := 0.0
+	for b := range h.Buckets() {
+		if b.LowNs >= int64(sleep) {
+			break
+		}
+		ns += float64(h.Middle(b)) * float64(b.Count)
+	}
+	return ns
+}
+
+// shortenedSum adds up calls as far as the thread ran or stood in line in them, rather than slept.
+func shortenedSum(h *profile.Histogram) float64 {
+	ns := 0.0
+	for b := range h.Buckets() {
+		ns += float64(min(h.Middle(b), int64(sleep))) * float64(b.Count)
+	}
+	return ns
+}
