@@ -22,8 +22,8 @@ What to trace:
       --no-follow               only the command itself, only the thread that -p names
       --duration=TIME           stop after this time (10s, 1m30s); whatever was traced
                                 goes on, and a launched command is waited for
-      --cpu=auto|off|N          hold a thread that is bound by its calls, and the tracer, on
-                                one CPU (default), on CPU N, or nothing anywhere
+      --cpu=auto|off|N          pin a thread that is bound by its calls, and the tracer, to
+                                one CPU (default), to CPU N, or nothing to any
       --kill-on-exit            kill the command when sysprof is gone, however it went
 
 What to count:
@@ -34,7 +34,7 @@ What to count:
                                 unfinished, detached
       --no-seccomp              stop the command at all of its calls; normally a filter in the
                                 kernel leaves out those that -e leaves out (--seccomp-bpf).
-                                What has the filter cannot be left: sysprof then stays until
+                                A filtered process cannot be detached: sysprof stays until
                                 it ends, and kill -9 sysprof kills it
   -z, --successful-only         only calls that succeeded
   -Z, --failed-only             only calls that failed
