@@ -94,7 +94,7 @@ func examplesOf(text string) []example {
 	return examples
 }
 
-var notWords = regexp.MustCompile(`[^\pL%/ ]+|\b\S*\d\S*\b|\b[nm]?s\b|µs`)
+var notWords = regexp.MustCompile(`[^\pL%/ ]+|\b\S*\d\S*\b|\b[nm]?s\b|µs\b`)
 
 // hasLine reports whether text has a line with the same words as want, whatever the numbers.
 func hasLine(text, want string) bool {
