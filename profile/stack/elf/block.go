@@ -132,7 +132,7 @@ func (f *blocks) String(off uint64, limit int) (string, bool) {
 	return string(s[:min(len(s), limit)]), true
 }
 
-// Drop forgets all blocks. They are read again when they are asked for.
+// Drop frees all blocks. They are read again when they are asked for.
 func (f *blocks) Drop() {
 	for i := range f.top {
 		c := f.top[i].Swap(nil)
@@ -147,7 +147,7 @@ func (f *blocks) Drop() {
 	}
 }
 
-// Close forgets all blocks for good. What is still being read is not kept.
+// Close frees all blocks and keeps none from then on, not even those that are being read.
 func (f *blocks) Close() {
 	f.closed.Store(true)
 	f.Drop()
