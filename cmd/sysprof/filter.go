@@ -44,7 +44,10 @@ func (o *options) filter() *ptrace.Filter {
 // comes and the command has ended, which it would have been meant for: those that are left die with sysprof.
 func (s *session) keep(stderr io.Writer) {
 	const soon = 200 * time.Millisecond // the command may have been the last one
-	commandEnded := s.tracer.CommandEnded()
+	var commandEnded <-chan struct{}
+	if command := s.tracer.Command(); command != nil {
+		commandEnded = command.Ended()
+	}
 	var stillThere <-chan time.Time
 	for {
 		select {
@@ -60,13 +63,13 @@ func (s *session) keep(stderr io.Writer) {
 				stillThere = time.After(soon)
 			}
 		case <-stillThere:
-			fmt.Fprintf(stderr, "sysprof: waiting for the end of what the command has left (threads: %d): it has a filter in the kernel and cannot be let go; a signal ends sysprof and kills it (--no-seccomp avoids this)\n", s.tracer.Tracees())
+			fmt.Fprintf(stderr, "sysprof: waiting for the end of what the command has left (threads: %d): it has a filter in the kernel and cannot be let go; a signal ends sysprof and kills it (--no-seccomp avoids this)\n", s.tracer.Progress().Threads)
 		case got := <-s.signals:
 			sig := got.(syscall.Signal)
 			switch {
 			case sig == syscall.SIGUSR1: // everything has been written
 			case commandEnded != nil:
-				go s.passOn(sig, time.Now())
+				go s.tracer.Command().PassOn(sig, time.Now())
 			default:
 				s.stoppedBy = sig
 				return

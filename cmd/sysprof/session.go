@@ -211,7 +211,10 @@ func (s *session) follow() {
 	if s.opt.duration > 0 {
 		timeUp = time.After(s.opt.duration)
 	}
-	commandEnded := s.tracer.CommandEnded() // nil if there is none
+	var commandEnded <-chan struct{}
+	if command := s.tracer.Command(); command != nil {
+		commandEnded = command.Ended()
+	}
 	hasCommand, told := commandEnded != nil, false
 	for {
 		select {
@@ -240,7 +243,7 @@ func (s *session) follow() {
 			case hasCommand:
 				// The command decides what becomes of it, and of the run.
 				told = true
-				go s.passOn(sig, time.Now())
+				go s.tracer.Command().PassOn(sig, time.Now())
 			default:
 				s.stoppedBy = sig
 				s.tracer.Stop()
@@ -249,29 +252,9 @@ func (s *session) follow() {
 	}
 }
 
-// passOn gives the command a signal that sysprof alone was sent. One that came from the terminal,
-// or was sent to the process group, has reached both.
-func (s *session) passOn(sig syscall.Signal, at time.Time) {
-	// A signal for several processes is sent to one after the other. That is over in no time, but on
-	// a busy machine this process hears of its own long after the command has had the other.
-	const apart, late = 50 * time.Millisecond, time.Second
-	pending := false
-	for time.Since(at) < apart || pending && time.Since(at) < late {
-		if s.tracer.Delivered(sig, at.Add(-late)) {
-			return
-		}
-		pending = pending || s.tracer.Pending(sig)
-		time.Sleep(time.Millisecond)
-	}
-	if pending {
-		return // the command blocks it
-	}
-	s.tracer.Signal(sig)
-}
-
 // snapshot returns what has been counted so far.
 func (s *session) snapshot(warnings []profile.Warning) *profile.Snapshot {
-	snapshot := s.profile.SnapshotAfter(s.tracer.Elapsed())
+	snapshot := s.profile.SnapshotAfter(s.tracer.Progress().Elapsed)
 	snapshot.Warnings = append(snapshot.Warnings, warnings...)
 	return snapshot
 }
@@ -291,6 +274,7 @@ func (s *session) write(warnings []profile.Warning) error {
 
 // meta says what a snapshot is of.
 func (s *session) meta() report.Meta {
+	progress := s.tracer.Progress()
 	host, _ := os.Hostname()
 	var u unix.Utsname
 	unix.Uname(&u)
@@ -298,8 +282,8 @@ func (s *session) meta() report.Meta {
 		Version:  versionLine(),
 		Command:  s.opt.command,
 		PIDs:     s.opt.attach,
-		Start:    s.tracer.StartTime(),
-		Duration: s.tracer.Elapsed(),
+		Start:    progress.Start,
+		Duration: progress.Elapsed,
 		Host:     host,
 		Kernel:   unix.ByteSliceToString(u.Release[:]),
 		Arch:     unix.ByteSliceToString(u.Machine[:]),
@@ -310,9 +294,9 @@ func (s *session) meta() report.Meta {
 // ending says how sysprof ends: by the signal that made it stop, or as its command did.
 func (s *session) ending(result ptrace.Result) ending {
 	status, ended := result.Command, result.CommandEnded
-	if s.tracer.Command() != 0 && !ended {
+	if command := s.tracer.Command(); command != nil && !ended {
 		// It runs on untraced, and is still our child: somebody waits for us to know how it ends.
-		status, ended = s.awaitCommand()
+		status, ended = command.Await(s.signals)
 	}
 	switch {
 	case s.stoppedBy != 0:
@@ -323,26 +307,4 @@ func (s *session) ending(result ptrace.Result) ending {
 		return ending{signal: status.Signal()}
 	}
 	return ending{status: status.ExitStatus()}
-}
-
-// awaitCommand waits for a command that is not traced any more.
-func (s *session) awaitCommand() (status unix.WaitStatus, ended bool) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		err := unix.EINTR
-		for err == unix.EINTR {
-			_, e := unix.Wait4(s.tracer.Command(), &status, 0, nil)
-			err, _ = e.(unix.Errno)
-		}
-		ended = err == 0
-	}()
-	for {
-		select {
-		case <-done:
-			return status, ended
-		case got := <-s.signals:
-			s.tracer.Signal(got.(syscall.Signal))
-		}
-	}
 }

@@ -81,12 +81,13 @@ func (p *process) showStatus(s *session, calls *atomic.Int64) *statusLine {
 			case <-tick.C:
 			}
 			now := calls.Load()
+			progress := s.tracer.Progress()
 			status := report.Status{
-				Elapsed:        s.tracer.Elapsed(),
+				Elapsed:        progress.Elapsed,
 				Calls:          uint64(now),
 				CallsPerSecond: float64(now-before) / period.Seconds(),
-				Processes:      s.tracer.Processes(),
-				Threads:        s.tracer.Tracees(),
+				Processes:      progress.Processes,
+				Threads:        progress.Threads,
 			}
 			if o := s.snapshot(nil).Overhead; o != nil {
 				status.Slowdown, _, _ = o.Slowdown()
