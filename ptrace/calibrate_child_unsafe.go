@@ -101,7 +101,7 @@ func (p *calibrationPage) child(filter *unix.SockFprog) {
 func childTimeCalls() int64 {
 	begin := childNow()
 	for range calibrationCalls {
-		syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+		syscall.RawSyscall6(unix.SYS_GETPPID, 0, 0, 0, 0, 0, 0)
 	}
 	return childNow() - begin
 }
@@ -117,14 +117,14 @@ func (p *calibrationPage) childTimeReferences(kind int, root uintptr) int64 {
 	for i := 0; i < referenceCalls; i++ {
 		switch kind {
 		case 0:
-			syscall.RawSyscall(unix.SYS_FSTAT, root, uintptr(unsafe.Pointer(&p.stat)), 0)
+			syscall.RawSyscall6(unix.SYS_FSTAT, root, uintptr(unsafe.Pointer(&p.stat)), 0, 0, 0, 0)
 		case 1:
-			syscall.RawSyscall(unix.SYS_CLOSE, childOpenRoot(), 0, 0)
+			syscall.RawSyscall6(unix.SYS_CLOSE, childOpenRoot(), 0, 0, 0, 0, 0)
 			i++
 		case 2:
 			addr, _, _ := syscall.RawSyscall6(unix.SYS_MMAP, 0, referenceSize, unix.PROT_READ|unix.PROT_WRITE,
 				unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE, noFile, 0)
-			syscall.RawSyscall(unix.SYS_MUNMAP, addr, referenceSize, 0)
+			syscall.RawSyscall6(unix.SYS_MUNMAP, addr, referenceSize, 0, 0, 0, 0)
 			i++
 		}
 	}
@@ -134,6 +134,8 @@ func (p *calibrationPage) childTimeReferences(kind int, root uintptr) int64 {
 // rootPath is the path of a directory, for the kernel.
 var rootPath = [2]byte{'/', 0}
 
+// childOpenRoot opens a directory, and returns the descriptor.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
@@ -150,6 +152,6 @@ func childOpenRoot() uintptr {
 //go:nocheckptr
 func childNow() int64 {
 	var now unix.Timespec
-	syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&now)), 0)
+	syscall.RawSyscall6(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&now)), 0, 0, 0, 0)
 	return now.Sec*1e9 + now.Nsec
 }

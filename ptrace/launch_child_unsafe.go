@@ -51,7 +51,10 @@ func (s childStep) String() string {
 	return fmt.Sprintf("step %d", uint32(s))
 }
 
-// fork forks, and lets the child carry out the plan. It returns in the parent only.
+// fork forks, and lets the child carry out the plan, until its execve. It returns in the parent only.
+//
+// The rules of raw.Fork hold for all that the child calls. It is not a function of its own: without optimization
+// there would be no room left for one more in the chain of functions without a stack check.
 //
 //go:noinline
 //go:norace
@@ -61,29 +64,23 @@ func (p *childPlan) fork() (int32, error) {
 	if errno != 0 {
 		return 0, errno
 	}
-	if pid == 0 {
-		p.child()
+	if pid != 0 {
+		return pid, nil
 	}
-	return pid, nil
-}
-
-// child is what the child does, until its execve. The rules of raw.Fork hold for it and all that it calls.
-//
-//go:nosplit
-//go:norace
-//go:nocheckptr
-func (p *childPlan) child() {
 	p.gate.phase.ChildWait(gateForked)
 	step, errno := p.childSetUp()
 	if errno == 0 {
 		step = stepExec
-		_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
-			uintptr(unsafe.Pointer(p.argv)), uintptr(unsafe.Pointer(p.envp)))
+		_, _, errno = syscall.RawSyscall6(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
+			uintptr(unsafe.Pointer(p.argv)), uintptr(unsafe.Pointer(p.envp)), 0, 0, 0)
 	}
 	p.gate.step, p.gate.errno = uint32(step), uint32(errno)
 	raw.ChildExit(127)
+	return 0, nil
 }
 
+// childSetUp makes the child what the command is to find, and returns when it may be executed.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
@@ -119,18 +116,20 @@ func (p *childPlan) childSetUp() (step childStep, errno syscall.Errno) {
 	return 0, 0
 }
 
+// childSetUser has the child run as the user of the plan.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (p *childPlan) childSetUser() (step childStep, errno syscall.Errno) {
 	groups := uintptr(unsafe.Pointer(unsafe.SliceData(p.groups)))
-	if _, _, errno = syscall.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(p.groups)), groups, 0); errno != 0 {
+	if _, _, errno = syscall.RawSyscall6(unix.SYS_SETGROUPS, uintptr(len(p.groups)), groups, 0, 0, 0, 0); errno != 0 {
 		return stepGroups, errno
 	}
-	if _, _, errno = syscall.RawSyscall(unix.SYS_SETRESGID, p.gid, p.gid, p.gid); errno != 0 {
+	if _, _, errno = syscall.RawSyscall6(unix.SYS_SETRESGID, p.gid, p.gid, p.gid, 0, 0, 0); errno != 0 {
 		return stepGID, errno
 	}
-	_, _, errno = syscall.RawSyscall(unix.SYS_SETRESUID, p.uid, p.uid, p.uid)
+	_, _, errno = syscall.RawSyscall6(unix.SYS_SETRESUID, p.uid, p.uid, p.uid, 0, 0, 0)
 	return stepUID, errno
 }
 
@@ -159,17 +158,21 @@ func (o *Origin) childRestoreActions() {
 	}
 }
 
+// childClose closes the descriptors that were closed.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (o *Origin) childClose() {
 	for fd := range o.Closed {
 		if o.Closed[fd] {
-			syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+			syscall.RawSyscall6(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0, 0, 0)
 		}
 	}
 }
 
+// childRestoreMask restores the signal mask, and the signals that were pending.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
@@ -180,10 +183,10 @@ func (o *Origin) childRestoreMask() syscall.Errno {
 	}
 	// fork(2): "The child's set of pending signals is initially empty". They were pending
 	// because they are blocked, so they will be again.
-	self, _, _ := syscall.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
+	self, _, _ := syscall.RawSyscall6(unix.SYS_GETPID, 0, 0, 0, 0, 0, 0)
 	for sig := uintptr(1); sig <= raw.LastSignal; sig++ {
 		if o.Pending&o.Blocked&(1<<(sig-1)) != 0 {
-			syscall.RawSyscall(unix.SYS_KILL, self, sig, 0)
+			syscall.RawSyscall6(unix.SYS_KILL, self, sig, 0, 0, 0, 0)
 		}
 	}
 	return 0

@@ -44,17 +44,17 @@ func forkGuard(l *ledger, parent int) (int, error) {
 func childHide(parent uintptr) {
 	all := ^uint64(0)
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, raw.SigsetSize, 0, 0)
-	syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
-	syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(&rootPath)), 0, 0)
-	syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&guardName)), 0)
+	syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_CHDIR, uintptr(unsafe.Pointer(&rootPath)), 0, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&guardName)), 0, 0, 0, 0)
 	if parent != 0 {
-		syscall.RawSyscall(unix.SYS_DUP3, parent, 0, 0)
+		syscall.RawSyscall6(unix.SYS_DUP3, parent, 0, 0, 0, 0, 0)
 	}
 	for fd := uintptr(1); fd < 1<<16; fd++ { // for a kernel without close_range(2)
-		if _, _, errno := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, fd, ^uintptr(0)>>32, 0); errno == 0 {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, fd, ^uintptr(0)>>32, 0, 0, 0, 0); errno == 0 {
 			break
 		}
-		syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+		syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
 	}
 }
 
@@ -77,6 +77,8 @@ func childAwaitEnd() bool {
 	}
 }
 
+// childRestoreAll restores the affinities of all threads in the ledger.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
@@ -91,7 +93,7 @@ func (l *ledger) childRestoreAll() {
 		// A thread that has not the mask that it was pinned by is another one by now, or has been given another mask.
 		cpu := noted>>8&0xffffff - 1
 		has = raw.CPUMask{}
-		if _, _, errno := syscall.RawSyscall(unix.SYS_SCHED_GETAFFINITY, uintptr(noted>>32), size, uintptr(unsafe.Pointer(&has))); errno != 0 {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_SCHED_GETAFFINITY, uintptr(noted>>32), size, uintptr(unsafe.Pointer(&has)), 0, 0, 0); errno != 0 {
 			continue
 		}
 		alike := true
@@ -103,7 +105,7 @@ func (l *ledger) childRestoreAll() {
 		}
 		if alike {
 			mask := unsafe.Pointer(&l.masks[noted&0xff%mostMasks])
-			syscall.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(noted>>32), size, uintptr(mask))
+			syscall.RawSyscall6(unix.SYS_SCHED_SETAFFINITY, uintptr(noted>>32), size, uintptr(mask), 0, 0, 0)
 		}
 	}
 }

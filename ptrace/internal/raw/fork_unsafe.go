@@ -30,7 +30,8 @@ func runtimeAfterForkInChild()
 // (runtime.beforefork), so that a function with a stack check ends the child at once. So a caller
 //
 //   - takes a lock, allocates, or grows its stack before the fork only;
-//   - calls in the child only raw system calls and functions that are //go:nosplit;
+//   - calls in the child only raw system calls and functions that are //go:nosplit. The linker allows a chain of
+//     them 800 bytes of stack, which without optimization (-gcflags='all=-N -l') is four functions;
 //   - is //go:norace and //go:nocheckptr, as all are that run in the child, since the race detector's and the
 //     pointer checks are calls to functions that may lock;
 //   - writes no pointer to the heap: a collection may have been going on at the fork, and the write barrier would
@@ -61,6 +62,6 @@ func Fork() (pid int32, errno unix.Errno) {
 //go:norace
 func ChildExit(status uintptr) {
 	for {
-		syscall.RawSyscall(unix.SYS_EXIT_GROUP, status, 0, 0)
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, status, 0, 0, 0, 0, 0)
 	}
 }
