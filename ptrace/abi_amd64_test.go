@@ -192,7 +192,7 @@ func TestAttachToLinesOfThreads(t *testing.T) {
 			}
 		}
 		p.say("")
-		eventually(t, "the target has ended", func() bool { return tracer.Tracees() == 0 })
+		eventually(t, "the target has ended", func() bool { return tracer.Progress().Threads == 0 })
 		finish(t, tracer)
 	}
 }

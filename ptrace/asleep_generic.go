@@ -16,5 +16,5 @@ func beforeInterrupt(tid int32) asleep {
 	return asleep{inCall: ok, nr: call.nr, args: call.args, pc: call.pc}
 }
 
-// brokenCall finds out which call tid's restart_syscall(2) goes on with: nowhere but on amd64.
-func brokenCall(int32) (nr uint64, ok bool) { return 0, false }
+// interruptedCall finds out which call tid's restart_syscall(2) goes on with: nowhere but on amd64.
+func interruptedCall(int32) (nr uint64, ok bool) { return 0, false }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/ptrace/internal/raw"
 )
 
 // AttachError is a process, or thread, that could not be attached to.
@@ -36,6 +37,9 @@ func (t *Tracer) attachAll() error {
 	}
 	const nap = 100 * time.Microsecond
 	t.attached = make(map[int32]bool)
+	if len(all) > 0 {
+		t.run.begin(t.now())
+	}
 	for begin, busy := time.Now(), true; busy; {
 		busy = false
 		idle := true
@@ -183,8 +187,8 @@ func (t *Tracer) dropReplaced(group int32) {
 		return
 	}
 	for _, w := range t.workers {
-		if w.tracees[group] == tr {
-			w.do(func() { w.forget(tr) })
+		if w.table.tracees[group] == tr {
+			w.thread.do(func() { w.remove(tr) })
 		}
 	}
 }
@@ -194,7 +198,7 @@ func (t *Tracer) dropReplaced(group int32) {
 // Precondition: no worker works yet.
 func (t *Tracer) tracee(tid int32) *tracee {
 	for _, w := range t.workers {
-		if tr := w.tracees[tid]; tr != nil {
+		if tr := w.table.tracees[tid]; tr != nil {
 			return tr
 		}
 	}
@@ -205,7 +209,7 @@ func (t *Tracer) tracee(tid int32) *tracee {
 // as far as they can: the parent of a vfork sleeps until its child lets it go.
 func (t *Tracer) haveStopped(tids []int32) bool {
 	for _, tid := range tids {
-		if tr := t.tracee(tid); tr == nil || !tr.firstStop {
+		if tr := t.tracee(tid); tr == nil || !tr.interruptPending {
 			continue
 		}
 		var info unix.Siginfo
@@ -239,7 +243,7 @@ func (t *Tracer) seizeThread(tid, pid int32) (err error) {
 	const patience = 2 * time.Millisecond
 	w := t.workerFor(tid)
 	done := make(chan struct{})
-	w.jobs <- func() { err = w.seizeThread(tid, pid); close(done) }
+	w.thread.post(func() { err = w.seizeThread(tid, pid); close(done) })
 	again := time.NewTimer(patience)
 	defer again.Stop()
 	var dead []stop
@@ -252,13 +256,13 @@ func (t *Tracer) seizeThread(tid, pid int32) (err error) {
 			again.Reset(patience)
 		}
 	}
-	if err == nil && w.tracees[tid] != nil {
+	if err == nil && w.table.has(tid) {
 		t.attached[tid] = true
 	}
 	for _, d := range dead {
 		for _, owner := range t.workers {
-			if tr := owner.tracees[d.tid]; tr != nil {
-				owner.do(func() { owner.died(tr, d.status) })
+			if tr := owner.table.tracees[d.tid]; tr != nil {
+				owner.thread.do(func() { owner.died(tr, d) })
 			}
 		}
 	}
@@ -275,7 +279,7 @@ func (t *Tracer) deadOf(pid int32) (dead []stop) {
 		}
 		var status unix.WaitStatus
 		if got, err := unix.Wait4(int(tid), &status, unix.WALL|unix.WNOHANG, nil); err == nil && got == int(tid) {
-			dead = append(dead, stop{tid, status})
+			dead = append(dead, classify(tid, status))
 		}
 	}
 	return dead
@@ -283,8 +287,8 @@ func (t *Tracer) deadOf(pid int32) (dead []stop) {
 
 func (w *worker) seizeThread(tid, pid int32) error {
 	before := beforeInterrupt(tid)
-	err := seize(tid, w.seizeOptions())
-	if errors.Is(err, unix.EPERM) && w.isOurs(tracerOf(tid)) {
+	err := raw.Seize(tid, w.t.seizeOptions())
+	if errors.Is(err, unix.EPERM) && w.t.isOurs(tracerOf(tid)) {
 		return nil // born of a thread that is seized: it stops by itself
 	}
 	if err != nil {
@@ -292,16 +296,24 @@ func (w *worker) seizeThread(tid, pid int32) error {
 	}
 	tr := w.add(tid, pid)
 	tr.before = before
-	tr.firstStop = true
-	tr.sinceNs = w.now()
-	interrupt(tid)
+	tr.interruptPending = true
+	tr.restart.sinceNs = w.t.now()
+	raw.Interrupt(tid)
+	return nil
+}
+
+// workerOf returns the worker whose thread is tid, nil if that is none.
+func (t *Tracer) workerOf(tid int32) *worker {
+	for _, w := range t.workers {
+		if tid != 0 && w.thread.tid.Load() == tid {
+			return w
+		}
+	}
 	return nil
 }
 
 // isOurs reports whether a thread is one of the workers.
-func (t *Tracer) isOurs(tracer int32) bool {
-	return slices.ContainsFunc(t.workers, func(w *worker) bool { return w.tid.Load() == tracer })
-}
+func (t *Tracer) isOurs(tracer int32) bool { return t.workerOf(tracer) != nil }
 
 // seizeOptions are the PTRACE_O_ options of every tracee. Those that it creates inherit them.
 func (t *Tracer) seizeOptions() uintptr {

@@ -366,7 +366,7 @@ func TestAttachWhileThreadsAreCreated(t *testing.T) {
 		}
 		l := newLedger()
 		p.answer("go", l)
-		eventually(t, "the answer is written", func() bool { return tracer.Tracees() >= 1 })
+		eventually(t, "the answer is written", func() bool { return tracer.Progress().Threads >= 1 })
 		result := stop(t, tracer)
 		if len(result.Warnings) > 0 {
 			t.Errorf("warnings: %+v", result.Warnings)

@@ -41,7 +41,7 @@ func launchFiltered(t *testing.T, expr, name string, args ...string) (*ledger, *
 	if !result.CommandEnded || result.Command != 0 {
 		t.Fatalf("target %s: wait status %#x, ended: %v", name, result.Command, result.CommandEnded)
 	}
-	if n := tracer.Tracees(); n != 0 {
+	if n := tracer.Progress().Threads; n != 0 {
 		t.Errorf("%d tracees are left in the table at the end", n)
 	}
 	return readLedger(t, file), r, result

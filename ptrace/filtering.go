@@ -6,25 +6,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/ptrace/internal/raw"
 	"sysprof/syscalltab"
 )
 
-// filtering is how a tracer thread works while its tracees have a filter: a tracee runs to the filter's stop
-// (PTRACE_EVENT_SECCOMP), which is the entry-stop of a call that is asked for, from there to the exit-stop, and
-// on to the filter's next stop.
+// filtering is the part of a worker that deals with the filter that its tracees have, if they have one: a tracee runs
+// to the filter's stop (PTRACE_EVENT_SECCOMP), which is the entry-stop of a call that is asked for, from there to the
+// exit-stop, and on to the filter's next stop.
 //
-// A filter cannot be taken off again, and without a tracer its calls fail with ENOSYS. So a tracee that has it is
-// never left: Stop ends the counting, but the tracees are resumed until the last one is gone; no tracee is handed
-// on to a tracer of its own; and they are killed with this process (PTRACE_O_EXITKILL), since a program whose
-// calls begin to fail may do harm.
+// A filtered process cannot be detached: a filter cannot be taken off again, and without a tracer its calls fail with
+// ENOSYS. So Stop ends the counting, but the tracees are resumed until the last one is gone; no tracee is detached for
+// a tracer of its own; and they are killed with this process (PTRACE_O_EXITKILL), since a program whose calls begin to
+// fail may do harm.
 type filtering struct {
 	program *unix.SockFprog // what a launched command is given; nil: nothing
+	warn    func(profile.Warning)
 
-	filtered   bool // the tracees have the filter
-	everything bool // all of their calls are stopped at nevertheless: one has made a filter of its own
-	silent     bool // nothing is handed on any more
+	installed      bool // the tracees have the filter
+	stopAtAllCalls bool // nevertheless: one of them has made a filter of its own
 
-	refusedTracer, refusedStrict bool // somebody has been told
+	refusedTracer, refusedStrict bool // there has been a warning
 }
 
 // prepareFilter makes the filter, if there is to be one.
@@ -39,95 +40,62 @@ func (t *Tracer) prepareFilter(w *worker) {
 		return
 	}
 	stops := *f
-	if t.placement != nil && t.placement.guard != nil {
-		stops.Also = slices.Concat(stops.Also, revealing)
+	if t.machine.Pins() && !t.machine.OneCPU() {
+		stops.Also = slices.Concat(stops.Also, visibleCalls)
 	}
 	code, err := stops.program(syscalltab.Native())
 	if err != nil {
-		t.warnNoFilter(err)
+		t.warn(noFilter(err))
 		return
 	}
-	w.program = &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	w.filter.program = &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
 }
 
-// calibrationFilter is what the calibration child is given if the command is given a filter: one that stops it
+func noFilter(err error) profile.Warning {
+	return profile.Warning{Kind: profile.NoFilter, Text: err.Error()}
+}
+
+// calibrationProgram is the filter of the calibration child if the command is given a filter: one that stops it
 // at every call.
-func (w *worker) calibrationFilter() *unix.SockFprog {
-	if w.program == nil {
+func (f *filtering) calibrationProgram() *unix.SockFprog {
+	if f.program == nil {
 		return nil
 	}
 	every := answer(true)
 	return &unix.SockFprog{Len: 1, Filter: &every}
 }
 
-func (t *Tracer) warnNoFilter(err error) {
-	t.warn(profile.Warning{Kind: profile.NoFilter, Text: err.Error()})
+// calibrating takes note of what became of the filter of a calibration child, or that there is no child (nil).
+func (f *filtering) calibrating(i *installed) {
+	f.installed = i != nil && f.program != nil && i.tried != 0 && i.errno == 0
 }
 
-// hasFilter takes note of what became of the filter in the launched child, which stands at a stop behind that.
-func (w *worker) hasFilter(tid int32, i *installed) {
+// launched takes note of what became of the filter of the launched child. It reports whether the child has it.
+func (f *filtering) launched(i *installed) bool {
 	if i.noNewPrivs != 0 {
-		w.warn(profile.Warning{Kind: profile.NoNewPrivileges})
+		f.warn(profile.Warning{Kind: profile.NoNewPrivileges})
 	}
 	if i.errno != 0 {
-		w.program = nil
-		w.warnNoFilter(unix.Errno(i.errno))
-		return
+		f.program = nil
+		f.warn(noFilter(unix.Errno(i.errno)))
+		return false
 	}
-	w.filtered = true
-	setOptions(tid, w.seizeOptions()|unix.PTRACE_O_TRACESECCOMP|unix.PTRACE_O_EXITKILL)
+	f.installed = true
+	return true
 }
 
-// runsFreely reports whether tr is to stop only where the filter says.
-func (w *worker) runsFreely(tr *tracee) bool {
-	return w.filtered && (w.silent || !w.everything && !tr.inCall && !tr.launching)
+// runsToFilter reports whether tr, which has the filter, is to stop only where the filter says.
+func (f *filtering) runsToFilter(tr *tracee, is phase) bool {
+	return is >= countingOver || !f.stopAtAllCalls && !tr.inCall && !tr.launching
 }
 
-// filterStop is what the filter has stopped a tracee for.
-func (w *worker) filterStop(tr *tracee) {
-	seen := w.now()
-	if tr.launching || readSyscallInfo(tr.call.TID, &w.info) != nil || w.info.op != opSeccomp {
-		w.resume(tr, 0) // or it has died
-		return
-	}
-	if w.asksForFilter() && !w.hasOwnFilter(tr) {
-		answerCall(tr.call.TID, unix.SECCOMP_MODE_DISABLED)
-	}
-	switch {
-	case uint32(w.info.extra)&unix.SECCOMP_RET_DATA != filterMark:
-		// A filter of the program's own, which has no tracer that would decide: ENOSYS.
-		answerCall(tr.call.TID, -int64(unix.ENOSYS))
-		w.resume(tr, 0)
-	case tr.inCall || w.silent: // its entry-stop has been seen, or will not be
-		w.resume(tr, 0)
-	default:
-		w.entered(tr, seen)
-	}
-}
-
-// asksForFilter reports whether the call that a tracee has stopped at asks if it has a filter. Programs that
-// are to make one of their own look first, and do not if there is one (man-db).
-func (w *worker) asksForFilter() bool {
-	special := &w.special[syscalltab.FromAudit(w.info.arch, w.info.nr)]
-	return w.info.nr == special.prctl && w.info.args[0] == unix.PR_GET_SECCOMP
-}
-
-// hasOwnFilter reports whether a tracee has a filter besides ours.
-func (w *worker) hasOwnFilter(tr *tracee) bool {
-	if filters := statusField(tr.call.TID, "Seccomp_filters"); filters != "" { // since Linux 5.9
-		return filters != "1"
-	}
-	return w.everything
-}
-
-// meetsFilter deals with the entry-stop of a call that the filter makes special.
-func (w *worker) meetsFilter(tr *tracee) {
-	c := &tr.call
-	special := &w.special[c.ABI]
+// entered is told of the entry-stop of a call of a tracee that has the filter. It reports whether the call gives a
+// filter to all threads of the tracee's process, so that they have to stop.
+func (f *filtering) entered(c *profile.Call, special *specialCalls, tracees *table) (interruptOthers bool) {
 	mode := int64(-1)
 	switch c.Nr {
 	case special.ptrace:
-		w.refuseTracer(c)
+		f.makesTracer(c, tracees)
 	case special.prctl:
 		if c.Args[0] == unix.PR_SET_SECCOMP {
 			mode = int64(c.Args[1])
@@ -143,79 +111,78 @@ func (w *worker) meetsFilter(tr *tracee) {
 	switch mode {
 	case unix.SECCOMP_MODE_FILTER:
 		// What a filter of the program's own answers may beat ours. A stop at the entry comes before both.
-		w.everything = true
-		if c.Nr == special.seccomp && c.Args[1]&unix.SECCOMP_FILTER_FLAG_TSYNC != 0 {
-			w.interruptOthers(tr)
-		}
+		f.stopAtAllCalls = true
+		return c.Nr == special.seccomp && c.Args[1]&unix.SECCOMP_FILTER_FLAG_TSYNC != 0
 	case unix.SECCOMP_MODE_STRICT:
-		if !w.refusedStrict {
-			w.refusedStrict = true
-			w.warn(profile.Warning{Kind: profile.StrictRefused, ID: int(c.PID)})
+		if !f.refusedStrict {
+			f.refusedStrict = true
+			f.warn(profile.Warning{Kind: profile.StrictRefused, ID: int(c.PID)})
 		}
+	}
+	return false
+}
+
+// makesTracer takes note of a call by which a tracee wants to trace what is traced already. It fails with
+// EPERM, as under any tracer.
+func (f *filtering) makesTracer(c *profile.Call, tracees *table) {
+	switch c.Args[0] {
+	case unix.PTRACE_TRACEME:
+	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
+		if !tracees.has(int32(c.Args[1])) {
+			return
+		}
+	default:
+		return
+	}
+	if !f.refusedTracer {
+		f.refusedTracer = true
+		f.warn(profile.Warning{Kind: profile.TracerRefused, ID: int(c.PID)})
+	}
+}
+
+// hidesFilter reports whether the call that tid has stopped at asks if it has a filter, and ours is the only one.
+// Programs that are to make one of their own look first, and do not if there is one (man-db).
+func (f *filtering) hidesFilter(tid int32, info *raw.SyscallInfo, special *specialCalls) bool {
+	if info.Nr != special.prctl || info.Args[0] != unix.PR_GET_SECCOMP {
+		return false
+	}
+	if filters := statusField(tid, "Seccomp_filters"); filters != "" { // since Linux 5.9
+		return filters == "1"
+	}
+	return !f.stopAtAllCalls
+}
+
+// filterStop is what a filter has stopped a tracee for.
+func (w *worker) filterStop(tr *tracee) {
+	seenNs := w.t.now()
+	tid, info := tr.call.TID, &w.at.info
+	if tr.launching || raw.ReadSyscallInfo(tid, info) != nil || info.Op != raw.OpSeccomp {
+		w.resume(tr, 0) // or it has died
+		return
+	}
+	if w.filter.hidesFilter(tid, info, &w.t.special[syscalltab.FromAudit(info.Arch, info.Nr)]) {
+		raw.AnswerCall(tid, unix.SECCOMP_MODE_DISABLED)
+	}
+	switch {
+	case info.FilterData() != filterMark:
+		// A filter of the program's own, which has no tracer that would decide: ENOSYS.
+		raw.AnswerCall(tid, -int64(unix.ENOSYS))
+		w.resume(tr, 0)
+	case tr.inCall || w.t.run.is() >= countingOver: // its entry-stop has been seen, or will not be
+		w.resume(tr, 0)
+	default:
+		w.entered(tr, seenNs)
 	}
 }
 
 // interruptOthers makes the other threads of tr's process stop, which are about to get a filter, too, so
 // that they go on as they have to from now on.
 func (w *worker) interruptOthers(tr *tracee) {
-	for tid, other := range w.tracees {
-		if other == tr || other.call.PID != tr.call.PID || other.inCall || other.firstStop {
+	for _, other := range w.table.tracees {
+		if other == tr || other.call.PID != tr.call.PID || other.inCall || other.interruptPending {
 			continue
 		}
-		other.firstStop = true
-		other.before = beforeInterrupt(tid)
-		other.sinceNs = w.now()
-		interrupt(tid)
+		other.restart.sinceNs = w.t.now()
+		w.interrupt(other)
 	}
-}
-
-// refuseTracer takes note of a call by which a tracee wants to trace what is traced already. It fails with
-// EPERM, as under any tracer.
-func (w *worker) refuseTracer(c *profile.Call) {
-	switch c.Args[0] {
-	case unix.PTRACE_TRACEME:
-	case unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
-		if w.tracees[int32(c.Args[1])] == nil {
-			return
-		}
-	default:
-		return
-	}
-	if !w.refusedTracer {
-		w.refusedTracer = true
-		w.warn(profile.Warning{Kind: profile.TracerRefused, ID: int(c.PID)})
-	}
-}
-
-// goesOn reports whether there may be stops to deal with. Once tracing is to end, whoever has the filter is
-// resumed until it ends, but nothing is handed on.
-func (w *worker) goesOn() bool {
-	switch {
-	case !w.stopping.Load():
-		return true
-	case !w.filtered:
-		return false
-	case !w.silent:
-		w.handOver(profile.Detached)
-		w.silent = true
-		if w.placement != nil {
-			w.releaseAllPlaced() // nobody looks any more at who asks for CPUs or creates a thread
-		}
-		for _, tr := range w.tracees {
-			tr.inCall = false
-		}
-		close(w.counted)
-	}
-	return true
-}
-
-// Counted is closed when nothing will be handed on any more: tracing has ended, or Stop was heeded while
-// tracees have a filter, so that they have to be resumed until their end.
-func (t *Tracer) Counted() <-chan struct{} { return t.counted }
-
-// Result returns how tracing has gone so far.
-func (t *Tracer) Result() (Result, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.result, t.failure
 }

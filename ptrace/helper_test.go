@@ -208,20 +208,25 @@ func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 		return nil, r, err
 	}
 	t.Cleanup(func() {
-		if pid := tracer.Command(); pid != 0 {
-			select {
-			case <-tracer.CommandEnded():
-			default:
-				unix.Kill(pid, unix.SIGKILL)
-			}
+		command := tracer.Command()
+		if command != nil {
+			command.Signal(unix.SIGKILL)
 		}
 		tracer.Stop()
 		<-tracer.Done()
-		if pid := tracer.Command(); pid != 0 {
-			unix.Wait4(pid, nil, 0, nil)
+		if command != nil {
+			unix.Wait4(command.PID(), nil, 0, nil)
 		}
 	})
 	return tracer, r, nil
+}
+
+// commandOf returns the process launched, 0 if there is none.
+func commandOf(tracer *ptrace.Tracer) int {
+	if command := tracer.Command(); command != nil {
+		return command.PID()
+	}
+	return 0
 }
 
 // finish waits until tracing has ended.
@@ -230,7 +235,7 @@ func finish(t *testing.T, tracer *ptrace.Tracer) ptrace.Result {
 	select {
 	case <-tracer.Done():
 	case <-time.After(patience):
-		t.Fatalf("tracing does not end; %d tracees are left:\n%s", tracer.Tracees(), processes(tracer.Command()))
+		t.Fatalf("tracing does not end; %d tracees are left:\n%s", tracer.Progress().Threads, processes(commandOf(tracer)))
 	}
 	result, err := tracer.Wait()
 	if err != nil {
@@ -255,7 +260,7 @@ func launch(t *testing.T, name string, args ...string) (*ledger, *record, ptrace
 	if !result.CommandEnded || !result.Command.Exited() || result.Command.ExitStatus() != 0 {
 		t.Fatalf("target %s: wait status %#x, ended: %v", name, result.Command, result.CommandEnded)
 	}
-	if n, m := tracer.Tracees(), tracer.Processes(); n != 0 || m != 0 {
+	if n, m := tracer.Progress().Threads, tracer.Progress().Processes; n != 0 || m != 0 {
 		t.Errorf("%d tracees of %d processes are left in the table at the end", n, m)
 	}
 	return readLedger(t, file), r, result

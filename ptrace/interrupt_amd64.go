@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace/internal/raw"
 )
 
 // asleep is what has to be known about a thread before it is interrupted in order to hide the
@@ -13,13 +15,6 @@ import (
 type asleep struct{}
 
 func beforeInterrupt(int32) asleep { return asleep{} }
-
-// Offsets into struct user (arch/x86/include/asm/user_64.h): registers are 8 bytes each, in the
-// order of struct user_regs_struct.
-const (
-	userRAX     = 10 * 8
-	userOrigRAX = 15 * 8
-)
 
 // hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT. If that broke off a call,
 // it returns the call's number, and makes sure that the kernel restarts it.
@@ -31,17 +26,17 @@ const (
 // ERESTARTNOHAND makes the kernel restart the call, unless a handler really runs: then the
 // program sees the EINTR that it would have seen anyway.
 func hideInterrupt(tid int32, _ asleep) (nr uint64, asleep bool) {
-	orig, err := peekUser(tid, userOrigRAX)
+	orig, err := raw.PeekUser(tid, raw.UserOrigRAX)
 	if err != nil || orig < 0 { // stopped in user mode
 		return 0, false
 	}
-	ret, err := peekUser(tid, userRAX)
+	ret, err := raw.PeekUser(tid, raw.UserRAX)
 	if err != nil {
 		return 0, false
 	}
 	switch unix.Errno(-ret) {
 	case unix.EINTR:
-		if pokeUser(tid, userRAX, -errRestartNoHand) != nil {
+		if raw.PokeUser(tid, raw.UserRAX, -errRestartNoHand) != nil {
 			return 0, false
 		}
 	case errRestartSys, errRestartNoIntr, errRestartNoHand, errRestartBlock:
@@ -51,11 +46,11 @@ func hideInterrupt(tid int32, _ asleep) (nr uint64, asleep bool) {
 	return uint64(orig), true
 }
 
-// brokenCall finds out which call tid's restart_syscall(2) goes on with. The kernel has put the
+// interruptedCall finds out which call tid's restart_syscall(2) goes on with. The kernel has put the
 // number of restart_syscall into the only register that had the call's own, and keeps that to
 // itself. But the number stands in the program: compilers and libraries load it right before the
 // syscall instruction.
-func brokenCall(tid int32) (nr uint64, ok bool) {
+func interruptedCall(tid int32) (nr uint64, ok bool) {
 	call, ok := sleepingCall(tid)
 	if !ok {
 		return 0, false

@@ -163,7 +163,7 @@ func TestJobControlOfAttached(t *testing.T) {
 // with SIGCONT all the same.
 func TestLaunchedCommandIsStopped(t *testing.T) {
 	tracer, r := trace(t, ptrace.Options{Command: targetCommand("", "busy"), Follow: true})
-	pid := tracer.Command()
+	pid := tracer.Command().PID()
 	for range 5 {
 		unix.Kill(pid, unix.SIGSTOP)
 		eventually(t, "the command is stopped", func() bool {
@@ -175,7 +175,7 @@ func TestLaunchedCommandIsStopped(t *testing.T) {
 		eventually(t, "the command goes on", func() bool { return r.counted.Load() > before+100 })
 	}
 	unix.Kill(pid, unix.SIGSTOP)
-	tracer.Signal(unix.SIGKILL)
+	tracer.Command().Signal(unix.SIGKILL)
 	if result := finish(t, tracer); result.Command.Signal() != unix.SIGKILL {
 		t.Errorf("wait status %#x", result.Command)
 	}

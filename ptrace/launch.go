@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace/internal/raw"
 )
 
 // Command is a program to launch under trace.
@@ -47,8 +49,8 @@ type ExecError struct {
 func (e *ExecError) Error() string { return fmt.Sprintf("execute %s: %v", e.Path, e.Err) }
 func (e *ExecError) Unwrap() error { return e.Err }
 
-// lookAgain is how often a child that is expected to set itself up is looked after: it may have died.
-const lookAgain = 20 * time.Millisecond
+// childCheckEvery is how often a child that is expected to set itself up is checked: it may have died.
+const childCheckEvery = 20 * time.Millisecond
 
 // launch starts c as a tracee that stands at the end of its execve, which is the first of its
 // calls to be handed on.
@@ -59,68 +61,89 @@ func (w *worker) launch(c *Command) error {
 	if err != nil {
 		return err
 	}
-	plan.filter = w.program
-	if plan.gate, err = newGate(); err != nil {
+	plan.filter = w.filter.program
+	if plan.gate, err = raw.MapShared[gate](); err != nil {
+		return fmt.Errorf("map a page to share with the command: %w", err)
+	}
+	defer raw.UnmapShared(plan.gate)
+	tr, err := w.forkCommand(plan)
+	if err != nil {
 		return err
 	}
-	defer plan.gate.close()
+	if err := w.awaitReady(plan, tr); err != nil {
+		return err
+	}
+	// The first stop has to be over before the child is let go, or it could be through its execve
+	// before it is traced.
+	tr.interruptPending = true
+	if err := raw.Interrupt(tr.call.TID); err != nil {
+		return w.launchFailed(plan, 0)
+	}
+	return w.traceExec(plan, tr)
+}
+
+// forkCommand forks the child, and seizes it.
+func (w *worker) forkCommand(plan *childPlan) (*tracee, error) {
 	pid, err := plan.fork()
 	if err != nil {
-		return fmt.Errorf("fork: %w", err)
+		return nil, fmt.Errorf("fork: %w", err)
 	}
-	if err := seize(pid, w.seizeOptions()); err != nil {
+	if err := raw.Seize(pid, w.t.seizeOptions()); err != nil {
 		why := whyNoSeize(pid, err) // as long as there is a child to ask
 		unix.Kill(int(pid), unix.SIGKILL)
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
-		return fmt.Errorf("trace %s: %w%s", c.Path, err, why)
+		return nil, fmt.Errorf("trace %s: %w%s", plan.name, err, why)
 	}
 	tr := w.add(pid, pid)
 	tr.launching = true
-	w.command.Store(pid)
+	w.t.command.pid.Store(pid)
+	return tr, nil
+}
 
-	plan.gate.open(phaseSeized)
-	for plan.gate.phase.Load() == phaseSeized {
-		plan.gate.await(phaseSeized, lookAgain)
-		if plan.gate.phase.Load() != phaseSeized {
+// awaitReady lets the child set itself up, and waits for that.
+func (w *worker) awaitReady(plan *childPlan, tr *tracee) error {
+	pid, phase := tr.call.TID, &plan.gate.phase
+	phase.Set(gateSeized)
+	for phase.Load() == gateSeized {
+		phase.Wait(gateSeized, childCheckEvery)
+		if phase.Load() != gateSeized {
 			break
 		}
 		var status unix.WaitStatus
 		got, err := unix.Wait4(int(pid), &status, unix.WALL|unix.WNOHANG, nil)
 		if err != nil || got == int(pid) && !status.Stopped() {
-			return w.launchFailed(plan, c, status)
+			return w.launchFailed(plan, status)
 		}
 		if got == int(pid) { // a signal from outside, or a job-control stop
-			w.stopped(tr, status)
+			w.act(classify(pid, status))
 		}
 	}
+	return nil
+}
 
-	// The first stop has to be over before the child is let go, or it could be through its execve
-	// before it is traced.
-	tr.firstStop = true
-	if err := interrupt(pid); err != nil {
-		return w.launchFailed(plan, c, 0)
-	}
-	for plan.gate.phase.Load() != phaseGo || tr.launching {
+// traceExec deals with the child's stops until its execve has succeeded. At its first stop the child is let go.
+func (w *worker) traceExec(plan *childPlan, tr *tracee) error {
+	pid, gate := tr.call.TID, plan.gate
+	for gate.phase.Load() != gateGo || tr.launching {
 		var status unix.WaitStatus
 		_, err := unix.Wait4(int(pid), &status, unix.WALL, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
+		if errors.Is(err, unix.EINTR) {
 			continue
-		case err != nil || !status.Stopped():
-			return w.launchFailed(plan, c, status)
 		}
-		if plan.gate.phase.Load() != phaseGo && uint32(status)>>16 == unix.PTRACE_EVENT_STOP {
-			plan.gate.open(phaseGo)
-			if len(w.options.Attach) == 0 {
-				w.beganNs.Store(w.now())
-			}
+		s := classify(pid, status)
+		if err != nil || s.isEnd() {
+			return w.launchFailed(plan, status)
 		}
-		if plan.gate.filter.tried != 0 && w.program != nil && !w.filtered {
-			w.hasFilter(pid, &plan.gate.filter)
+		if gate.phase.Load() != gateGo && (s.kind == eventStop || s.kind == groupStop) {
+			gate.phase.Set(gateGo)
+			w.t.run.begin(w.t.now())
 		}
-		w.stopped(tr, status)
-		if err := w.failed(); err != nil {
-			if w.filtered {
+		if gate.filter.tried != 0 && w.filter.program != nil && !w.filter.installed && w.filter.launched(&gate.filter) {
+			raw.SetOptions(pid, w.t.seizeOptions()|unix.PTRACE_O_TRACESECCOMP|unix.PTRACE_O_EXITKILL)
+		}
+		w.act(s)
+		if err := w.t.failed(); err != nil {
+			if w.filter.installed {
 				unix.Kill(int(pid), unix.SIGKILL) // it could not go on by itself
 			}
 			return err
@@ -130,24 +153,24 @@ func (w *worker) launch(c *Command) error {
 }
 
 // launchFailed says why the child is gone, or kills it if it is not.
-func (w *worker) launchFailed(p *childPlan, c *Command, status unix.WaitStatus) error {
-	pid := w.command.Load()
+func (w *worker) launchFailed(p *childPlan, status unix.WaitStatus) error {
+	pid := w.t.command.pid.Load()
 	if !status.Exited() && !status.Signaled() {
 		unix.Kill(int(pid), unix.SIGKILL)
 		unix.Wait4(int(pid), &status, unix.WALL, nil)
 	}
-	w.forget(w.tracees[pid])
-	w.command.Store(0)
+	w.remove(w.table.tracees[pid])
+	w.t.command.pid.Store(0)
 	step, errno := childStep(p.gate.step), unix.Errno(p.gate.errno)
 	switch {
 	case step == stepExec:
-		return &ExecError{Path: c.Path, Err: errno}
+		return &ExecError{Path: p.name, Err: errno}
 	case errno != 0:
-		return fmt.Errorf("launch %s: %v: %w", c.Path, step, errno)
+		return fmt.Errorf("launch %s: %v: %w", p.name, step, errno)
 	case status.Signaled():
-		return &KilledError{Path: c.Path, Signal: status.Signal()}
+		return &KilledError{Path: p.name, Signal: status.Signal()}
 	}
-	return fmt.Errorf("launch %s: it ended before it was executed (status %#x)", c.Path, uint32(status))
+	return fmt.Errorf("launch %s: it ended before it was executed (status %#x)", p.name, uint32(status))
 }
 
 // KilledError is a command that a signal ended before it was executed.
@@ -162,7 +185,7 @@ func (e *KilledError) Error() string {
 
 // plan prepares what the forked child is going to do.
 func (c *Command) plan() (*childPlan, error) {
-	p := &childPlan{origin: c.Origin}
+	p := &childPlan{name: c.Path, origin: c.Origin}
 	var err error
 	if p.path, err = unix.BytePtrFromString(c.Path); err != nil {
 		return nil, fmt.Errorf("execute %q: %w", c.Path, err)
@@ -172,9 +195,6 @@ func (c *Command) plan() (*childPlan, error) {
 	}
 	if p.envp, err = cStrings(c.Env); err != nil {
 		return nil, fmt.Errorf("execute %s: environment: %w", c.Path, err)
-	}
-	if c.Origin != nil {
-		p.closing = c.Origin.Closed
 	}
 	if c.User != nil {
 		p.setUser = true

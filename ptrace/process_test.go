@@ -44,12 +44,12 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		tracer, r := trace(t, ptrace.Options{Command: targetCommand("", "busy"), Follow: true})
 		enough := int64(rand.IntN(3000))
 		eventually(t, "calls are counted", func() bool { return r.counted.Load() >= enough })
-		unix.Kill(tracer.Command(), unix.SIGKILL)
+		unix.Kill(tracer.Command().PID(), unix.SIGKILL)
 		result := finish(t, tracer)
 		if !result.CommandEnded || !result.Command.Signaled() || result.Command.Signal() != unix.SIGKILL {
 			t.Errorf("wait status %#x, ended: %v; want killed by SIGKILL", result.Command, result.CommandEnded)
 		}
-		if n := tracer.Tracees(); n != 0 {
+		if n := tracer.Progress().Threads; n != 0 {
 			t.Errorf("%d tracees are left in the table", n)
 		}
 	}
@@ -85,7 +85,7 @@ var _ = target("tracer", func(_ *ledger, args []string) {
 	if o.Command == nil {
 		fmt.Println("attached")
 	} else {
-		must(os.WriteFile(args[1], []byte(strconv.Itoa(tracer.Command())), 0o666))
+		must(os.WriteFile(args[1], []byte(strconv.Itoa(tracer.Command().PID())), 0o666))
 	}
 	tracer.Wait()
 })
@@ -264,7 +264,7 @@ func TestTableDoesNotGrow(t *testing.T) {
 		var x int
 		p.answer("go", &x)
 		eventually(t, "the table holds the threads that there are", func() bool {
-			return tracer.Tracees() == len(threads(p.pid)) && tracer.Processes() == 1
+			return tracer.Progress().Threads == len(threads(p.pid)) && tracer.Progress().Processes == 1
 		})
 	}
 	stop(t, tracer)

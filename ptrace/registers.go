@@ -1,5 +1,7 @@
 package ptrace
 
+import "sysprof/ptrace/internal/raw"
+
 // EntryStop is where a thread stands at an entry-stop, and what can be read of it there. It is valid only
 // during Options.OnEntry.
 type EntryStop struct {
@@ -13,9 +15,9 @@ type EntryStop struct {
 // rdi, rbp, rsp, r8 to r15 (System V psABI, figure 3.36); on arm64 x0 to x30, then sp; on riscv64 x0 to x31.
 // It reports false if the thread has died.
 func (e *EntryStop) Registers(into *[33]uint64) bool {
-	return e.w.readRegisters(e.tid, into) == nil
+	return e.w.at.regs.Read(e.tid, into) == nil
 }
 
 // ReadMemory reads the thread's memory at addr into p, and returns how many bytes it could read. What is not
 // mapped ends it early.
-func (e *EntryStop) ReadMemory(p []byte, addr uint64) int { return readMemory(e.tid, addr, p) }
+func (e *EntryStop) ReadMemory(p []byte, addr uint64) int { return raw.ReadMemory(e.tid, addr, p) }

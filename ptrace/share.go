@@ -96,14 +96,3 @@ func isActive(tid int32) bool {
 	const seldom = 1000
 	return time.Duration(cpuTimeOf(tid)) > age/seldom+time.Millisecond
 }
-
-// cpuTimeOf is how many nanoseconds a thread has run.
-func cpuTimeOf(tid int32) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", tid))
-	if err != nil {
-		return 0
-	}
-	first, _, _ := bytes.Cut(text, []byte(" "))
-	ns, _ := strconv.ParseInt(string(first), 10, 64)
-	return ns
-}

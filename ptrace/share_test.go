@@ -79,7 +79,7 @@ func TestExecuteInACrowd(t *testing.T) {
 			t.Fatalf("what was executed says %q", got)
 		}
 		p.alive()
-		eventually(t, "only the threads of what was executed are left", func() bool { return tracer.Tracees() == len(threads(p.pid)) })
+		eventually(t, "only the threads of what was executed are left", func() bool { return tracer.Progress().Threads == len(threads(p.pid)) })
 		if by := tracersOf(p.pid); by["0"] > 0 {
 			t.Errorf("the threads are traced by %v", by)
 		}

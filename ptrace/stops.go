@@ -2,202 +2,233 @@ package ptrace
 
 import (
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/ptrace/internal/place"
+	"sysprof/ptrace/internal/raw"
 	"sysprof/syscalltab"
 )
 
-// stopped deals with whatever wait4 reported of tr: one function a kind of stop.
-func (w *worker) stopped(tr *tracee, status unix.WaitStatus) {
-	if !status.Stopped() {
-		w.died(tr, status)
+// act deals with a stop: one function a kind.
+func (w *worker) act(s stop) {
+	tr := w.table.lookup(s.tid)
+	switch {
+	case s.isEnd():
+		w.died(tr, s)
 		return
+	case tr == nil:
+		tr = w.addBorn(s.tid)
 	}
-	firstStop := tr.firstStop
-	tr.firstStop = false                    // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
-	const syscallStop = unix.SIGTRAP | 0x80 // PTRACE_O_TRACESYSGOOD
-	sig := status.StopSignal()
-	switch event := uint32(status) >> 16; {
-	case sig == syscallStop:
+	interrupted := tr.interruptPending
+	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
+	switch s.kind {
+	case syscallStop:
 		w.syscallStop(tr)
-	case event == 0:
-		w.signalStop(tr, sig)
-	case event == unix.PTRACE_EVENT_STOP:
-		w.eventStop(tr, sig, firstStop)
-	case event == unix.PTRACE_EVENT_EXEC:
-		w.execStop(tr)
-	case event == unix.PTRACE_EVENT_SECCOMP:
+	case filterStop:
 		w.filterStop(tr)
-	default:
-		// PTRACE_EVENT_CLONE, FORK, VFORK: the new tracee reports itself, before or after this.
-		w.resume(tr, 0)
+	case signalStop:
+		w.signalStop(tr, s.sig)
+	case groupStop, eventStop:
+		w.eventStop(tr, s.kind, interrupted)
+	case execStop:
+		w.execStop(tr)
+	default: // cloneStop, otherStop
+		w.resume(tr, 0) // a new tracee reports itself, before or after this
 	}
 }
 
-// strangerStopped deals with a stop of a thread that is not in the table: one that a tracee has
-// just created, or the remains of one.
-func (w *worker) strangerStopped(tid int32, status unix.WaitStatus) {
-	if !status.Stopped() {
-		w.keepStatus(tid, status) // the command itself, when its leader was not traced any more
-		return
-	}
+// addBorn puts a thread into the table that a tracee has just created.
+func (w *worker) addBorn(tid int32) *tracee {
 	tr := w.add(tid, groupOf(tid))
-	w.settleChild(tr)
-	w.stopped(tr, status)
+	w.home.Born(&tr.place, tr.call.PID)
+	return tr
 }
 
 // syscallStop is the entry to or the exit from a call.
 func (w *worker) syscallStop(tr *tracee) {
-	if w.silent {
+	if w.t.run.is() >= countingOver {
 		w.resume(tr, 0)
 		return
 	}
-	seen := w.now()
-	w.stops++
-	switch err := readSyscallInfo(tr.call.TID, &w.info); {
+	seenNs := w.t.now()
+	w.home.CountStop()
+	switch err := raw.ReadSyscallInfo(tr.call.TID, &w.at.info); {
 	case err == nil:
 	case errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL):
 		w.resume(tr, 0)
-		w.fail(ErrKernel)
+		w.t.fail(ErrKernel)
 		return
 	default:
 		return // it has died
 	}
-	switch w.info.op {
-	case opEntry:
-		w.entered(tr, seen)
-	case opExit:
-		w.returned(tr, seen)
+	switch w.at.info.Op {
+	case raw.OpEntry:
+		w.entered(tr, seenNs)
+	case raw.OpExit:
+		w.returned(tr, seenNs)
 	default:
 		w.resume(tr, 0)
 	}
 }
 
-func (w *worker) entered(tr *tracee, seen int64) {
-	c := &tr.call
-	c.GapNs = -1
-	if c.ExitResumedNs != 0 {
-		c.GapNs = seen - c.ExitResumedNs
-	}
-	c.ABI = syscalltab.FromAudit(w.info.arch, w.info.nr)
-	c.Nr = w.info.nr
-	c.Args = w.info.args
-	c.EntrySeenNs = seen
-	special := &w.special[c.ABI]
-	if tr.launching && c.Nr != special.execve {
+// entered is an entry-stop.
+func (w *worker) entered(tr *tracee, seenNs int64) {
+	w.readEntry(tr, seenNs)
+	special := &w.t.special[tr.call.ABI]
+	if tr.launching && tr.call.Nr != special.execve {
 		w.resume(tr, 0)
 		return
 	}
 	tr.inCall = true
-	if tr.resumed {
-		tr.resumed = tr.broken && (c.Nr == tr.brokenNr || c.Nr == special.restart)
-	}
-	if tr.handedOn {
-		w.giveUp(tr, 0)
+	tr.continues(special)
+	if w.detachAtEntry(tr, special) {
 		return
 	}
-	if w.filtered {
-		w.meetsFilter(tr)
-	} else if c.Nr == special.ptrace && w.makesTracer(tr) {
-		return
+	w.placeAtEntry(tr, special)
+	w.captureAtEntry(tr)
+	if w.t.options.CPUTime {
+		tr.cpu.enter()
 	}
-	if tr.launching {
-		w.settle(tr) // what it executes begins with nothing but calls
-	}
-	apart := c.CrossCPU
-	c.CrossCPU = !w.placeBy(tr, c.GapNs)
-	if c.CrossCPU != apart {
-		c.GapNs = -1 // it was of the other kind
-	}
-	if w.placement != nil {
-		w.reveal(tr)
-	}
-	c.Stack = 0
-	if w.options.OnEntry != nil && c.ABI == w.native && !tr.launching {
-		w.entry = EntryStop{IP: w.info.ip, SP: w.info.sp, w: w, tid: c.TID}
-		c.Stack = w.options.OnEntry(c, &w.entry)
-	}
-	if w.cpuTime {
-		tr.entryCPUNs = tr.readCPU()
-	}
-	c.EntryResumedNs = w.now()
-	w.resumedNs = c.EntryResumedNs
+	tr.call.EntryResumedNs = w.t.now()
+	w.resumedNs = tr.call.EntryResumedNs
 	w.resume(tr, 0)
 }
 
-func (w *worker) returned(tr *tracee, seen int64) {
+// readEntry takes over from the kernel's information which call it is, and when.
+func (w *worker) readEntry(tr *tracee, seenNs int64) {
+	c, info := &tr.call, &w.at.info
+	c.GapNs = -1
+	if c.ExitResumedNs != 0 {
+		c.GapNs = seenNs - c.ExitResumedNs
+	}
+	c.ABI = syscalltab.FromAudit(info.Arch, info.Nr)
+	c.Nr = info.Nr
+	c.Args = info.Args
+	c.EntrySeenNs = seenNs
+}
+
+// continues takes note of whether the call that tr enters is still the one that it was in before the attach.
+func (tr *tracee) continues(special *specialCalls) {
+	if tr.resumed {
+		tr.resumed = tr.restart.known && (tr.call.Nr == tr.restart.nr || tr.call.Nr == special.restart)
+	}
+}
+
+// detachAtEntry gives way to tracers among the tracees, or sees to the filters that they make. It reports whether tr
+// is not to be resumed.
+func (w *worker) detachAtEntry(tr *tracee, special *specialCalls) bool {
+	switch {
+	case tr.detachRequested:
+		w.detach(tr, 0)
+		return true
+	case w.filter.installed:
+		if w.filter.entered(&tr.call, special, &w.table) {
+			w.interruptOthers(tr)
+		}
+	case tr.call.Nr == special.ptrace:
+		return w.makesTracer(tr)
+	}
+	return false
+}
+
+// placeAtEntry decides where tr runs in its call.
+func (w *worker) placeAtEntry(tr *tracee, special *specialCalls) {
 	c := &tr.call
+	if tr.launching {
+		w.home.Pin(&tr.place) // what it executes begins with nothing but calls
+	}
+	crossedCPU := c.CrossCPU
+	c.CrossCPU = !w.home.Entered(&tr.place, c.GapNs)
+	if c.CrossCPU != crossedCPU {
+		c.GapNs = -1 // it was of the other kind
+	}
+	if kind := special.visible(c.Nr); kind != place.Nothing {
+		w.home.Reveal(&tr.place, kind, int32(c.Args[0]))
+	}
+}
+
+// captureAtEntry has the caller look at where tr stands.
+func (w *worker) captureAtEntry(tr *tracee) {
+	c := &tr.call
+	c.Stack = 0
+	if w.t.options.OnEntry != nil && c.ABI == w.t.native && !tr.launching {
+		w.at.entry = EntryStop{IP: w.at.info.IP, SP: w.at.info.SP, w: w, tid: c.TID}
+		c.Stack = w.t.options.OnEntry(c, &w.at.entry)
+	}
+}
+
+// returned is an exit-stop.
+func (w *worker) returned(tr *tracee, seenNs int64) {
 	if !tr.inCall { // entered before it was traced
 		w.resume(tr, 0)
 		return
 	}
 	tr.inCall = false
-	c.ExitSeenNs = seen
-	c.Queued = w.inLine || seen-w.resumedNs < w.queuedBelowNs
-	if w.cpuTime {
-		c.CPUNs = tr.cpuSinceEntry()
-	}
-	c.Ret = w.info.ret()
-	c.Errno = 0
-	if w.info.failed() {
-		c.Errno = int32(-c.Ret)
-		if c.Errno == errRestartBlock && !w.isRestart(c) {
-			tr.broken, tr.brokenNr, tr.sinceNs = true, c.Nr, c.EntrySeenNs
-		}
-	}
-	w.answered(tr)
-	if tr.place.again {
-		tr.place.again = false
-		w.settle(tr)
-	}
-	tr.place.stops = w.stops
-	c.ExitResumedNs = w.now()
-	w.resumedNs = c.ExitResumedNs
-	if tr.handedOn {
-		w.giveUp(tr, 0)
+	w.readExit(tr, seenNs)
+	w.home.Returned(&tr.place)
+	tr.call.ExitResumedNs = w.t.now()
+	w.resumedNs = tr.call.ExitResumedNs
+	if tr.detachRequested {
+		w.detach(tr, 0)
 	} else {
 		w.resume(tr, 0)
 	}
 	if !tr.launching {
-		w.onCall(c)
+		w.feed(&tr.call)
 	}
 	tr.resumed = false
 }
 
-// signalStop is a signal-delivery-stop: the tracee gets the same signal, with the same siginfo.
-func (w *worker) signalStop(tr *tracee, sig unix.Signal) {
-	if tr.call.PID == w.command.Load() {
-		if sender, err := signalSender(tr.call.TID, &w.siginfo); err == nil && sender != int32(unix.Getpid()) {
-			w.delivered[sig].Store(max(w.now(), 1))
+// readExit takes over from the kernel's information how the call ended, and when.
+func (w *worker) readExit(tr *tracee, seenNs int64) {
+	c, info := &tr.call, &w.at.info
+	c.ExitSeenNs = seenNs
+	c.Queued = w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
+	if w.t.options.CPUTime {
+		c.CPUNs = tr.cpu.sinceEntry()
+	}
+	c.Ret = info.Ret()
+	c.Errno = 0
+	if info.Failed() {
+		c.Errno = int32(-c.Ret)
+		if c.Errno == errRestartBlock && !w.t.isRestart(c) {
+			tr.restart = restart{known: true, nr: c.Nr, sinceNs: c.EntrySeenNs}
 		}
 	}
-	if tr.handedOn {
-		w.giveUp(tr, int(sig))
+}
+
+// signalStop is a signal-delivery-stop: the tracee gets the same signal, with the same siginfo.
+func (w *worker) signalStop(tr *tracee, sig unix.Signal) {
+	if w.t.command.is(tr.call.PID) {
+		if err := raw.ReadSignalInfo(tr.call.TID, &w.at.siginfo); err == nil && w.at.siginfo.Sender() != int32(os.Getpid()) {
+			w.t.command.delivered[sig].Store(max(w.t.now(), 1))
+		}
+	}
+	if tr.detachRequested {
+		w.detach(tr, int(sig))
 		return
 	}
 	w.resume(tr, int(sig))
 }
 
-// eventStop is PTRACE_EVENT_STOP: a group-stop, the end of one, the first stop of a new tracee, or
-// the answer to our PTRACE_INTERRUPT.
-func (w *worker) eventStop(tr *tracee, sig unix.Signal, interrupted bool) {
+// eventStop is a group-stop, the end of one, the first stop of a new tracee, or the answer to a PTRACE_INTERRUPT.
+func (w *worker) eventStop(tr *tracee, kind stopKind, interrupted bool) {
 	if interrupted {
 		nr, asleep := hideInterrupt(tr.call.TID, tr.before)
-		if asleep && !tr.launching && !tr.handedOn {
-			tr.broken, tr.brokenNr, tr.resumed = true, nr, true
+		if asleep && !tr.launching && !tr.detachRequested {
+			tr.restart.known, tr.restart.nr, tr.resumed = true, nr, true
 		}
 	}
-	if tr.handedOn {
-		w.giveUp(tr, 0) // the kernel keeps the group-stop
-		return
-	}
-	switch sig {
-	case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
+	switch {
+	case tr.detachRequested:
+		w.detach(tr, 0) // the kernel keeps the group-stop
+	case kind == groupStop:
 		// ptrace(2), "Group-stop": PTRACE_LISTEN leaves it stopped, as it would be without us,
 		// until SIGCONT ends the stop, which is reported by another PTRACE_EVENT_STOP.
-		listen(tr.call.TID)
+		raw.Listen(tr.call.TID)
 	default:
 		w.resume(tr, 0)
 	}
@@ -207,72 +238,59 @@ func (w *worker) eventStop(tr *tracee, sig unix.Signal, interrupted bool) {
 // "execve(2) under ptrace": whichever thread called it now has the thread group's id, and all
 // others are gone; those but the leader report their deaths by themselves.
 func (w *worker) execStop(tr *tracee) {
-	former, err := eventMessage(tr.call.TID)
-	if caller := w.tracees[int32(former)]; err == nil && caller != nil && caller != tr {
-		w.unfinished(tr, profile.Replaced)
-		tid, pid := tr.call.TID, tr.call.PID
-		tr.schedstat, caller.schedstat = caller.schedstat, tr.schedstat
-		w.abandon(tr)
-		schedstat := tr.schedstat
-		*tr = *caller
-		tr.schedstat = schedstat
-		tr.call.TID, tr.call.PID = tid, pid
-		w.rename(caller, tr)
-		w.forget(caller)
+	former, err := raw.EventMessage(tr.call.TID)
+	if caller := w.table.tracees[int32(former)]; err == nil && caller != nil && caller != tr {
+		w.endCall(tr, profile.Replaced)
+		w.takeOver(tr, caller)
 	}
 	if err == nil && int32(former) != tr.call.TID {
-		w.replaced(tr.call.TID)
+		w.dropReplacedElsewhere(tr.call.TID)
 	}
 	tr.launching = false
-	if tr.handedOn {
-		w.giveUp(tr, 0)
+	if tr.detachRequested {
+		w.detach(tr, 0)
 		return
 	}
 	w.resume(tr, 0)
 }
 
-// replaced tells the other workers that thread tid, whose death the kernel does not report (fs/exec.c,
-// de_thread), is none of theirs any more.
-func (w *worker) replaced(tid int32) {
-	for _, other := range w.workers {
+// takeOver has the leader's entry in the table go on with the thread that has got its id. That thread's former id
+// is none any more.
+func (w *worker) takeOver(leader, caller *tracee) {
+	w.handover.remove(leader)
+	w.home.Removed(&leader.place)
+	former := *leader
+	*leader = *caller
+	leader.call.TID, leader.call.PID = former.call.TID, former.call.PID
+	leader.place = former.place
+	w.home.Renamed(&caller.place, &leader.place)
+	caller.cpu = former.cpu
+	w.remove(caller)
+}
+
+// dropReplacedElsewhere tells the other workers that the leader with this tid, whose death the kernel does not report
+// (fs/exec.c, de_thread), is none of their tracees any more. The sink is not told: the id is this worker's now.
+func (w *worker) dropReplacedElsewhere(tid int32) {
+	for _, other := range w.t.workers {
 		if other == w {
 			continue
 		}
-		other.post(func() {
-			if former := other.tracees[tid]; former != nil {
-				other.unfinished(former, profile.Replaced)
-				other.forget(former)
+		other.thread.post(func() {
+			if former := other.table.tracees[tid]; former != nil {
+				other.endCall(former, profile.Replaced)
+				other.drop(former)
 			}
 		})
 	}
 }
 
-// died is the end of a thread.
-func (w *worker) died(tr *tracee, status unix.WaitStatus) {
-	tid := tr.call.TID
-	w.unfinished(tr, profile.Killed)
-	w.forget(tr)
-	w.keepStatus(tid, status)
-}
-
-// keepStatus keeps the status of the command.
-func (w *worker) keepStatus(tid int32, status unix.WaitStatus) {
-	if tid != w.command.Load() {
-		return
+// died is the end of a thread. tr is nil if that is the command whose leader was not traced any more.
+func (w *worker) died(tr *tracee, s stop) {
+	if tr != nil {
+		w.endCall(tr, profile.Killed)
+		w.remove(tr)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.result.CommandEnded {
-		w.result.Command, w.result.CommandEnded = status, true
-		close(w.ended)
+	if w.t.command.is(s.tid) {
+		w.t.command.end(s.status)
 	}
-}
-
-// resume is the one place where it is decided how a tracee goes on.
-func (w *worker) resume(tr *tracee, sig int) {
-	if w.runsFreely(tr) {
-		resumeToEvent(tr.call.TID, sig)
-		return
-	}
-	resumeToSyscall(tr.call.TID, sig)
 }

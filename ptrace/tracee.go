@@ -1,147 +1,123 @@
 package ptrace
 
 import (
-	"golang.org/x/sys/unix"
-
 	"sysprof/profile"
+	"sysprof/ptrace/internal/place"
 )
 
 // tracee is one traced thread.
 type tracee struct {
 	call profile.Call // the call it is in, or was in last
 
-	inCall    bool // between an entry-stop and its exit-stop
-	launching bool // our own child, before its execve
-	firstStop bool // our PTRACE_INTERRUPT has not been answered yet
-	handedOn  bool // to be detached at its next stop, for a tracer of its own
+	inCall           bool // between an entry-stop and its exit-stop
+	launching        bool // our own child, before its execve
+	interruptPending bool // a PTRACE_INTERRUPT has not been answered yet
+	detachRequested  bool // to be detached at its next stop, for a tracer of its own
 
-	place placeable
+	place place.Thread
+	cpu   cpuClock
 
-	schedstat  int // descriptor of /proc/TID/schedstat, where CPU time is measured; 0 if there is none
-	entryCPUNs int64
+	before  asleep // what it slept in when it was interrupted
+	restart restart
+	resumed bool // the call in progress is the continuation of one entered before the attach
 
-	before asleep // what it slept in when it was interrupted
-
-	// A call that was broken off and that restart_syscall(2) goes on with. It is the call that the
-	// thread really sleeps in.
-	broken     bool
-	brokenNr   uint64
-	resumed    bool // the call in progress is the continuation of one entered before the attach
-	sinceNs    int64
 	waitingFor int32 // the tid whose detaching this thread's entry-stop waits for, or 0
+}
+
+// restart is a call that was interrupted, and that restart_syscall(2) goes on with. It is the call that the thread
+// really sleeps in.
+type restart struct {
+	known   bool
+	nr      uint64
+	sinceNs int64 // when the thread entered the call, or was seen in it
+}
+
+// table has the tracees of one worker. It is the only truth about who is traced.
+type table struct {
+	tracees map[int32]*tracee // by tid
+	last    *tracee           // that was looked up
+	spare   []*tracee
+}
+
+// lookup finds the thread tid, which is most often the one that was looked up last.
+func (t *table) lookup(tid int32) *tracee {
+	if t.last != nil && t.last.call.TID == tid {
+		return t.last
+	}
+	tr := t.tracees[tid]
+	t.last = tr
+	return tr
+}
+
+func (t *table) has(tid int32) bool { return t.tracees[tid] != nil }
+
+// fresh returns a tracee that is not in the table yet.
+func (t *table) fresh() *tracee {
+	n := len(t.spare)
+	if n == 0 {
+		return new(tracee)
+	}
+	tr := t.spare[n-1]
+	t.spare = t.spare[:n-1]
+	*tr = tracee{}
+	return tr
+}
+
+// remove takes a tracee out of the table. Its memory is used for another one later.
+func (t *table) remove(tr *tracee) {
+	delete(t.tracees, tr.call.TID)
+	if t.last == tr {
+		t.last = nil
+	}
+	const spares = 1024 // enough for a storm of threads; the rest goes back to the heap
+	if len(t.spare) < spares {
+		t.spare = append(t.spare, tr)
+	}
 }
 
 // add puts a thread into the table.
 func (w *worker) add(tid, pid int32) *tracee {
-	var tr *tracee
-	if n := len(w.spare); n > 0 {
-		tr, w.spare = w.spare[n-1], w.spare[:n-1]
-		*tr = tracee{}
-	} else {
-		tr = new(tracee)
-	}
+	tr := w.table.fresh()
 	tr.call.TID, tr.call.PID = tid, pid
 	tr.call.CPUNs = -1
-	if w.cpuTime {
-		tr.openCPU()
+	if w.t.options.CPUTime {
+		tr.cpu.open(tid)
 	}
-	w.welcome(tr)
-	if w.tracees[tid] == nil {
-		w.count.Add(1)
+	w.home.Added(&tr.place, tid, pid)
+	if !w.table.has(tid) {
+		w.t.threads.Add(1)
 		if tid == pid {
-			w.leaders.Add(1)
+			w.t.processes.Add(1)
 		}
 	}
-	w.tracees[tid] = tr
+	w.table.tracees[tid] = tr
 	return tr
 }
 
-// forget takes a thread out of the table.
-func (w *worker) forget(tr *tracee) {
-	if tr == nil || w.tracees[tr.call.TID] != tr {
-		return
+// remove takes a thread that is traced no more out of the table, and tells the sink that it has ended.
+func (w *worker) remove(tr *tracee) {
+	if w.drop(tr) && w.t.options.Sink != nil && w.t.run.is() > calibrating { // else it is a calibration's child
+		w.t.options.Sink.Ended(tr.call.PID, tr.call.TID)
 	}
-	delete(w.tracees, tr.call.TID)
+}
+
+// drop takes a thread out of the table. It reports whether it was there.
+func (w *worker) drop(tr *tracee) bool {
+	if tr == nil || w.table.tracees[tr.call.TID] != tr {
+		return false
+	}
+	w.t.threads.Add(-1)
 	if tr.call.TID == tr.call.PID {
-		w.leaders.Add(-1)
+		w.t.processes.Add(-1)
 	}
-	w.abandon(tr)
-	if tr.schedstat != 0 {
-		unix.Close(tr.schedstat)
-	}
-	w.count.Add(-1)
-	if w.options.Sink != nil && w.beganNs.Load() != 0 { // else it is a calibration's child
-		w.options.Sink.Ended(tr.call.PID, tr.call.TID)
-	}
-	if w.last == tr {
-		w.last = nil
-	}
-	const spares = 1024 // enough for a storm of threads; the rest goes back to the heap
-	if len(w.spare) < spares {
-		w.spare = append(w.spare, tr)
-	}
-	if tr.waitingFor != 0 { // it died while it was held
-		w.holders--
-	}
-	if tr.handedOn {
-		w.releaseAll(tr.call.TID)
+	w.home.Removed(&tr.place)
+	tr.cpu.close()
+	w.table.remove(tr)
+	w.handover.remove(tr)
+	if tr.detachRequested {
+		w.resumeAllWaiting(tr.call.TID)
 	} else {
-		w.releaseHolders(tr.call.TID)
+		w.resumeWaiting(tr.call.TID)
 	}
-}
-
-// lookup finds the thread tid, which is most often the one that stopped last.
-func (w *worker) lookup(tid int32) *tracee {
-	if w.last != nil && w.last.call.TID == tid {
-		return w.last
-	}
-	tr := w.tracees[tid]
-	w.last = tr
-	return tr
-}
-
-// restartOf names the call that tr's restart_syscall(2) goes on with, and since when that is known.
-func (w *worker) restartOf(tr *tracee, soFarNs int64) (nr uint64, sinceNs int64) {
-	nr = tr.call.Nr
-	if tr.broken && tr.brokenNr != nr {
-		return tr.brokenNr, w.now() - tr.sinceNs
-	}
-	// It was broken off before the attach.
-	if broken, ok := brokenCall(tr.call.TID); ok {
-		nr = broken
-	}
-	return nr, soFarNs
-}
-
-// unfinished hands on the call that tr is in, if any, as one that did not return.
-func (w *worker) unfinished(tr *tracee, why profile.Ending) {
-	if w.options.Sink == nil || tr.launching || w.beganNs.Load() == 0 {
-		return
-	}
-	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
-	switch {
-	case tr.inCall:
-		f.SoFarNs = w.now() - tr.call.EntrySeenNs
-		if w.isRestart(&tr.call) {
-			f.Nr, f.SoFarNs = w.restartOf(tr, f.SoFarNs)
-		}
-	case tr.firstStop && why == profile.Detached:
-		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
-		// be told.
-		call, ok := sleepingCall(tr.call.TID)
-		if !ok {
-			return
-		}
-		f.ABI, f.Nr, f.Resumed = w.native, call.nr, true
-		f.SoFarNs = w.now() - tr.sinceNs
-	default:
-		return
-	}
-	if why == profile.Killed && w.endsThread(f.ABI, f.Nr) {
-		f.Why = profile.Exited
-	}
-	tr.inCall = false
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.options.Sink.InFlight(&f)
+	return true
 }

@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/ptrace/internal/place"
 	"sysprof/syscalltab"
 )
 
@@ -25,7 +24,7 @@ type Options struct {
 
 	Follow     bool // trace the threads and children that tracees create
 	KillOnExit bool // kill the tracees when the tracer goes away
-	CPU        CPU  // where tracer and tracees run: see placement
+	CPU        CPU  // where tracer and tracees run
 	CPUTime    bool // measure the CPU time of calls
 
 	Filter *Filter // the only calls that Command needs to be stopped at; nil: all
@@ -36,10 +35,21 @@ type Options struct {
 	// tracee stands still. What it returns becomes the call's Stack.
 	OnEntry func(*profile.Call, *EntryStop) uint32
 
-	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, on the
-	// tracer's CPU or apart from it.
+	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, pinned to the
+	// tracer's CPU or not.
 	OnCalibration func(*profile.Call)
 }
+
+// CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
+type CPU int
+
+const (
+	CPUAuto CPU = 0  // each tracer thread chooses a CPU for itself and those of its tracees that are bound by their calls
+	CPUOff  CPU = -1 // all run where the kernel has them run
+)
+
+// OnCPU chooses a CPU by its number, from 0 on.
+func OnCPU(n int) CPU { return CPU(n + 1) }
 
 // ErrKernel is a kernel that lacks PTRACE_GET_SYSCALL_INFO.
 var ErrKernel = errors.New("this kernel has no PTRACE_GET_SYSCALL_INFO; sysprof needs Linux 5.3 or newer")
@@ -48,38 +58,27 @@ var ErrKernel = errors.New("this kernel has no PTRACE_GET_SYSCALL_INFO; sysprof 
 type Tracer struct {
 	options Options
 	start   time.Time
-
 	native  syscalltab.ABI
 	special [syscalltab.LoongArch64 + 1]specialCalls // by ABI; LoongArch64 is the last one
-	cpuTime bool
+
+	run     runState
+	command *Launched // nil: none
+	machine *place.Machine
 
 	// Set before any worker but the first one works.
 	calibrations  []*Calibration
 	queuedBelowNs int64 // a stop that is reported sooner after the last resumption had been waiting
 
-	wakeNs int64 // what it takes, on an average, to wake tracer and tracee on two CPUs, more than on one
+	workers  []*worker // the first one launches the command
+	shares   shares    // of those that are attached to
+	attached map[int32]bool
 
-	placement *placement // nil: all run where the kernel has them run
+	threads   atomic.Int64 // traced now
+	processes atomic.Int64 // whose first threads are traced now
 
-	workers []*worker // the first one launches the command
-	shares  shares    // of those that are attached to
-
-	attached map[int32]bool // threads, while it is attached to more
-
-	command   atomic.Int32 // the launched process
-	count     atomic.Int64
-	leaders   atomic.Int64 // of them, the first threads of their processes
-	beganNs   atomic.Int64 // when the first of the tracees began to be traced, 0 before that
-	leftNs    atomic.Int64 // when the last one ceased to be, 0 before that
-	stopping  atomic.Bool
-	delivered [lastSig + 1]atomic.Int64 // when a signal from elsewhere last reached the command
-	ended     chan struct{}             // the command has ended
-	counted   chan struct{}             // see Counted
-	done      chan struct{}
-
-	mu      sync.Mutex // guards what follows
-	result  Result
-	failure error
+	mu       sync.Mutex // guards what follows
+	warnings []profile.Warning
+	failure  error
 }
 
 // Result is how tracing ended.
@@ -92,6 +91,17 @@ type Result struct {
 	Warnings []profile.Warning
 }
 
+// Progress is how far a run is.
+type Progress struct {
+	Start   time.Time     // when the clock of every Call stood at 0
+	Elapsed time.Duration // how long it has been traced, or was traced until the end
+
+	// Processes is how many processes' first threads are traced now. A process that goes on after its first
+	// thread has ended is not among them, nor one of which only another thread was named.
+	Processes int
+	Threads   int // traced now
+}
+
 // Start launches and attaches as options say, and traces from then on. Processes that could not be
 // attached to are returned as warnings of the result if others could.
 func Start(options Options) (*Tracer, error) {
@@ -99,147 +109,131 @@ func Start(options Options) (*Tracer, error) {
 		options: options,
 		start:   time.Now(),
 		native:  syscalltab.Native()[0],
-		cpuTime: options.CPUTime,
-		ended:   make(chan struct{}),
-		counted: make(chan struct{}),
-		done:    make(chan struct{}),
+		run:     newRunState(),
 	}
 	for abi := range t.special {
 		t.special[abi] = specialOf(syscalltab.ABI(abi))
 	}
-	t.placement = t.newPlacement()
+	if options.Command != nil {
+		t.command = newLaunched(t.start)
+	}
+	t.openMachine()
 	err := t.begin()
 	go func() {
 		for _, w := range t.workers {
-			<-w.gone
+			<-w.thread.gone
 		}
-		t.endPlacement()
-		close(t.done)
-		if !t.workers[0].silent {
-			close(t.counted)
+		if err := t.machine.Close(); err != nil {
+			t.warn(profile.Warning{Kind: profile.ThreadsNotPlaced, Text: err.Error()})
 		}
+		t.run.enter(ended, t.now())
 	}()
 	if err != nil {
-		<-t.done
+		<-t.run.done
 		return nil, err
 	}
 	return t, nil
 }
 
-// Wait waits until tracing has ended, and all tracees that are left run untraced.
-func (t *Tracer) Wait() (Result, error) {
-	<-t.done
-	return t.Result()
-}
-
-// Done is closed when tracing has ended.
-func (t *Tracer) Done() <-chan struct{} { return t.done }
-
-// Stop ends tracing. Whatever is still traced goes on untraced, or, where it has a filter, traced but unseen
+// Stop ends the counting. Whatever is still traced goes on untraced, or, where it has a filter, traced but unseen
 // until its end (see Counted). It does not wait for that.
 func (t *Tracer) Stop() {
-	if t.stopping.Swap(true) {
+	if !t.run.enter(stopping, t.now()) {
 		return
 	}
 	for _, w := range t.workers {
-		w.post(func() {})
+		w.thread.post(func() {})
 	}
 }
 
-// Command returns the process launched, 0 if there is none.
-func (t *Tracer) Command() int { return int(t.command.Load()) }
+// Counted is closed when nothing will be handed to the sink any more: tracing has ended, or Stop was heeded while
+// tracees have a filter, so that they have to be resumed until their end.
+func (t *Tracer) Counted() <-chan struct{} { return t.run.counted }
 
-// Calibrations returns what the calibration children took: one whose calls were made on the tracer's CPU,
-// and one whose calls were not, as far as tracees are going to make such calls.
+// Done is closed when tracing has ended, and all tracees that are left run untraced.
+func (t *Tracer) Done() <-chan struct{} { return t.run.done }
+
+// Wait waits until tracing has ended.
+func (t *Tracer) Wait() (Result, error) {
+	<-t.run.done
+	return t.Result()
+}
+
+// Result returns how tracing has gone so far. The error is what made it end, nil if nothing failed.
+func (t *Tracer) Result() (Result, error) {
+	var r Result
+	if t.command != nil {
+		r.Command, r.CommandEnded = t.command.Status()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.Warnings = t.warnings
+	return r, t.failure
+}
+
+// Progress returns how far the run is.
+func (t *Tracer) Progress() Progress {
+	return Progress{
+		Start:     t.start,
+		Elapsed:   t.run.elapsed(t.now()),
+		Processes: int(t.processes.Load()),
+		Threads:   int(t.threads.Load()),
+	}
+}
+
+// Command returns the launched command, nil if there is none.
+func (t *Tracer) Command() *Launched { return t.command }
+
+// Calibrations returns what the calibration children took: one that was pinned to the tracer's CPU,
+// and one that was not, as far as tracees are going to be, or not.
 func (t *Tracer) Calibrations() []*Calibration { return t.calibrations }
 
-// CommandEnded is closed when the launched command itself has ended, whoever else is still traced.
-// It is nil if there is no command.
-func (t *Tracer) CommandEnded() <-chan struct{} {
-	if t.options.Command == nil {
-		return nil
+// openMachine prepares for pinning tracees, unless they are to run where the kernel has them run.
+func (t *Tracer) openMachine() {
+	if t.options.CPU == CPUOff {
+		return
 	}
-	return t.ended
-}
-
-// Signal sends sig to the launched command, unless it has ended.
-func (t *Tracer) Signal(sig syscall.Signal) {
-	select {
-	case <-t.ended:
-	default:
-		unix.Kill(t.Command(), sig)
+	var err error
+	t.machine, err = place.New(int(t.options.CPU) - 1)
+	var refused *place.NotAllowedError
+	if errors.As(err, &refused) {
+		t.warn(profile.Warning{Kind: profile.CPUNotAllowed, ID: refused.CPU})
+	}
+	if t.machine == nil {
+		t.warn(profile.Warning{Kind: profile.NotPlaced, Text: err.Error()})
 	}
 }
 
-// Pending reports whether sig waits for the launched command, which blocks it.
-func (t *Tracer) Pending(sig syscall.Signal) bool {
-	for _, field := range []string{"SigPnd", "ShdPnd"} {
-		set, err := strconv.ParseUint(statusField(t.command.Load(), field), 16, 64)
-		if err == nil && set&(1<<(sig-1)) != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// Tracees returns how many threads are traced now.
-func (t *Tracer) Tracees() int { return int(t.count.Load()) }
-
-// Processes returns how many processes' first threads are traced now. A process that goes on after its first
-// thread has ended is not among them, nor one of which only another thread was named.
-func (t *Tracer) Processes() int { return int(t.leaders.Load()) }
-
-// StartTime is when the clock of every Call stood at 0.
-func (t *Tracer) StartTime() time.Time { return t.start }
-
-// Elapsed is how long it has been traced, or was traced until the end.
-func (t *Tracer) Elapsed() time.Duration {
-	began, left := t.beganNs.Load(), t.leftNs.Load()
-	switch {
-	case began == 0:
-		return 0
-	case left == 0:
-		left = t.now()
-	}
-	return time.Duration(left - began)
-}
-
-// Delivered reports whether sig has reached the launched command, from anyone but this process,
-// since a time. It says so of a delivery only once.
-func (t *Tracer) Delivered(sig syscall.Signal, since time.Time) bool {
-	at := t.delivered[sig].Load()
-	return at != 0 && at >= int64(since.Sub(t.start)) && t.delivered[sig].CompareAndSwap(at, 0)
-}
-
-func (t *Tracer) now() int64 { return int64(time.Since(t.start)) }
-
-// begin launches and attaches, and lets the workers go. It returns an error if there is nothing to trace.
+// begin calibrates, attaches and launches, and lets the workers go. It returns an error if there is nothing to trace.
 func (t *Tracer) begin() error {
 	first := t.newWorker()
 	t.prepareFilter(first)
 	var err error
-	first.do(func() {
-		if t.options.OnCalibration != nil {
-			err = first.calibrateAll(t.options.OnCalibration)
-		}
-	})
+	if t.options.OnCalibration != nil {
+		first.thread.do(func() { err = first.calibrateAll(t.options.OnCalibration) })
+	}
 	if err == nil {
-		t.beganNs.Store(t.now())
+		t.run.enter(attaching, t.now())
 		err = t.attachAll()
 	}
 	if err == nil && t.options.Command != nil {
-		first.do(func() { err = first.launch(t.options.Command) })
+		t.run.enter(launching, t.now())
+		first.thread.do(func() { err = first.launch(t.options.Command) })
 	}
-	if err != nil {
-		t.stopping.Store(true)
+	if err == nil {
+		t.run.enter(counting, t.now())
+	} else {
+		t.run.enter(stopping, t.now())
 	}
-	// The workers keep their Ps while they wait (see waiting): there have to be more than that.
+	// The workers keep their Ps while they wait (see waiter): there have to be more than that.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(t.workers)+1))
 	for _, w := range t.workers {
-		w.work()
+		w.thread.waitForStops()
 	}
 	return err
 }
+
+func (t *Tracer) now() int64 { return int64(time.Since(t.start)) }
 
 // fail ends tracing for an error.
 func (t *Tracer) fail(err error) {
@@ -258,36 +252,5 @@ func (t *Tracer) failed() error {
 func (t *Tracer) warn(w profile.Warning) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.result.Warnings = append(t.result.Warnings, w)
-}
-
-// specialCalls are the numbers of the calls that the tracer has to know, in one ABI.
-type specialCalls struct {
-	execve, execveat, exit, exitGroup, ptrace, restart, seccomp, prctl uint64
-
-	clone, clone3, fork, vfork, getAffinity, setAffinity uint64
-}
-
-func specialOf(abi syscalltab.ABI) specialCalls {
-	number := func(name string) uint64 {
-		nr, ok := abi.Number(name)
-		if !ok {
-			return ^uint64(0)
-		}
-		return nr
-	}
-	return specialCalls{
-		execve: number("execve"), execveat: number("execveat"),
-		exit: number("exit"), exitGroup: number("exit_group"),
-		ptrace: number("ptrace"), restart: number("restart_syscall"),
-		seccomp: number("seccomp"), prctl: number("prctl"),
-		clone: number("clone"), clone3: number("clone3"), fork: number("fork"), vfork: number("vfork"),
-		getAffinity: number("sched_getaffinity"), setAffinity: number("sched_setaffinity"),
-	}
-}
-
-func (t *Tracer) isRestart(c *profile.Call) bool { return c.Nr == t.special[c.ABI].restart }
-
-func (t *Tracer) endsThread(abi syscalltab.ABI, nr uint64) bool {
-	return nr == t.special[abi].exit || nr == t.special[abi].exitGroup
+	t.warnings = append(t.warnings, w)
 }

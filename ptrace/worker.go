@@ -2,131 +2,62 @@ package ptrace
 
 import (
 	"fmt"
-	"os"
-	"runtime"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/ptrace/internal/place"
+	"sysprof/ptrace/internal/raw"
 )
 
 // worker is one tracer thread, with the tracees that it has seized and those that they create. The kernel
-// accepts a ptrace request only from the thread that attached, so nothing of a worker but what has a lock
-// or an atomic type is touched by any other thread once it works.
+// accepts a ptrace request only from the thread that attached, so nothing of a worker but its thread's mailbox
+// is touched by any other thread once it waits for stops.
 type worker struct {
-	*Tracer
-	tid atomic.Int32
+	t      *Tracer
+	thread thread
+	table  table
+	waiter waiter
+	line   line
 
-	tracees  map[int32]*tracee // by tid
-	spare    []*tracee
-	last     *tracee // of the last stop
-	holders  int     // tracees that stand at an entry-stop until another one is detached
-	info     syscallInfo
-	userRegs userRegs
-	iov      unix.Iovec
-	entry    EntryStop
-	siginfo  signalInfo
-	waiting  waiting
-	placing  placing
-	filtering
-	onCall func(*profile.Call)
+	home     *place.Home // where it and its tracees run
+	filter   filtering   // tracees that the kernel stops at some calls only
+	handover handover    // tracees that are tracers themselves
 
-	resumedNs int64  // when any of its tracees was resumed last
-	stops     uint64 // that it has dealt with, of calls
+	feed func(*profile.Call) // takes finished calls
 
-	line      []stop // reported together; not dealt with yet, but for …
-	served    int    // … so many
-	inLine    bool   // the stop that is dealt with has stood in line
-	sinceLine int    // stops
-
-	jobs chan func()   // what it does before it works
-	gone chan struct{} // closed when its thread has ended
-
-	mail struct {
-		sync.Mutex
-		letters []func()
-	}
+	at        scratch
+	resumedNs int64 // when any of its tracees was resumed last
 }
 
-// newWorker starts a thread that does as it is told until it is told to work.
+// scratch is what is read at a stop. The kernel writes there, so it must not be on a stack that can move.
+type scratch struct {
+	info    raw.SyscallInfo
+	siginfo raw.SignalInfo
+	regs    raw.Registers
+	entry   EntryStop
+}
+
+// newWorker starts a thread that does as it is told until it is told to wait for stops.
 func (t *Tracer) newWorker() *worker {
-	w := &worker{
-		Tracer:  t,
-		tracees: make(map[int32]*tracee),
-		jobs:    make(chan func()),
-		gone:    make(chan struct{}),
-		onCall:  func(*profile.Call) {},
-	}
-	w.placing.home = -1
+	w := &worker{t: t, feed: func(*profile.Call) {}}
+	w.table.tracees = make(map[int32]*tracee)
+	w.filter.warn = t.warn
+	w.home = place.NewHome(t.machine, func() { w.waiter.keepTime() })
 	if t.options.Sink != nil {
-		w.onCall = t.options.Sink.Feed()
+		w.feed = t.options.Sink.Feed()
 	}
 	t.workers = append(t.workers, w)
-	onOwnThread(func() {
-		w.tid.Store(int32(unix.Gettid()))
+	w.thread.start(func() {
 		if err := prepareSignals(); err != nil {
 			t.fail(err)
 		}
-		w.waiting.timer = newKicker(w.tid.Load())
-		for job := range w.jobs {
-			job()
-		}
+		w.waiter.open()
+	}, func() {
 		w.loop()
-		w.leave()
-	}, func() { close(w.gone) })
+		w.exit()
+	})
 	return w
-}
-
-// do does a job on the worker's thread, and waits for its end.
-//
-// Precondition: the worker does not work yet.
-func (w *worker) do(job func()) {
-	done := make(chan struct{})
-	w.jobs <- func() { job(); close(done) }
-	<-done
-}
-
-// work lets the worker wait for stops.
-func (w *worker) work() { close(w.jobs) }
-
-// post has a letter read on the worker's thread, if it still works. It does not wait for that.
-func (w *worker) post(letter func()) {
-	w.mail.Lock()
-	w.mail.letters = append(w.mail.letters, letter)
-	w.mail.Unlock()
-	go func() {
-		// The signal gets lost if it comes just before the thread enters wait4.
-		again := time.NewTicker(5 * time.Millisecond)
-		defer again.Stop()
-		for w.hasMail() {
-			wake(w.tid.Load())
-			select {
-			case <-w.gone:
-				return
-			case <-again.C:
-			}
-		}
-	}()
-}
-
-func (w *worker) hasMail() bool {
-	w.mail.Lock()
-	defer w.mail.Unlock()
-	return len(w.mail.letters) > 0
-}
-
-// readMail does what others want done on this thread.
-func (w *worker) readMail() {
-	w.mail.Lock()
-	letters := w.mail.letters
-	w.mail.letters = nil
-	w.mail.Unlock()
-	for _, letter := range letters {
-		letter()
-	}
 }
 
 // loop deals with stops, one after the other, until there are none to come.
@@ -134,139 +65,87 @@ func (w *worker) loop() {
 	for w.goesOn() && w.step() {
 	}
 	// Whoever has been told of a stop has to deal with it, or a signal that it brings is lost.
-	for len(w.line) > 0 {
-		w.next()
+	for !w.line.isEmpty() {
+		w.act(w.line.next())
 	}
+}
+
+// goesOn reports whether there may be stops to deal with. Once tracing is to end, tracees that have a filter are
+// resumed until they end, but nothing is handed to the sink.
+func (w *worker) goesOn() bool {
+	switch is := w.t.run.is(); {
+	case is < stopping:
+		return true
+	case !w.filter.installed:
+		return false
+	case is < countingOver:
+		w.endCounting()
+	}
+	return true
 }
 
 // step waits for one stop and deals with it. It reports whether there may be more.
 func (w *worker) step() bool {
-	if len(w.line) > 0 {
-		w.next()
+	if !w.line.isEmpty() {
+		w.act(w.line.next())
 		return true
 	}
 	var status unix.WaitStatus
-	tid, err := w.wait(&status)
-	switch err {
+	tid, errno := w.waiter.wait(&status, w.t)
+	switch errno {
 	case 0:
 	case unix.EINTR:
-		w.readMail()
-		w.kicked()
+		w.thread.readMail()
+		w.interrupted()
 		return true
 	case unix.ECHILD:
 		return false
 	default:
-		w.fail(fmt.Errorf("wait for a stop: %w", err))
+		w.t.fail(fmt.Errorf("wait for a stop: %w", errno))
 		return false
 	}
-	if w.sinceLine++; w.sinceLine >= fairAfter && len(w.tracees) > 1 {
-		w.standInLine(tid, status)
+	s := classify(tid, status)
+	if w.line.isDue() && len(w.table.tracees) > 1 {
+		w.line.form(s)
 		return true
 	}
-	w.reported(int32(tid), status)
+	w.act(s)
 	return true
 }
 
-// stop is what wait4 has reported.
-type stop struct {
-	tid    int32
-	status unix.WaitStatus
-}
-
-// fairAfter is how many stops are dealt with at most before one that the kernel has had to report for longer.
-const fairAfter = 16
-
-// standInLine has everybody who has stopped stand in line behind the first one. A wait for any tracee
-// reports the first one of the kernel's list that has stopped, which may be the same few for ever: those who
-// make their next call while the last one of another is dealt with.
-func (w *worker) standInLine(tid int, status unix.WaitStatus) {
-	w.sinceLine = 0
-	for tid > 0 {
-		w.line = append(w.line, stop{int32(tid), status})
-		tid, _ = w.look(&status)
+// endCounting hands the calls in flight to the sink, which is told of nothing any more, while tracees with a filter
+// go on.
+func (w *worker) endCounting() {
+	nowNs := w.t.now()
+	w.flushInFlight(profile.Detached)
+	w.home.RestoreAll() // nobody looks any more at who asks for CPUs or creates a thread
+	for _, tr := range w.table.tracees {
+		tr.inCall = false
 	}
+	w.t.run.enter(countingOver, nowNs)
 }
 
-// next deals with the first stop in line.
-func (w *worker) next() {
-	first := w.line[w.served]
-	w.inLine = w.served > 0
-	if w.served++; w.served == len(w.line) {
-		w.line, w.served = w.line[:0], 0
+// exit hands the calls in flight to the sink. The thread exits next, and that detaches all.
+func (w *worker) exit() {
+	w.waiter.close()
+	w.home.RestoreAll()
+	is := w.t.run.is()
+	if is >= countingOver {
+		return
 	}
-	w.reported(first.tid, first.status)
-	w.inLine = false
-}
-
-// reported deals with what wait4 has reported.
-func (w *worker) reported(tid int32, status unix.WaitStatus) {
-	if tr := w.lookup(tid); tr != nil {
-		w.stopped(tr, status)
+	w.t.run.leave(w.t.now())
+	if is == stopping {
+		w.flushInFlight(profile.Detached)
 	} else {
-		w.strangerStopped(tid, status)
+		w.flushInFlight(profile.Replaced) // no tracee is left: the deaths of those in the table were not reported
 	}
 }
 
-// leave hands on the calls that are in flight. The thread exits next, and that detaches all.
-func (w *worker) leave() {
-	w.waiting.close()
-	if w.placement != nil {
-		w.releaseAllPlaced()
+// resume is the one place where it is decided how a tracee goes on.
+func (w *worker) resume(tr *tracee, sig int) {
+	if w.filter.installed && w.filter.runsToFilter(tr, w.t.run.is()) {
+		raw.ResumeToEvent(tr.call.TID, sig)
+		return
 	}
-	switch {
-	case w.silent:
-	case w.stopping.Load():
-		w.handOver(profile.Detached)
-	default:
-		w.handOver(profile.Replaced) // no tracee is left: its death was not reported, see replaced
-	}
-}
-
-// handOver hands on the calls that are in flight at the end.
-func (w *worker) handOver(why profile.Ending) {
-	w.leftNs.Store(w.now())
-	for _, tr := range w.tracees {
-		w.unfinished(tr, why)
-		if why == profile.Replaced {
-			w.forget(tr)
-		}
-	}
-}
-
-// onOwnThread runs work on an OS thread that nothing else uses and that exits with it, and calls
-// after once that thread is gone for the kernel, too.
-func onOwnThread(work, after func()) {
-	placed := make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
-		tid := unix.Gettid()
-		if tid == unix.Getpid() || hasChildren(tid) {
-			// As long as this goroutine holds a thread, another one finds itself elsewhere.
-			//
-			// The first thread of a process does not exit before the process does. And to one that has
-			// forked a process before, wait4 reports the stops of that process whichever thread of ours
-			// traces it (kernel/exit.c, wait_consider_task).
-			onOwnThread(work, after)
-			runtime.UnlockOSThread()
-			close(placed)
-			return
-		}
-		close(placed)
-		defer func() {
-			go func() {
-				for unix.Tgkill(unix.Getpid(), tid, 0) == nil {
-					time.Sleep(50 * time.Microsecond)
-				}
-				after()
-			}()
-		}()
-		work()
-	}()
-	<-placed
-}
-
-// hasChildren reports whether a thread of this process has children of its own.
-func hasChildren(tid int) bool {
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", tid))
-	return len(children) > 0
+	raw.ResumeToSyscall(tr.call.TID, sig)
 }

@@ -138,7 +138,7 @@ func (r *run) ending() ending {
 	if command := r.engine.Launched(); command != nil {
 		if status, ended = command.Status(); !ended {
 			// It runs on untraced, and is still our child: somebody waits for us to know how it ends.
-			status, ended = r.awaitCommand(command)
+			status, ended = command.Await(r.signals)
 		}
 	}
 	switch {
@@ -150,26 +150,4 @@ func (r *run) ending() ending {
 		return ending{signal: status.Signal()}
 	}
 	return ending{status: status.ExitStatus()}
-}
-
-// awaitCommand waits for a command that is not traced any more.
-func (r *run) awaitCommand(command session.Launched) (status unix.WaitStatus, ended bool) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		err := unix.EINTR
-		for err == unix.EINTR {
-			_, e := unix.Wait4(command.PID(), &status, 0, nil)
-			err, _ = e.(unix.Errno)
-		}
-		ended = err == 0
-	}()
-	for {
-		select {
-		case <-done:
-			return status, ended
-		case got := <-r.signals:
-			command.Signal(got.(syscall.Signal))
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -67,6 +68,7 @@ type Launched interface {
 	// PassOn gives the command a signal that this process got at that time, unless the command got it as well,
 	// or blocks it. It may take up to a second.
 	PassOn(sig syscall.Signal, at time.Time)
-	// Signal sends it a signal, unless it has ended.
-	Signal(sig syscall.Signal)
+	// Await waits for the end of a command that is not traced any more, and passes on signals meanwhile. It
+	// reports false if this process is not told of the end.
+	Await(signals <-chan os.Signal) (status unix.WaitStatus, ended bool)
 }

@@ -1,11 +1,6 @@
 package session
 
 import (
-	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
-
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/ptrace"
@@ -61,9 +56,7 @@ func (e *ptraceEngine) Counted() <-chan struct{} { return e.tracer.Counted() }
 func (e *ptraceEngine) Done() <-chan struct{}    { return e.tracer.Done() }
 func (e *ptraceEngine) Model() cost.Model        { return e.model }
 
-func (e *ptraceEngine) Progress() Progress {
-	return Progress{e.tracer.StartTime(), e.tracer.Elapsed(), e.tracer.Processes(), e.tracer.Tracees()}
-}
+func (e *ptraceEngine) Progress() Progress { return Progress(e.tracer.Progress()) }
 
 func (e *ptraceEngine) Warnings() ([]profile.Warning, error) {
 	result, err := e.tracer.Result()
@@ -71,36 +64,8 @@ func (e *ptraceEngine) Warnings() ([]profile.Warning, error) {
 }
 
 func (e *ptraceEngine) Launched() Launched {
-	if e.tracer.CommandEnded() == nil {
-		return nil
+	if command := e.tracer.Command(); command != nil {
+		return command
 	}
-	return launched{e.tracer}
-}
-
-type launched struct {
-	*ptrace.Tracer
-}
-
-func (l launched) PID() int               { return l.Command() }
-func (l launched) Ended() <-chan struct{} { return l.CommandEnded() }
-
-func (l launched) Status() (unix.WaitStatus, bool) {
-	result, _ := l.Result()
-	return result.Command, result.CommandEnded
-}
-
-func (l launched) PassOn(sig syscall.Signal, at time.Time) {
-	const apart, late = 50 * time.Millisecond, time.Second
-	pending := false
-	for time.Since(at) < apart || pending && time.Since(at) < late {
-		if l.Delivered(sig, at.Add(-late)) {
-			return
-		}
-		pending = pending || l.Pending(sig)
-		time.Sleep(time.Millisecond)
-	}
-	if pending {
-		return // the command blocks it
-	}
-	l.Signal(sig)
+	return nil
 }

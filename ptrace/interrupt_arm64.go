@@ -1,9 +1,9 @@
 package ptrace
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace/internal/raw"
 )
 
 // hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT. If that broke off a call,
@@ -17,8 +17,8 @@ func hideInterrupt(tid int32, before asleep) (nr uint64, isAsleep bool) {
 	if !before.inCall {
 		return 0, false
 	}
-	var regs unix.PtraceRegsArm64
-	if regSet(unix.PTRACE_GETREGSET, tid, unsafe.Pointer(&regs), unsafe.Sizeof(regs), new(unix.Iovec)) != nil {
+	var regs raw.UserRegs
+	if raw.ReadRegisters(tid, &regs) != nil {
 		return 0, false
 	}
 	const svcSize = 4
@@ -26,7 +26,7 @@ func hideInterrupt(tid int32, before asleep) (nr uint64, isAsleep bool) {
 	case int64(regs.Regs[0]) == -int64(unix.EINTR) && regs.Pc == before.pc:
 		regs.Regs[0] = before.args[0]
 		regs.Pc -= svcSize
-		if regSet(unix.PTRACE_SETREGSET, tid, unsafe.Pointer(&regs), unsafe.Sizeof(regs), new(unix.Iovec)) != nil {
+		if raw.WriteRegisters(tid, &regs) != nil {
 			return 0, false
 		}
 	case regs.Pc == before.pc-svcSize: // the kernel has rewound it

@@ -1,4 +1,4 @@
-package ptrace
+package raw
 
 import (
 	"syscall"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readMemory reads the memory of thread tid at addr into p (process_vm_readv(2)), and returns how many bytes it
+// ReadMemory reads the memory of thread tid at addr into p (process_vm_readv(2)), and returns how many bytes it
 // has read. What is not mapped ends it early.
-func readMemory(tid int32, addr uint64, p []byte) int {
+func ReadMemory(tid int32, addr uint64, p []byte) int {
 	if len(p) == 0 {
 		return 0
 	}

@@ -1,17 +1,9 @@
 package ptrace
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
-)
 
-// userRegs is struct user_regs_struct (arch/riscv/include/uapi/asm/ptrace.h): pc, then x1 to x31.
-type userRegs [32]uint64
-
-const (
-	regPC = 0
-	regA0 = 10
+	"sysprof/ptrace/internal/raw"
 )
 
 // hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT. If that broke off a call,
@@ -25,19 +17,19 @@ func hideInterrupt(tid int32, before asleep) (nr uint64, isAsleep bool) {
 	if !before.inCall {
 		return 0, false
 	}
-	var regs userRegs
-	if regSet(unix.PTRACE_GETREGSET, tid, unsafe.Pointer(&regs), unsafe.Sizeof(regs), new(unix.Iovec)) != nil {
+	var regs raw.UserRegs
+	if raw.ReadRegisters(tid, &regs) != nil {
 		return 0, false
 	}
 	const ecallSize = 4
 	switch {
-	case int64(regs[regA0]) == -int64(unix.EINTR) && regs[regPC] == before.pc:
-		regs[regA0] = before.args[0]
-		regs[regPC] -= ecallSize
-		if regSet(unix.PTRACE_SETREGSET, tid, unsafe.Pointer(&regs), unsafe.Sizeof(regs), new(unix.Iovec)) != nil {
+	case int64(regs[raw.RegA0]) == -int64(unix.EINTR) && regs[raw.RegPC] == before.pc:
+		regs[raw.RegA0] = before.args[0]
+		regs[raw.RegPC] -= ecallSize
+		if raw.WriteRegisters(tid, &regs) != nil {
 			return 0, false
 		}
-	case regs[regPC] == before.pc-ecallSize: // the kernel has rewound it
+	case regs[raw.RegPC] == before.pc-ecallSize: // the kernel has rewound it
 	default:
 		return 0, false // the call ended by itself
 	}

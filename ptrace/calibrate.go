@@ -1,0 +1,156 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/ptrace/internal/raw"
+)
+
+// Calibration is what a child that makes the cheapest of all calls took for them, by its own clock,
+// first untraced and then traced as everything else is. The difference is what tracing costs.
+type Calibration struct {
+	CrossCPU   bool    // tracer and tracee were not pinned to one CPU
+	BatchCalls int     // calls a batch
+	UntracedNs []int64 // a batch each
+	TracedNs   []int64
+
+	References []Reference
+}
+
+// Reference is a kind of work that the calibration child did, by a few calls in turn, besides
+// CalibrationCall: traced calls find caches and branch predictors cold, so that tracing costs a
+// call the more the more the call does.
+type Reference struct {
+	Nrs        []uint64 // in each turn, one of each
+	BatchCalls int      // of all Nrs together
+	UntracedNs []int64  // a batch each
+}
+
+// CalibrationCall is the number of the call that the calibration child makes: getppid(2) takes no
+// argument, touches no memory of the caller's, and cannot be answered without the kernel.
+const CalibrationCall = unix.SYS_GETPPID
+
+const (
+	calibrationBatches = 18
+	calibrationCalls   = 48 // a batch; all batches together are well under 20 ms of traced calls, on one CPU
+	crossCPUBatches    = 4  // of a second calibration, across CPUs, whose calls take several times as long
+)
+
+// calibrateAll calibrates for where the tracees are going to run: on the tracer's CPU, and, where that
+// is so for some of their calls only, elsewhere.
+//
+// Precondition: the caller is the tracer thread and nothing is traced yet.
+func (w *worker) calibrateAll(onCall func(*profile.Call)) error {
+	defer func() {
+		w.home.RestoreAll()
+		w.rest()
+	}()
+	batches := calibrationBatches
+	for _, crossCPU := range []bool{false, true} {
+		if !crossCPU && !w.t.machine.Pins() || crossCPU && w.t.machine.OneCPU() {
+			continue
+		}
+		c, err := w.calibrate(onCall, crossCPU, batches)
+		if err != nil {
+			return fmt.Errorf("calibrate: %w", err)
+		}
+		if c != nil {
+			w.t.calibrations = append(w.t.calibrations, c)
+		}
+		batches = crossCPUBatches
+	}
+	return nil
+}
+
+// calibrate lets a child make calls, and hands those that are traced to onCall. It returns nil if somebody ended the
+// child, as a ^C at the terminal does.
+//
+// The child is forked and executes nothing, so it makes no call but those that are asked of it, and
+// it is traced by the very loop that traces everything else.
+func (w *worker) calibrate(onCall func(*profile.Call), crossCPU bool, batches int) (*Calibration, error) {
+	page, err := raw.MapShared[calibrationPage]()
+	if err != nil {
+		return nil, fmt.Errorf("map a page to share with a child: %w", err)
+	}
+	defer raw.UnmapShared(page)
+	page.batches = batches
+	pid, err := w.forkCalibrated(page, crossCPU)
+	if err != nil {
+		return nil, err
+	}
+	fastestNs := int64(math.MaxInt64)
+	var gaps []int64
+	feed := w.feed
+	w.feed = func(c *profile.Call) {
+		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
+		if crossCPU && c.GapNs >= 0 {
+			gaps = append(gaps, c.GapNs)
+		}
+		onCall(c)
+	}
+	w.traceCalibrated(page, pid)
+	w.feed = feed
+	if err := w.t.failed(); err != nil {
+		unix.Kill(int(pid), unix.SIGKILL)
+		return nil, err
+	}
+	// With one tracee nobody waits in line: this is how soon a stop can follow upon a resumption.
+	// Half of it leaves room for a machine that becomes faster.
+	if w.t.queuedBelowNs == 0 || fastestNs/2 < w.t.queuedBelowNs {
+		w.t.queuedBelowNs = fastestNs / 2
+	}
+	if slices.Sort(gaps); len(gaps) > 0 {
+		w.t.machine.SetWake(gaps[len(gaps)/2])
+	}
+	return page.calibration(crossCPU), nil
+}
+
+// forkCalibrated forks a calibration child, and returns when it is seized and makes its untraced calls, or has made
+// them.
+func (w *worker) forkCalibrated(page *calibrationPage, crossCPU bool) (pid int32, err error) {
+	pid, err = forkCalibration(page, w.filter.calibrationProgram())
+	if err != nil {
+		return 0, fmt.Errorf("fork: %w", err)
+	}
+	if err := raw.Seize(pid, w.t.seizeOptions()|unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACESECCOMP); err != nil {
+		why := whyNoSeize(pid, err) // as long as there is a child to ask
+		unix.Kill(int(pid), unix.SIGKILL)
+		unix.Wait4(int(pid), nil, unix.WALL, nil)
+		return 0, fmt.Errorf("trace a child: %w%s", err, why)
+	}
+	tr := w.add(pid, pid)
+	if crossCPU {
+		tr.place.NeverPin()
+	} else {
+		w.home.Pin(&tr.place)
+	}
+	page.gate.phase.Set(gateSeized)
+	for page.gate.phase.Load() == gateSeized {
+		page.gate.phase.Wait(gateSeized, childCheckEvery)
+		if got, err := unix.Wait4(int(pid), nil, unix.WALL|unix.WNOHANG, nil); err != nil || got != 0 {
+			unix.Kill(int(pid), unix.SIGKILL) // somebody interferes with it
+			w.remove(tr)
+			return 0, errors.New("the calibration child did not begin")
+		}
+	}
+	return pid, nil
+}
+
+// traceCalibrated traces a calibration child until its end, as the command will be traced.
+func (w *worker) traceCalibrated(page *calibrationPage, pid int32) {
+	raw.Interrupt(pid)
+	for w.step() {
+		// Its first stop is over, so all of its calls from now on are traced.
+		if page.gate.phase.Load() == gateReady && w.table.has(pid) {
+			page.gate.phase.Set(gateGo)
+		}
+		w.filter.calibrating(&page.gate.filter)
+	}
+	w.filter.calibrating(nil)
+}

@@ -1,0 +1,145 @@
+package ptrace_test
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace"
+)
+
+// endedOnce demands that the sink was told of the end of every thread that made a call, once, and of no others'.
+func (r *record) endedOnce(t *testing.T) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	times := map[[2]int32]int{}
+	for _, thread := range r.ended {
+		times[thread]++
+	}
+	seen := map[[2]int32]bool{}
+	for i := range r.calls {
+		seen[[2]int32{r.calls[i].PID, r.calls[i].TID}] = true
+	}
+	for thread := range seen {
+		if times[thread] != 1 {
+			t.Errorf("thread %d of process %d has ended %d times", thread[1], thread[0], times[thread])
+		}
+	}
+	for thread, n := range times {
+		if n != 1 {
+			t.Errorf("thread %d of process %d has ended %d times", thread[1], thread[0], n)
+		}
+	}
+}
+
+// The target runs in its own code for ever.
+var _ = target("spinning", func(*ledger, []string) {
+	runtime.LockOSThread()
+	var there atomic.Bool
+	locked(func() { // a second thread, which runs, too
+		there.Store(true)
+		for {
+		}
+	})
+	for !there.Load() {
+	}
+	fmt.Println("ready")
+	for {
+	}
+})
+
+// A process that is killed in its own code ends for the sink, although it was in no call.
+func TestKilledInItsOwnCodeEnds(t *testing.T) {
+	p := startWith(t, []string{"GOMAXPROCS=3", "GODEBUG=asyncpreemptoff=1", "GOGC=off"}, "spinning")
+	p.line()
+	tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+	tids := threads(p.pid)
+	unix.Kill(p.pid, unix.SIGKILL)
+	finish(t, tracer)
+	r.endedOnce(t)
+	for _, tid := range tids {
+		found := false
+		for _, thread := range r.ended {
+			found = found || thread == [2]int32{int32(p.pid), int32(tid)}
+		}
+		if !found {
+			t.Errorf("the sink was not told of the end of thread %d of process %d: %v", tid, p.pid, r.ended)
+		}
+	}
+	if last := r.ended[len(r.ended)-1]; last != [2]int32{int32(p.pid), int32(p.pid)} {
+		t.Errorf("the last thread to end is %v, want the first one of process %d", last, p.pid)
+	}
+}
+
+// Threads that exit, children, and those that an execve of another thread does away with all end once.
+func TestEachThreadEndsOnce(t *testing.T) {
+	for _, name := range []string{"threads", "forks", "vforks", "execs", "exec-thread"} {
+		t.Run(name, func(t *testing.T) {
+			_, r, _ := launch(t, name)
+			r.endedOnce(t)
+			if len(r.ended) == 0 {
+				t.Error("nobody has ended")
+			}
+		})
+	}
+}
+
+// The first thread of a process that several tracer threads share ends when the process does, and not when an execve
+// in another thread takes its id.
+func TestProcessInACrowdEndsOnce(t *testing.T) {
+	p := start(t, "crowd")
+	p.line()
+	tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+	eventually(t, "calls are counted", func() bool { return r.counted.Load() > 100 })
+	if by := tracersOf(p.pid); len(by) < 3 {
+		t.Fatalf("the threads are traced by %v, want three tracer threads or more", by)
+	}
+	p.say("execute")
+	p.line()
+	eventually(t, "only the threads of what was executed are left", func() bool { return tracer.Progress().Threads == len(threads(p.pid)) })
+	p.alive()
+	r.mu.Lock()
+	for _, thread := range r.ended {
+		if int(thread[1]) == p.pid {
+			t.Errorf("the sink was told that process %d has ended, which runs", p.pid)
+		}
+	}
+	r.mu.Unlock()
+	unix.Kill(p.pid, unix.SIGKILL)
+	finish(t, tracer)
+	r.endedOnce(t)
+}
+
+// Commands are launched while this process allocates and collects garbage, so that the children are forked in all
+// states of its heap.
+func TestLaunchWhileCollecting(t *testing.T) {
+	var over atomic.Bool
+	defer over.Store(true)
+	for range 2 {
+		go func() {
+			var list *[2]any
+			for n := 0; !over.Load(); n++ {
+				if list = &[2]any{list, n}; n%1000 == 0 {
+					list = nil
+				}
+				if n%20_000 == 0 {
+					runtime.GC()
+				}
+			}
+		}()
+	}
+	const launches = 60
+	origin := &ptrace.Origin{Ignored: 1 << (unix.SIGUSR1 - 1), NoFile: unix.Rlimit{Cur: 100, Max: 200}}
+	for range launches {
+		tracer, r := trace(t, ptrace.Options{
+			Command: &ptrace.Command{Path: "/bin/true", Args: []string{"true"}, Origin: origin}, Follow: true,
+		})
+		if result := finish(t, tracer); result.Command != 0 || r.counted.Load() == 0 {
+			t.Fatalf("wait status %#x after %d calls", result.Command, r.counted.Load())
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package place
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace/internal/raw"
+)
+
+// guardName is what ps(1) calls the guard, and rootPath the path of a directory, for the kernel.
+var (
+	guardName = [16]byte{'s', 'y', 's', 'p', 'r', 'o', 'f', '-', 'g', 'u', 'a', 'r', 'd'}
+	rootPath  = [2]byte{'/', 0}
+)
+
+// forkGuard forks the guard. parent is a descriptor of this process. It returns in the parent only.
+//
+//go:noinline
+//go:norace
+//go:nocheckptr
+func forkGuard(l *ledger, parent int) (int, error) {
+	pid, errno := raw.Fork()
+	if errno != 0 {
+		return 0, errno
+	}
+	if pid == 0 {
+		childHide(uintptr(parent))
+		if childAwaitEnd() {
+			l.childRestoreAll()
+		}
+		raw.ChildExit(0)
+	}
+	return int(pid), nil
+}
+
+// childHide separates the guard from all that this process shares with others. The descriptor of the parent becomes
+// the guard's descriptor 0. The rules of raw.Fork hold for this and all below.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func childHide(parent uintptr) {
+	all := ^uint64(0)
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, raw.SigsetSize, 0, 0)
+	syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_CHDIR, uintptr(unsafe.Pointer(&rootPath)), 0, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&guardName)), 0, 0, 0, 0)
+	if parent != 0 {
+		syscall.RawSyscall6(unix.SYS_DUP3, parent, 0, 0, 0, 0, 0)
+	}
+	for fd := uintptr(1); fd < 1<<16; fd++ { // for a kernel without close_range(2)
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, fd, ^uintptr(0)>>32, 0, 0, 0, 0); errno == 0 {
+			break
+		}
+		syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
+	}
+}
+
+// childAwaitEnd waits until the process of descriptor 0 has ended. It reports whether that could be seen.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func childAwaitEnd() bool {
+	poll := unix.PollFd{Fd: 0, Events: unix.POLLIN}
+	for {
+		// A pidfd is readable when its process has ended (pidfd_open(2)).
+		n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, 0, 0, 0, 0)
+		if errno == 0 && n == 1 {
+			return true
+		}
+		if errno != syscall.EINTR {
+			return false
+		}
+	}
+}
+
+// childRestoreAll restores the affinities of all threads in the ledger.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (l *ledger) childRestoreAll() {
+	var has raw.CPUMask
+	const size = unsafe.Sizeof(has)
+	for slot := range mostPinned {
+		noted := *(*uint64)(unsafe.Pointer(&l.slots[slot]))
+		if noted == 0 {
+			continue
+		}
+		// A thread that has not the mask that it was pinned by is another one by now, or has been given another mask.
+		cpu := noted>>8&0xffffff - 1
+		has = raw.CPUMask{}
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_SCHED_GETAFFINITY, uintptr(noted>>32), size, uintptr(unsafe.Pointer(&has)), 0, 0, 0); errno != 0 {
+			continue
+		}
+		alike := true
+		for word := range uint64(raw.CPUMaskWords) {
+			if word == cpu/64 {
+				has[word] ^= 1 << (cpu % 64)
+			}
+			alike = alike && has[word] == 0
+		}
+		if alike {
+			mask := unsafe.Pointer(&l.masks[noted&0xff%mostMasks])
+			syscall.RawSyscall6(unix.SYS_SCHED_SETAFFINITY, uintptr(noted>>32), size, uintptr(mask), 0, 0, 0)
+		}
+	}
+}

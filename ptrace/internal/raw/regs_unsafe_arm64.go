@@ -1,0 +1,34 @@
+package raw
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// UserRegs is struct user_pt_regs (arch/arm64/include/uapi/asm/ptrace.h).
+type UserRegs = unix.PtraceRegsArm64
+
+// AnswerCall makes the call that tid stands before return ret without being made. The kernel makes none with
+// number −1, and leaves the return register as it is (arch/arm64/kernel/ptrace.c, syscall_trace_enter).
+func AnswerCall(tid int32, ret int64) {
+	const ntSystemCall = 0x404 // NT_ARM_SYSTEM_CALL of <linux/elf.h>
+	none := int32(-1)
+	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(&none))}
+	iov.SetLen(int(unsafe.Sizeof(none)))
+	if request(unix.PTRACE_SETREGSET, tid, ntSystemCall, uintptr(unsafe.Pointer(&iov))) != nil {
+		return
+	}
+	var regs UserRegs
+	if ReadRegisters(tid, &regs) != nil {
+		return
+	}
+	regs.Regs[0] = uint64(ret)
+	WriteRegisters(tid, &regs)
+}
+
+// byDWARFNumber orders registers by their DWARF numbers: x0 to x30, then sp.
+func byDWARFNumber(u *UserRegs, into *[33]uint64) {
+	copy(into[:], u.Regs[:])
+	into[31] = u.Sp
+}
