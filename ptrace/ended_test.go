@@ -38,20 +38,21 @@ func (r *record) endedOnce(t *testing.T) {
 	}
 }
 
-// The target runs in its own code for ever.
+// The target runs in its own code for ever, in two threads.
 var _ = target("spinning", func(*ledger, []string) {
 	runtime.LockOSThread()
-	var there atomic.Bool
-	locked(func() { // a second thread, which runs, too
-		there.Store(true)
-		for {
+	spin := func() {
+		for n := 1; n != 0; n += 2 {
 		}
+	}
+	there := make(chan struct{})
+	locked(func() {
+		close(there)
+		spin()
 	})
-	for !there.Load() {
-	}
+	<-there
 	fmt.Println("ready")
-	for {
-	}
+	spin()
 })
 
 // A process that is killed in its own code ends for the sink, although it was in no call.
