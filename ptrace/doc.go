@@ -1,27 +1,48 @@
 // Package ptrace follows the system calls of running programs with ptrace(2): it launches or
-// seizes them, waits for their stops, classifies each, resumes, and hands every finished call to
-// its caller. It is mechanism only: it keeps no statistics and knows no output format.
+// seizes them, waits for their stops, classifies each, resumes, and hands every finished call to a
+// profile.Sink. It is mechanism only: it keeps no statistics and knows no output format.
 //
 // # How it works
 //
-// A worker is a goroutine, locked to one OS thread for life, that does everything that concerns its
-// tracees, because the kernel accepts ptrace requests only from the thread that attached. There is one,
-// or several where processes are attached to (share.go):
+// A worker is a goroutine that is locked to one OS thread for life. It does everything that concerns its tracees,
+// because the kernel accepts ptrace requests only from the thread that attached. There is one worker, or several
+// where processes are attached to (share.go).
 //
-//  1. Attach seizes every thread of each process named, and interrupts it once; launch forks a
-//     child that waits in user memory until it is seized, so that its execve is the first call.
-//  2. wait4(-1, __WALL|__WNOTHREAD) returns one stop of one tracee.
-//  3. A syscall stop is read with PTRACE_GET_SYSCALL_INFO, which tells entry from exit by itself:
+//  1. Calibration (calibrate.go): a child makes cheap calls, untraced and traced, to find out what tracing costs.
+//  2. Attaching (attach.go) seizes every thread of each process named, and interrupts it once. Launching (launch.go)
+//     forks a child that waits until it is seized, so that its execve is the first call.
+//  3. wait4(-1, __WALL|__WNOTHREAD) returns one stop of one tracee (wait.go). Its status is classified once (event.go),
+//     and acted on by one function a kind (stops.go).
+//  4. A syscall-stop is read with PTRACE_GET_SYSCALL_INFO, which tells entry from exit by itself:
 //     nothing is ever inferred by toggling.
-//  4. The tracee is resumed with PTRACE_SYSCALL, and only then is a finished call handed on, so
-//     that what the caller does with it is not added to the time the tracee stands still.
+//  5. The tracee is resumed with PTRACE_SYSCALL, and only then is a finished call handed to the sink, so
+//     that what the sink does with it is not added to the time the tracee stands still.
 //
 // A call therefore costs two times wait4, GET_SYSCALL_INFO and PTRACE_SYSCALL, four readings of
 // the clock, and no allocation.
 //
-// # Where it runs
+// The loop asks these parts at named points: package place, where a tracee and the worker are to run; filtering.go,
+// which deals with a filter in the kernel that lets uninteresting calls through without a stop; detach.go, which gives
+// way to tracers among the tracees; cputime.go, the CPU time of calls.
 //
-// A worker shares a CPU with those of its tracees that are bound by their calls (place.go).
+// # What it costs
+//
+// A getppid(2) on one CPU takes 0.09 µs untraced. Traced by a C loop that reads nothing it takes 4.8 µs, and
+// PTRACE_GET_SYSCALL_INFO at both stops makes that 5.3. The same loop in Go takes 7.5 µs, and 5.5 with SA_NOCLDSTOP,
+// since each stop would else run the Go runtime's handler of SIGCHLD (signals.go). (Linux 6.18, a virtual machine with
+// 2 CPUs.)
+//
+// Waiting takes time for each tracee and for each waiting thread: with 1,000 idle tracees a call of a busy one takes
+// 27 µs if one thread waits for all, 38 if a thread waits for each, and 6.8 with 32 tracer threads (share.go).
+//
+// # Threads and locks
+//
+// A worker, its table of tracees and its part of each of the above are used by the worker's thread only. Other threads
+// have something done there by its mailbox (thread.go). Until workers wait for stops, the goroutine that calls Start
+// tells them what to do, and may look into their tables while it does not. What all workers share is set before they
+// wait for stops, or atomic, or guarded by Tracer.mu. The stops of one tracee are always seen by the same worker.
+//
+// The states of a run and all transitions are in state.go.
 //
 // # How it ends
 //
@@ -32,12 +53,12 @@
 // tracee that cannot be interrupted (the parent of a vfork) needs no special case. The same holds
 // when the process is killed with SIGKILL.
 //
-// Tracees that have a filter in the kernel are never left like that: filtering.go says why, and what
-// happens instead.
+// A filtered process cannot be detached: filtering.go says why, and what happens instead.
 //
 // # What each request may meet
 //
 // A tracee can die between any two requests (SIGKILL, exit_group or execve in another thread), so
 // ESRCH is an outcome of every one of them and never an error: its death is then reported by
-// wait4. The table of tracees is the only truth about who is traced.
+// wait4. The one death that is not reported is that of a process's first thread when another thread makes an
+// execve (fs/exec.c, de_thread). The table of tracees is the only truth about who is traced.
 package ptrace

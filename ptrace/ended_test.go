@@ -3,6 +3,8 @@ package ptrace_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -36,20 +38,21 @@ func (r *record) endedOnce(t *testing.T) {
 	}
 }
 
-// The target runs in its own code for ever.
+// The target runs in its own code for ever, in two threads.
 var _ = target("spinning", func(*ledger, []string) {
 	runtime.LockOSThread()
-	var there atomic.Bool
-	locked(func() { // a second thread, which runs, too
-		there.Store(true)
-		for {
+	spin := func() {
+		for n := 1; n != 0; n += 2 {
 		}
+	}
+	there := make(chan struct{})
+	locked(func() {
+		close(there)
+		spin()
 	})
-	for !there.Load() {
-	}
+	<-there
 	fmt.Println("ready")
-	for {
-	}
+	spin()
 })
 
 // A process that is killed in its own code ends for the sink, although it was in no call.
@@ -62,16 +65,9 @@ func TestKilledInItsOwnCodeEnds(t *testing.T) {
 	finish(t, tracer)
 	r.endedOnce(t)
 	for _, tid := range tids {
-		found := false
-		for _, thread := range r.ended {
-			found = found || thread == [2]int32{int32(p.pid), int32(tid)}
-		}
-		if !found {
+		if !slices.Contains(r.ended, [2]int32{int32(p.pid), int32(tid)}) {
 			t.Errorf("the sink was not told of the end of thread %d of process %d: %v", tid, p.pid, r.ended)
 		}
-	}
-	if last := r.ended[len(r.ended)-1]; last != [2]int32{int32(p.pid), int32(p.pid)} {
-		t.Errorf("the last thread to end is %v, want the first one of process %d", last, p.pid)
 	}
 }
 
@@ -88,30 +84,75 @@ func TestEachThreadEndsOnce(t *testing.T) {
 	}
 }
 
-// The first thread of a process that several tracer threads share ends when the process does, and not when an execve
-// in another thread takes its id.
-func TestProcessInACrowdEndsOnce(t *testing.T) {
-	p := start(t, "crowd")
-	p.line()
-	tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
-	eventually(t, "calls are counted", func() bool { return r.counted.Load() > 100 })
-	if by := tracersOf(p.pid); len(by) < 3 {
-		t.Fatalf("the threads are traced by %v, want three tracer threads or more", by)
+// The target has four threads that make calls, and tells their ids. The one whose id it is told executes a server.
+var _ = target("callers", func(*ledger, []string) {
+	const callers = 4
+	var chosen atomic.Int64
+	tids := make(chan int)
+	for range callers {
+		locked(func() {
+			tids <- unix.Gettid()
+			for int(chosen.Load()) != unix.Gettid() {
+			}
+			must(unix.Exec(self(), []string{"server"}, append(environ(), targetEnv+"=server")))
+		})
 	}
-	p.say("execute")
-	p.line()
-	eventually(t, "only the threads of what was executed are left", func() bool { return tracer.Progress().Threads == len(threads(p.pid)) })
-	p.alive()
-	r.mu.Lock()
-	for _, thread := range r.ended {
-		if int(thread[1]) == p.pid {
-			t.Errorf("the sink was told that process %d has ended, which runs", p.pid)
-		}
+	var all []int
+	for range callers {
+		all = append(all, <-tids)
 	}
-	r.mu.Unlock()
-	unix.Kill(p.pid, unix.SIGKILL)
-	finish(t, tracer)
-	r.endedOnce(t)
+	reply(all)
+	var tid int64
+	fmt.Scan(&tid)
+	chosen.Store(tid)
+	select {}
+})
+
+// The first thread of a process ends when the process does, and not when another thread, which another tracer thread
+// traces, takes its id by an execve.
+func TestReplacedLeaderDoesNotEnd(t *testing.T) {
+	severalCPUs(t)
+	for _, test := range []struct {
+		name string
+		more bool // the tracer thread of the leader has other tracees, too
+	}{{"the tracer thread has nothing else to do", false}, {"it has", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			p := startWith(t, []string{"GOMAXPROCS=8"}, "callers") // each of its threads runs when it can
+			var tids []int
+			p.answerLine(&tids)
+			attach := []int{p.pid}
+			if test.more {
+				q := start(t, "server")
+				q.line()
+				attach = append(attach, q.pid)
+			}
+			tracer, r := trace(t, ptrace.Options{Attach: attach, Follow: true})
+			elsewhere := slices.IndexFunc(tids, func(tid int) bool { return status(tid, "TracerPid") != status(p.pid, "TracerPid") })
+			if elsewhere < 0 {
+				t.Fatalf("all threads have the tracer of the first one: %v", tracersOf(p.pid))
+			}
+			p.say(strconv.Itoa(tids[elsewhere]))
+			p.line()
+			p.alive()
+			all := func() (n int) {
+				for _, pid := range attach {
+					n += len(threads(pid))
+				}
+				return n
+			}
+			eventually(t, "only the threads of what was executed are left", func() bool { return tracer.Progress().Threads == all() })
+			r.mu.Lock()
+			if leader := [2]int32{int32(p.pid), int32(p.pid)}; slices.Contains(r.ended, leader) {
+				t.Errorf("the sink was told that process %d has ended, which runs", p.pid)
+			}
+			r.mu.Unlock()
+			for _, pid := range attach {
+				unix.Kill(pid, unix.SIGKILL)
+			}
+			finish(t, tracer)
+			r.endedOnce(t)
+		})
+	}
 }
 
 // Commands are launched while this process allocates and collects garbage, so that the children are forked in all

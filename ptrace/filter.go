@@ -12,7 +12,7 @@ import (
 // Filter is a choice of the calls that a launched command is to be stopped at. The kernel runs all others as
 // if the command were not traced, by a seccomp filter that the command is given (seccomp(2)).
 //
-// It is heeded only where all threads and children are followed and nothing is attached to: whoever has the
+// It is heeded only where all threads and children are followed and nothing is attached to: a process that has the
 // filter and no tracer is refused the calls of the choice, with ENOSYS.
 type Filter struct {
 	Calls *syscalltab.Set // what is asked for

@@ -52,8 +52,8 @@ func (e *ExecError) Unwrap() error { return e.Err }
 // childCheckEvery is how often a child that is expected to set itself up is checked: it may have died.
 const childCheckEvery = 20 * time.Millisecond
 
-// launch starts c as a tracee that stands at the end of its execve, which is the first of its
-// calls to be handed on.
+// launch starts c as a tracee. It returns when the execve has succeeded, which is the first of the tracee's calls that
+// the sink is handed.
 //
 // Precondition: the caller is the tracer thread.
 func (w *worker) launch(c *Command) error {

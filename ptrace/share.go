@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How the threads that are attached to are dealt out to workers. There are two reasons for more than one
-// worker: programs that make calls on several CPUs at once need as many tracer threads; and a wait4 for
-// any of n tracees walks through all n of them, twice for a stop (kernel/exit.c, do_wait), so that a
-// thousand that sleep make the calls of one that does not four times as dear. So those that have been running
-// are shared among as many workers as there are CPUs, and those that sleep, if they are many, go to others,
-// a bounded number to each. Not a worker each: every stop walks through all the workers that wait.
+// Threads that are attached to are shared among several workers, for two reasons. Programs that make calls on several
+// CPUs at once need as many tracer threads. And a wait4 for any of n tracees walks through all n of them, twice for a
+// stop (kernel/exit.c, do_wait), so that a thousand that sleep make the calls of one that does not four times as dear.
+//
+// So threads that have been running are shared among as many workers as there are CPUs. Threads that sleep, if they
+// are many, go to other workers, a bounded number to each. A worker for each would be no better: every stop walks
+// through all the workers that wait.
 const (
 	sleepersToAWorker = 128
 	fewSleepers       = 24 // so many do not need a worker of their own
@@ -27,14 +28,14 @@ const (
 type shares struct {
 	cpus     int
 	running  []*worker // for threads that run
-	next     int       // of them
-	sleeping []*worker // for others …
-	sleepers int       // … which are so many until now
+	runners  int       // threads that run, so far
+	sleeping []*worker // for threads that sleep
+	sleepers int       // threads that sleep, so far
 }
 
 // workerFor returns the worker that is to trace a thread which is attached to.
 //
-// Precondition: no worker works yet.
+// Precondition: no worker waits for stops yet.
 func (t *Tracer) workerFor(tid int32) *worker {
 	s := &t.shares
 	if s.cpus == 0 {
@@ -54,11 +55,11 @@ func (t *Tracer) workerFor(tid int32) *worker {
 		}
 		return s.sleeping[n%len(s.sleeping)]
 	}
-	if s.next >= len(s.running) && len(s.running) < s.cpus {
+	if s.runners >= len(s.running) && len(s.running) < s.cpus {
 		s.running = append(s.running, t.newWorker())
 	}
-	w := s.running[s.next%len(s.running)]
-	s.next++
+	w := s.running[s.runners%len(s.running)]
+	s.runners++
 	return w
 }
 
@@ -73,7 +74,7 @@ func usableCPUs() int {
 
 // isActive reports whether a thread runs, or has run for more than a thousandth of its life.
 func isActive(tid int32) bool {
-	// pid (comm) state … ; the fields behind comm, which may contain anything, counted from state (proc(5)).
+	// proc(5): pid, comm in parentheses, which may contain anything, then state and others, counted from state here.
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", tid, tid))
 	if err != nil {
 		return false

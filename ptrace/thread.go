@@ -15,7 +15,7 @@ import (
 type thread struct {
 	tid     atomic.Int32
 	gone    chan struct{} // closed when the thread has ended
-	arrived chan struct{} // there may be letters; nobody looks there once stops are waited for
+	arrived chan struct{} // tells a thread that does not wait for stops yet that there may be letters
 
 	mu      sync.Mutex // guards what follows
 	letters []func()
@@ -62,7 +62,7 @@ func (th *thread) waitsForStops() bool {
 	return th.inWait4
 }
 
-// post has a letter read on the thread, if that still works. It does not wait for it.
+// post has a letter read on the thread, if that still reads letters. It does not wait for that.
 func (th *thread) post(letter func()) {
 	th.mu.Lock()
 	th.letters = append(th.letters, letter)
@@ -110,22 +110,22 @@ func (th *thread) readMail() {
 // onOwnThread runs work on an OS thread that nothing else uses and that exits with it, and calls
 // after once that thread is gone for the kernel, too.
 func onOwnThread(work, after func()) {
-	placed := make(chan struct{})
+	started := make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
 		tid := unix.Gettid()
 		if tid == unix.Getpid() || hasChildren(tid) {
-			// As long as this goroutine holds a thread, another one finds itself elsewhere.
+			// As long as this goroutine keeps the thread, another one finds itself elsewhere.
 			//
 			// The first thread of a process does not exit before the process does. And to one that has
 			// forked a process before, wait4 reports the stops of that process whichever thread of ours
 			// traces it (kernel/exit.c, wait_consider_task).
 			onOwnThread(work, after)
 			runtime.UnlockOSThread()
-			close(placed)
+			close(started)
 			return
 		}
-		close(placed)
+		close(started)
 		defer func() {
 			go func() {
 				for unix.Tgkill(unix.Getpid(), tid, 0) == nil {
@@ -136,7 +136,7 @@ func onOwnThread(work, after func()) {
 		}()
 		work()
 	}()
-	<-placed
+	<-started
 }
 
 // hasChildren reports whether a thread of this process has children of its own.

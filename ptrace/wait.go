@@ -14,7 +14,7 @@ import (
 // long, takes its P away while it waits, and gets into its fastest rhythm, of 20 µs, for having found
 // something (Go 1.26, runtime.retake): another 1.0 µs a call where the monitor shares its CPU.
 //
-// A raw wait4 has none of that, but keeps the P, and whoever stops the world waits for it. So it
+// A raw wait4 has none of that, but keeps the P, and a garbage collection, or whatever else stops the world, waits for it. So it
 // must not last: a timer interrupts it every tickNs, and if no stop came between two ticks the
 // tracer waits in the ordinary way until stops come fast again. Pinned tracees need the timer, too
 // (place.Home.Tick).

@@ -64,7 +64,7 @@ func (t *Tracer) newWorker() *worker {
 func (w *worker) loop() {
 	for w.goesOn() && w.step() {
 	}
-	// Whoever has been told of a stop has to deal with it, or a signal that it brings is lost.
+	// A stop that has been reported has to be dealt with, or a signal that it brings is lost.
 	for !w.line.isEmpty() {
 		w.act(w.line.next())
 	}
@@ -118,7 +118,7 @@ func (w *worker) step() bool {
 func (w *worker) endCounting() {
 	nowNs := w.t.now()
 	w.flushInFlight(profile.Detached)
-	w.home.RestoreAll() // nobody looks any more at who asks for CPUs or creates a thread
+	w.home.RestoreAll() // calls that would show that a thread is pinned are not seen any more
 	for _, tr := range w.table.tracees {
 		tr.inCall = false
 	}

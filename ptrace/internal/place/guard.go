@@ -10,9 +10,9 @@ import (
 	"sysprof/ptrace/internal/raw"
 )
 
-// guard restores the affinities of pinned threads if this process cannot: it is a child that waits
-// for this process to be gone (SIGKILL is the only way that leaves something to do), looks at the ledger
-// of those that are pinned, which both share, and restores what it finds.
+// guard restores the affinities of pinned threads if this process cannot. It is a child that waits
+// for this process to be gone, looks at the ledger of pinned threads, which both share, and restores what it finds.
+// SIGKILL is the only end of this process that leaves something to do.
 //
 // It is in a session of its own and blocks all signals, so that it survives what is sent to the terminal
 // or the process group, and has no descriptor but the one that tells it of our end.
@@ -29,7 +29,7 @@ type guard struct {
 type ledger struct {
 	masks [mostMasks]raw.CPUMask
 
-	// A pinned thread: its tid, its CPU + 1, and which of masks it had, in 32, 24 and 8 bits. 0 is nobody.
+	// A pinned thread: its tid, its CPU + 1, and which of masks it had, in 32, 24 and 8 bits. 0 is a free slot.
 	slots [mostPinned]atomic.Uint64
 }
 
@@ -72,7 +72,7 @@ func newGuard() (*guard, error) {
 
 // dismiss ends the guard.
 //
-// Precondition: nobody is pinned any more.
+// Precondition: no thread is pinned any more.
 func (g *guard) dismiss() {
 	if g == nil {
 		return

@@ -98,9 +98,9 @@ func (h *Home) Renamed(from, to *Thread) {
 	*from = Thread{tid: from.tid, slot: -1}
 }
 
-// Tick is called by a timer. Idle says that nobody has stopped since the last time: then it does not matter where
-// threads run. ranNs says for how long a thread has been running since its last call, 0 if it is in a call: who has
-// been running for long computes.
+// Tick is called by a timer. Idle says that no thread has stopped since the last time: then it does not matter
+// where threads run. ranNs says for how long a thread has been running since its last call, 0 if it is in a call: one
+// that has been running for long computes.
 func (h *Home) Tick(idle bool, ranNs func(tid int32) int64) {
 	if h.cpu < 0 {
 		return

@@ -12,7 +12,7 @@ import (
 	"sysprof/ptrace/internal/raw"
 )
 
-// Machine is what all tracer threads share: the CPUs, and the guard. A nil Machine pins nobody.
+// Machine is what all tracer threads share: the CPUs, and the guard. A nil Machine pins no thread.
 type Machine struct {
 	guard *guard      // nil: there is only one CPU to run on
 	own   raw.CPUMask // where this process may run
@@ -21,7 +21,7 @@ type Machine struct {
 	// wakeNs is what it takes, on average, to wake tracer and tracee on two CPUs, more than on one.
 	wakeNs int64
 
-	asking atomic.Int32 // threads that are asking for another thread's CPUs: nobody is pinned meanwhile
+	asking atomic.Int32 // threads that are asking for another thread's CPUs: no thread is pinned meanwhile
 
 	mu    sync.Mutex
 	users map[int]int // how many Homes are on a CPU
@@ -65,7 +65,7 @@ func New(cpu int) (*Machine, error) {
 
 // Close ends the guard. It returns why a thread could not be pinned, the first time.
 //
-// Precondition: nobody is pinned any more.
+// Precondition: no thread is pinned any more.
 func (m *Machine) Close() error {
 	if m == nil {
 		return nil

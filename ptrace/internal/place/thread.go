@@ -3,9 +3,9 @@ package place
 // How a thread's way to run is judged.
 const (
 	shortRunNs = 100_000    // a thread that runs no longer between two calls is bound by them
-	longRunNs  = 1_000_000  // a thread that runs so long computes
-	aloneNs    = 10_000_000 // a thread that nobody competes with may run so long …
-	fewStops   = 4          // … which is if so few stops of others came meanwhile
+	longRunNs  = 1_000_000  // a pinned thread that runs so long is in the way of others, if there are any
+	fewStops   = 4          // there are none if so few stops of others came meanwhile
+	aloneNs    = 10_000_000 // a pinned thread that runs so long computes, in the way of others or not
 
 	leaderRunsToPin = 2  // short runs in a row after which a process's first thread is pinned
 	otherRunsToPin  = 8  // the same for other threads, which more often compute

@@ -21,8 +21,8 @@ func runtimeAfterForkInChild()
 // Fork forks this process (clone(2) with SIGCHLD alone). It returns the child's pid in the parent, and 0 with no
 // error in the child, which must never return from the function that called Fork.
 //
-// The child gets a copy of the memory, its stack included, so that Fork can return in it: nobody else runs on that
-// stack. (Package syscall's forkAndExecInChild1 shares the memory, with CLONE_VM|CLONE_VFORK, and has to stay in
+// The child gets a copy of the memory, its stack included, so that Fork can return in it: no other thread runs on
+// that stack. (Package syscall's forkAndExecInChild1 shares the memory, with CLONE_VM|CLONE_VFORK, and has to stay in
 // one frame. The parent could not seize such a child while it sleeps until the child has executed something.)
 //
 // The rest of what that function demands holds here, too. No other thread exists in the child, and any lock may be

@@ -12,7 +12,6 @@ import (
 // page is what a forked child shares with the test.
 type page struct {
 	phase raw.Futex
-	pid   int32
 	_     [3 * 4096]byte
 	last  uint32
 }

@@ -9,7 +9,7 @@ import (
 
 // Wait waits for a stop, or the end, of any tracee or child of the calling thread (wait4(2)).
 //
-// It keeps the caller's P while it waits, so whoever stops the world of the Go runtime waits for it.
+// It keeps the caller's P while it waits, so that a garbage collection of the Go runtime, or whatever else stops the world, waits for it.
 //
 // __WNOTHREAD leaves out the tracees of other threads of this process, and the kernel need not look through those
 // threads for them.

@@ -32,8 +32,8 @@ func severalCPUs(t *testing.T) unix.CPUSet {
 // cpusOf is where a thread may run, as the kernel lists it.
 func cpusOf(tid int) string { return status(tid, "Cpus_allowed_list") }
 
-// isHeld reports whether a thread of a process may run on one CPU only.
-func isHeld(pid int) bool {
+// isPinned reports whether a thread of a process may run on one CPU only.
+func isPinned(pid int) bool {
 	for _, tid := range threads(pid) {
 		if list := cpusOf(tid); list != "" && !strings.ContainsAny(list, ",-") {
 			return true
@@ -81,8 +81,8 @@ var _ = target("affinity", func(l *ledger, _ []string) {
 	}
 	for range 5 {
 		calls()
-		if held, _ := os.ReadFile("/proc/thread-self/status"); !strings.Contains(string(held), "Cpus_allowed_list:\t0-") {
-			l.Notes["held"]++
+		if status, _ := os.ReadFile("/proc/thread-self/status"); !strings.Contains(string(status), "Cpus_allowed_list:\t0-") {
+			l.Notes["pinned"]++
 		}
 		expect("own CPUs", affinity(0), all)
 		calls()
@@ -139,14 +139,14 @@ func TestPlacementIsNotSeen(t *testing.T) {
 	if len(result.Warnings) > 0 {
 		t.Errorf("warnings: %+v", result.Warnings)
 	}
-	placed := 0
+	pinned := 0
 	for i := range r.calls {
 		if c := &r.calls[i]; c.Nr == unix.SYS_GETPPID && !c.CrossCPU {
-			placed++
+			pinned++
 		}
 	}
-	if want := 300 * 25 / 2; placed < want {
-		t.Errorf("%d calls were made on the tracer's CPU, want more than %d", placed, want)
+	if want := 300 * 25 / 2; pinned < want {
+		t.Errorf("%d calls were made on the tracer's CPU, want more than %d", pinned, want)
 	}
 }
 
@@ -166,7 +166,7 @@ var _ = target("calling", func(*ledger, []string) {
 	over.Store(true)
 })
 
-func TestPlacedAreRestored(t *testing.T) {
+func TestPinnedAreRestored(t *testing.T) {
 	severalCPUs(t)
 	all := cpusOf(os.Getpid())
 	restored := func(t *testing.T, pid int) bool {
@@ -182,7 +182,7 @@ func TestPlacedAreRestored(t *testing.T) {
 		p.line()
 		for range 10 {
 			tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
-			eventually(t, "a thread is placed", func() bool { return isHeld(p.pid) })
+			eventually(t, "a thread is pinned", func() bool { return isPinned(p.pid) })
 			stop(t, tracer)
 			if !restored(t, p.pid) {
 				t.Fatalf("a thread still may run on some CPUs only\n%s", processes(p.pid))
@@ -195,7 +195,7 @@ func TestPlacedAreRestored(t *testing.T) {
 			p.line()
 			by := start(t, "tracer", strconv.Itoa(p.pid))
 			by.line()
-			eventually(t, "a thread is placed", func() bool { return isHeld(p.pid) })
+			eventually(t, "a thread is pinned", func() bool { return isPinned(p.pid) })
 			unix.Kill(by.pid, unix.SIGKILL)
 			eventually(t, "the threads have their CPUs back", func() bool { return restored(t, p.pid) && tracedBy(p.pid) == 0 })
 		}
@@ -205,8 +205,8 @@ func TestPlacedAreRestored(t *testing.T) {
 		p.line()
 		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true, CPU: ptrace.CPUOff})
 		eventually(t, "calls are counted", func() bool { return r.counted.Load() > 2000 })
-		if isHeld(p.pid) {
-			t.Error("a thread is placed")
+		if isPinned(p.pid) {
+			t.Error("a thread is pinned")
 		}
 		stop(t, tracer)
 		for i := range r.calls {
@@ -228,12 +228,12 @@ var _ = target("computing", func(*ledger, []string) {
 	}
 })
 
-func TestComputingIsNotHeld(t *testing.T) {
+func TestComputingIsNotPinned(t *testing.T) {
 	severalCPUs(t)
 	p := start(t, "computing")
 	tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
 	p.line()
-	eventually(t, "a thread that computes has its CPUs", func() bool { return !isHeld(p.pid) })
+	eventually(t, "a thread that computes has its CPUs", func() bool { return !isPinned(p.pid) })
 	unix.Kill(p.pid, unix.SIGKILL)
 	finish(t, tracer)
 }
