@@ -129,16 +129,6 @@ func (r *Registers) Read(tid int32, into *[33]uint64) error {
 	return nil
 }
 
-// ReadRegisters fills regs with tid's general registers (PTRACE_GETREGSET). It allocates.
-func ReadRegisters(tid int32, regs *UserRegs) error {
-	return regSet(unix.PTRACE_GETREGSET, tid, regs, new(unix.Iovec))
-}
-
-// WriteRegisters sets tid's general registers (PTRACE_SETREGSET). It allocates.
-func WriteRegisters(tid int32, regs *UserRegs) error {
-	return regSet(unix.PTRACE_SETREGSET, tid, regs, new(unix.Iovec))
-}
-
 func regSet(req int, tid int32, regs *UserRegs, iov *unix.Iovec) error {
 	const ntPRStatus = 1 // NT_PRSTATUS of <linux/elf.h>
 	iov.Base = (*byte)(unsafe.Pointer(regs))
