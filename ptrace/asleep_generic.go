@@ -2,6 +2,8 @@
 
 package ptrace
 
+import "sysprof/profile"
+
 // asleep is the call that a thread slept in before it was interrupted: what is needed to make the
 // call again where the kernel does not.
 type asleep struct {
@@ -14,6 +16,11 @@ type asleep struct {
 func beforeInterrupt(tid int32) asleep {
 	call, ok := sleepingCall(tid)
 	return asleep{inCall: ok, nr: call.nr, args: call.args, pc: call.pc}
+}
+
+// asleepIn is what has to be known about a call that is at its exit-stop, behind the instruction at ip.
+func asleepIn(c *profile.Call, ip uint64) asleep {
+	return asleep{inCall: true, nr: c.Nr, args: c.Args, pc: ip}
 }
 
 // interruptedCall finds out which call tid's restart_syscall(2) goes on with: nowhere but on amd64.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/profile"
 	"sysprof/ptrace/internal/raw"
 )
 
@@ -15,6 +16,9 @@ import (
 type asleep struct{}
 
 func beforeInterrupt(int32) asleep { return asleep{} }
+
+// asleepIn is what has to be known about a call that is at its exit-stop.
+func asleepIn(*profile.Call, uint64) asleep { return asleep{} }
 
 // hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT. If that broke off a call,
 // it returns the call's number, and makes sure that the kernel restarts it.

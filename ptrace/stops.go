@@ -24,9 +24,10 @@ func (w *worker) act(s stop) {
 	}
 	interrupted := tr.interruptPending
 	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
+	tr.stopped = false
 	switch s.kind {
 	case syscallStop:
-		w.syscallStop(tr)
+		w.syscallStop(tr, interrupted)
 	case filterStop:
 		w.filterStop(tr)
 	case signalStop:
@@ -48,7 +49,11 @@ func (w *worker) addBorn(tid int32) *tracee {
 }
 
 // syscallStop is the entry to or the exit from a call.
-func (w *worker) syscallStop(tr *tracee) {
+//
+// interrupted says that it has answered a PTRACE_INTERRUPT. That leaves the thread as if a signal were pending
+// (kernel/signal.c, ptrace_stop, sets TIF_SIGPENDING and never clears it), so that a call which sleeps returns at once,
+// some with EINTR.
+func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 	if w.t.run.is() >= countingOver {
 		w.resume(tr, 0)
 		return
@@ -66,8 +71,16 @@ func (w *worker) syscallStop(tr *tracee) {
 	}
 	switch w.at.info.Op {
 	case raw.OpEntry:
+		tr.spoilt = interrupted
 		w.entered(tr, seenNs)
+		if tr.spoilt && w.settling && w.table.has(tr.call.TID) {
+			w.interrupt(tr) // which hides what the call returns
+		}
 	case raw.OpExit:
+		if (tr.spoilt || interrupted) && tr.inCall && w.hideSpoilt(tr) {
+			w.resume(tr, 0)
+			return
+		}
 		w.returned(tr, seenNs)
 	default:
 		w.resume(tr, 0)
@@ -182,6 +195,19 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	tr.resumed = false
 }
 
+// hideSpoilt has a call be made again that returns EINTR only because of an interrupt. It reports whether it is.
+func (w *worker) hideSpoilt(tr *tracee) bool {
+	tr.spoilt = false
+	if unix.Errno(-w.at.info.Ret()) != unix.EINTR || !w.at.info.Failed() || tr.detachRequested {
+		return false
+	}
+	if _, hidden := hideInterrupt(tr.call.TID, asleepIn(&tr.call, w.at.info.IP)); !hidden {
+		return false
+	}
+	tr.inCall = false
+	return true
+}
+
 // readExit takes over from the kernel's information how the call ended, and when.
 func (w *worker) readExit(tr *tracee, seenNs int64) {
 	c, info := &tr.call, &w.at.info
@@ -228,6 +254,7 @@ func (w *worker) eventStop(tr *tracee, kind stopKind, interrupted bool) {
 	case kind == groupStop:
 		// ptrace(2), "Group-stop": PTRACE_LISTEN leaves it stopped, as it would be without us,
 		// until SIGCONT ends the stop, which is reported by another PTRACE_EVENT_STOP.
+		tr.stopped = true
 		raw.Listen(tr.call.TID)
 	default:
 		w.resume(tr, 0)

@@ -12,6 +12,8 @@ type tracee struct {
 	inCall           bool // between an entry-stop and its exit-stop
 	launching        bool // our own child, before its execve
 	interruptPending bool // a PTRACE_INTERRUPT has not been answered yet
+	spoilt           bool // the call that it is in was entered at a stop that answered an interrupt
+	stopped          bool // by job control: it was resumed with PTRACE_LISTEN
 	detachRequested  bool // to be detached at its next stop, for a tracer of its own
 
 	place place.Thread

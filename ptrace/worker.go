@@ -26,6 +26,7 @@ type worker struct {
 
 	feed func(*profile.Call) // takes finished calls
 
+	settling  bool // tracees stop at no call any more
 	at        scratch
 	resumedNs int64 // when any of its tracees was resumed last
 }
@@ -67,6 +68,9 @@ func (w *worker) loop() {
 	// A stop that has been reported has to be dealt with, or a signal that it brings is lost.
 	for !w.line.isEmpty() {
 		w.act(w.line.next())
+	}
+	if len(w.table.tracees) > 0 && !w.filter.installed {
+		w.settle()
 	}
 }
 
@@ -143,7 +147,7 @@ func (w *worker) exit() {
 
 // resume is the one place where it is decided how a tracee goes on.
 func (w *worker) resume(tr *tracee, sig int) {
-	if w.filter.installed && w.filter.runsToFilter(tr, w.t.run.is()) {
+	if w.settling || w.filter.installed && w.filter.runsToFilter(tr, w.t.run.is()) {
 		raw.ResumeToEvent(tr.call.TID, sig)
 		return
 	}
