@@ -127,7 +127,7 @@ func FuzzEhFrame(f *testing.F) {
 			return
 		}
 		u := fuzzCache.Unwinder
-		obj := &object{eh: e, image: file, arch: Arch(a % uint8(numArchs))}
+		obj := &tables{eh: e, image: file, arch: Arch(a % uint8(numArchs))}
 		for i := range uint64(8) {
 			var r row
 			u.cfiRow(&r, obj, pc+i*i*16)

@@ -74,7 +74,7 @@ type tables struct {
 type Need struct {
 	objects *Objects
 	object  *object
-	mapping *Mapping
+	mapping Mapping // a copy: a Space is not to be kept for it
 }
 
 // File is a number of the file, which no other one has.
@@ -84,7 +84,7 @@ func (n Need) File() uint32 { return n.object.id }
 // Unwinder uses, and is for whatever goroutine has the time.
 func (n Need) Read() {
 	if t := n.object.tables.Load(); t == nil {
-		n.objects.read(n.object, n.mapping)
+		n.objects.read(n.object, &n.mapping)
 	} else if t.image != nil {
 		t.image.Fetch()
 	}

@@ -190,7 +190,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 
 // unread ends a stack for want of what is in a file.
 func (u *Unwinder) unread(s *Space, obj *object, r *execRange) Reason {
-	u.need = Need{s.objects, obj, &r.mapping}
+	u.need = Need{s.objects, obj, r.mapping}
 	return Unread
 }
 

@@ -56,7 +56,11 @@ func (r *reading) read(need stack.Need) bool {
 	case <-done:
 		ok = true
 	case <-late.C:
-		ok = false
+		select {
+		case <-done: // late is who waits
+		default:
+			ok = false
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
