@@ -85,8 +85,32 @@ func (f *files) open(m *stack.Mapping) (stack.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opened.ServedByProgram() {
+		opened.Close()
+		return &passing{f, known, opened.Size()}, nil
+	}
 	return opened, nil
 }
+
+// passing is a file that is opened for each read. Others may wait for the end of its file system: a FUSE server that
+// was told to unmount it ends when the last file is closed.
+type passing struct {
+	files *files
+	known *file
+	size  int64
+}
+
+func (p *passing) ReadAt(b []byte, off int64) (int, error) {
+	opened, err := p.known.open(p.files)
+	if err != nil {
+		return 0, err
+	}
+	defer opened.Close()
+	return opened.ReadAt(b, off)
+}
+
+func (p *passing) Size() int64  { return p.size }
+func (p *passing) Close() error { return nil }
 
 // open opens the file as the process sees it. The caller closes it.
 func (known *file) open(f *files) (*foreign.File, error) {
@@ -107,11 +131,13 @@ func (known *file) open(f *files) (*foreign.File, error) {
 			first = cmp.Or(first, err)
 			continue
 		}
-		if f.hold() {
+		opened, err := name.Open()
+		if err == nil && !opened.ServedByProgram() && f.hold() {
 			known.name = name
-			return name.Open()
+		} else {
+			name.Close()
 		}
-		return name.OpenAndClose()
+		return opened, err
 	}
 	return nil, fmt.Errorf("open %s: %w", known.path, first)
 }

@@ -192,12 +192,30 @@ func (f *File) Close() error {
 	return nil
 }
 
+// ServedByProgram reports whether the file is on FUSE. It may ask the server.
+func (f *File) ServedByProgram() bool {
+	fd, ok := f.use()
+	if !ok {
+		return false
+	}
+	defer f.done()
+	var st unix.Statfs_t
+	return unix.Fstatfs(fd, &st) != nil || st.Type == unix.FUSE_SUPER_MAGIC
+}
+
+// cannotTell reports whether the file system cannot tell what it can read without waiting: FUSE, and some that the
+// kernel serves.
+func cannotTell(fd int) bool {
+	var at [1]byte
+	_, err := unix.Preadv2(fd, [][]byte{at[:]}, 0, unix.RWF_NOWAIT)
+	return err != nil && err != unix.EAGAIN
+}
+
 // release closes the descriptor. FUSE tells the server of it and waits for the answer (fs/fuse/file.c, fuse_flush).
 func (f *File) release() {
-	var at [1]byte
-	if _, err := unix.Preadv2(f.fd, [][]byte{at[:]}, 0, unix.RWF_NOWAIT); err == nil || err == unix.EAGAIN {
-		unix.Close(f.fd)
+	if cannotTell(f.fd) {
+		go unix.Close(f.fd)
 		return
 	}
-	go unix.Close(f.fd)
+	unix.Close(f.fd)
 }
