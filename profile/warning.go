@@ -59,6 +59,8 @@ const (
 	PrivilegesLost WarningKind = "privileges-lost"
 	// StacksLost: Count calls found no room for their stack or for a sample of their own.
 	StacksLost WarningKind = "stacks-lost"
+	// StacksCut: Count stacks end early, because a file could not be read while the program stood still.
+	StacksCut WarningKind = "stacks-cut"
 )
 
 // Kinds about filters in the kernel.

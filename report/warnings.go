@@ -74,6 +74,9 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.StacksLost: func(w *profile.Warning) string {
 		return fmt.Sprintf("there were more stacks than there is room for: %d calls are in the profile without theirs", w.Count)
 	},
+	profile.StacksCut: func(w *profile.Warning) string {
+		return fmt.Sprintf("%d stacks end early, at [unread]: a file of theirs could not be read in time while the program stood still", w.Count)
+	},
 
 	profile.FilteredItself: func(*profile.Warning) string {
 		return "sysprof runs under a seccomp filter itself, as in a container, so the command is stopped at all of its calls"

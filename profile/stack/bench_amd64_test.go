@@ -132,7 +132,7 @@ func BenchmarkColdPC(b *testing.B) {
 	}
 }
 
-func openObject(t testing.TB, path string) *object {
+func openObject(t testing.TB, path string) *code {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -144,16 +144,16 @@ func openObject(t testing.TB, path string) *object {
 		t.Fatal(err)
 	}
 	o := NewObjects(nil, 0, 0)
-	obj := &object{id: 1, clock: &o.clock}
-	if !obj.load(f, st.Size(), &o.resident) {
+	tables := load(f, st.Size(), &o.resident, nil)
+	if tables.eh == nil && tables.golang == nil {
 		t.Fatalf("%s: nothing to unwind with", path)
 	}
-	return obj
+	return &code{obj: &object{id: 1, clock: &o.clock}, t: tables}
 }
 
-func textRange(t testing.TB, obj *object) (lo, hi uint64) {
+func textRange(t testing.TB, obj *code) (lo, hi uint64) {
 	t.Helper()
-	for _, s := range obj.image.Segments {
+	for _, s := range obj.t.image.Segments {
 		if s.Type == 1 && s.Flags&1 != 0 {
 			return s.Vaddr, s.Vaddr + s.Filesz
 		}

@@ -84,7 +84,7 @@ func (c *Cache) Stack(s *Space, regs *Regs, win *Window) StackID {
 	c.misses++
 	n, end := c.Unwinder.Unwind(s, regs, win, c.frames[:])
 	id := c.Stacks.Intern(s.id, c.frames[:n], end)
-	if id != NoStack && end != Unmapped {
+	if id != NoStack && end != Unmapped && end != Unread {
 		c.put(s.id, ip, sp, id)
 	}
 	return id

@@ -113,7 +113,7 @@ func TestObjectsAreBoundedAndShared(t *testing.T) {
 		opened++
 		mu.Unlock()
 		return openMapping(m)
-	}, 1, 16<<10)
+	}, 2, 16<<10)
 	defer objects.Close()
 	var wg sync.WaitGroup
 	for range 4 {
@@ -133,8 +133,16 @@ func TestObjectsAreBoundedAndShared(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	if opened < 3 || len(objects.byFile) > 1 {
-		t.Errorf("opened %d times, %d open", opened, len(objects.byFile))
+	before := opened
+	for inode := range uint64(2) {
+		objects.object(fileKey{inode: 1<<40 + inode})
+	}
+	var win Window
+	var frames [MaxDepth]uint64
+	rec.window(&win)
+	NewUnwinder().Unwind(NewSpace(objects, rec.maps), &rec.regs, &win, frames[:])
+	if opened == before || len(objects.byFile) > 2 {
+		t.Errorf("opened %d times, and %d before, %d open", opened, before, len(objects.byFile))
 	}
 	if r := objects.Resident(); r > 1<<20 {
 		t.Errorf("%d bytes resident", r)

@@ -89,7 +89,7 @@ func TestNarrowFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := NewObjects(nil, 0, 0)
-	if !new(object).load(bytes.NewReader(data), int64(len(data)), &o.resident) {
+	if load(bytes.NewReader(data), int64(len(data)), &o.resident, nil).eh == nil {
 		t.Fatal("the vdso has nothing to unwind with")
 	}
 	// The same with headers of the 32-bit class, which are shorter.
@@ -110,7 +110,7 @@ func TestNarrowFile(t *testing.T) {
 	if err != nil || newEhFrame(narrow) == nil {
 		t.Fatalf("%v: the file is not what it should be", err)
 	}
-	if new(object).load(bytes.NewReader(data), int64(len(data)), &o.resident) {
+	if load(bytes.NewReader(data), int64(len(data)), &o.resident, nil).image != nil {
 		t.Error("loaded")
 	}
 }
@@ -127,7 +127,7 @@ func FuzzEhFrame(f *testing.F) {
 			return
 		}
 		u := fuzzCache.Unwinder
-		obj := &object{eh: e, image: file, arch: Arch(a % uint8(numArchs))}
+		obj := &tables{eh: e, image: file, arch: Arch(a % uint8(numArchs))}
 		for i := range uint64(8) {
 			var r row
 			u.cfiRow(&r, obj, pc+i*i*16)

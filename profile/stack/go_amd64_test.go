@@ -47,7 +47,7 @@ func newNamer(t testing.TB, path string, maps []Mapping) *namer {
 		t.Fatal(err)
 	}
 	n := &namer{}
-	if n.table, err = pclntab.Open(f); err != nil {
+	if n.table, err = pclntab.Open(f, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range maps {

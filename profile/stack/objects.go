@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"hash/maphash"
 	"io"
-	"io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -12,15 +11,15 @@ import (
 	"sysprof/profile/stack/pclntab"
 )
 
-// A File is an open file; *os.File is one.
+// A File is an open file.
 type File interface {
 	io.ReaderAt
 	io.Closer
-	Stat() (fs.FileInfo, error)
+	Size() int64
 }
 
-// Open opens the file that a mapping shows: through /proc/PID/map_files, or by path
-// under /proc/PID/root. It must not block on what is no regular file.
+// Open opens the regular file that a mapping shows: through /proc/PID/map_files, or by path
+// under /proc/PID/root.
 type Open func(m *Mapping) (File, error)
 
 const (
@@ -39,8 +38,9 @@ type Objects struct {
 	maxBytes int64
 	resident atomic.Int64
 	clock    atomic.Uint64
+	scans    pclntab.Allowance // for all files together
 
-	mu     sync.Mutex // before any object's
+	mu     sync.Mutex
 	byFile map[fileKey]*object
 }
 
@@ -50,21 +50,44 @@ type fileKey struct {
 	sum          bool
 }
 
-// An object is one file's unwind tables.
+// An object is one file, whose unwind tables may not have been read yet.
 type object struct {
-	id    uint32         // never reused
-	clock *atomic.Uint64 // of the Objects
-	dead  atomic.Bool    // closed to make room
-	used  atomic.Uint64  // by Objects.clock
+	id     uint32         // never reused
+	clock  *atomic.Uint64 // of the Objects
+	dead   atomic.Bool    // closed to make room
+	used   atomic.Uint64  // by Objects.clock
+	tables atomic.Pointer[tables]
 
-	// What follows is set once, under mu, before the object is used.
-	mu     sync.Mutex
-	tried  bool
+	mu sync.Mutex // held by who reads the tables, and by nobody else
+}
+
+// tables are a file's unwind tables. They do not change.
+type tables struct {
 	file   File // nil for the vdso and for files that could not be opened
 	image  *elf.File
 	eh     *ehFrame
 	golang *pclntab.Table
 	arch   Arch
+}
+
+// A Need is what has to be read of a file before a stack can be unwound further.
+type Need struct {
+	objects *Objects
+	object  *object
+	mapping Mapping // a copy: a Space is not to be kept for it
+}
+
+// File is a number of the file, which no other one has.
+func (n Need) File() uint32 { return n.object.id }
+
+// Read reads it. That takes as long as the file system, or the size of the file, makes it. It needs nothing that an
+// Unwinder uses, and is for whatever goroutine has the time.
+func (n Need) Read() {
+	if t := n.object.tables.Load(); t == nil {
+		n.objects.read(n.object, &n.mapping)
+	} else if t.image != nil {
+		t.image.Fetch()
+	}
 }
 
 var (
@@ -81,8 +104,14 @@ func NewObjects(open Open, maxFiles int, maxBytes int64) *Objects {
 	if maxBytes <= 0 {
 		maxBytes = defaultMaxBytes
 	}
-	return &Objects{open: open, max: maxFiles, maxBytes: maxBytes, byFile: map[fileKey]*object{}}
+	o := &Objects{open: open, max: maxFiles, maxBytes: maxBytes, byFile: map[fileKey]*object{}}
+	o.scans.Add(maxScans)
+	return o
 }
+
+// maxScans bounds the bytes that are searched for tables that no section names, in all files: half a second's
+// work. A file of a Go program without sections takes as much as its own size.
+const maxScans = 1 << 30
 
 // Close closes all files.
 func (o *Objects) Close() {
@@ -105,16 +134,14 @@ func (o *Objects) trim() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, obj := range o.byFile {
-		obj.mu.Lock()
-		if obj.image != nil {
-			obj.image.Drop()
+		if t := obj.tables.Load(); t != nil && t.image != nil {
+			t.image.Drop()
 		}
-		obj.mu.Unlock()
 	}
 }
 
-// forMapping returns the object behind m, opening it if need be. mem is for the
-// vdso, which is no file. It returns nil for anonymous memory.
+// forMapping returns the object behind m. mem is for the vdso, which is no file. It returns nil for anonymous
+// memory.
 func (o *Objects) forMapping(m *Mapping, mem Memory) *object {
 	switch {
 	case m.IsVDSO():
@@ -122,24 +149,30 @@ func (o *Objects) forMapping(m *Mapping, mem Memory) *object {
 	case !m.IsFile():
 		return nil
 	}
-	obj := o.object(fileKey{major: m.DevMajor, minor: m.DevMinor, inode: m.Inode})
+	return o.object(fileKey{major: m.DevMajor, minor: m.DevMinor, inode: m.Inode})
+}
+
+// read reads the tables of the file that a mapping shows.
+func (o *Objects) read(obj *object, m *Mapping) {
 	obj.mu.Lock()
 	defer obj.mu.Unlock()
-	if obj.tried || obj.dead.Load() {
-		return obj
+	if obj.tables.Load() != nil || obj.dead.Load() {
+		return
 	}
-	obj.tried = true
-	file, err := o.open(m)
-	if err != nil {
-		return obj
+	t := new(tables)
+	if file, err := o.open(m); err == nil {
+		if t = load(file, file.Size(), &o.resident, &o.scans); t.eh == nil && t.golang == nil {
+			file.Close()
+			t = new(tables)
+		} else {
+			t.file = file
+			t.image.ReadLater()
+		}
 	}
-	st, err := file.Stat()
-	if err != nil || !st.Mode().IsRegular() || !obj.load(file, st.Size(), &o.resident) {
-		file.Close()
-		return obj
+	obj.tables.Store(t)
+	if obj.dead.Load() { // perhaps after drop had found no tables
+		t.close()
 	}
-	obj.file = file
-	return obj
 }
 
 func (o *Objects) vdso(m *Mapping, mem Memory) *object {
@@ -151,16 +184,14 @@ func (o *Objects) vdso(m *Mapping, mem Memory) *object {
 		return nil
 	}
 	obj := o.object(fileKey{inode: maphash.Bytes(seed, data), sum: true})
-	obj.mu.Lock()
-	defer obj.mu.Unlock()
-	if !obj.tried {
-		obj.tried = true
-		obj.load(bytes.NewReader(data), int64(len(data)), &o.resident)
+	if obj.tables.Load() == nil {
+		t := load(bytes.NewReader(data), int64(len(data)), &o.resident, &o.scans)
+		obj.tables.CompareAndSwap(nil, t)
 	}
 	return obj
 }
 
-// object returns the object of a file, which may not be loaded yet, making room for
+// object returns the object of a file, which may not be read yet, making room for
 // it if it is new.
 func (o *Objects) object(key fileKey) *object {
 	o.mu.Lock()
@@ -188,35 +219,41 @@ func (o *Objects) drop(key fileKey) {
 	obj := o.byFile[key]
 	delete(o.byFile, key)
 	obj.dead.Store(true)
-	obj.mu.Lock()
-	defer obj.mu.Unlock()
-	if obj.image != nil {
-		obj.image.Close()
-	}
-	if obj.file != nil {
-		obj.file.Close()
+	if t := obj.tables.Load(); t != nil {
+		t.close()
 	}
 }
 
-// load opens the tables; it reports false if there are none to read later.
-func (obj *object) load(r io.ReaderAt, size int64, resident *atomic.Int64) bool {
+// close may be called twice.
+func (t *tables) close() {
+	if t.image != nil {
+		t.image.Close()
+	}
+	if t.file != nil {
+		t.file.Close()
+	}
+}
+
+// load opens the tables. A file without any has at most an image.
+func load(r io.ReaderAt, size int64, resident *atomic.Int64, scans *pclntab.Allowance) *tables {
+	t := new(tables)
 	f, err := elf.Open(r, size, resident)
 	if err != nil {
-		return false
+		return t
 	}
 	for a := range numArchs {
 		if f.Is64 && archs[a].machine == f.Machine {
-			obj.image, obj.arch = f, a
+			t.image, t.arch = f, a
 		}
 	}
-	if obj.image == nil {
-		return false
+	if t.image == nil {
+		return t
 	}
-	obj.eh = newEhFrame(f)
-	if t, err := pclntab.Open(f); err == nil {
-		obj.golang = t
+	t.eh = newEhFrame(f)
+	if table, err := pclntab.Open(f, scans); err == nil {
+		t.golang = table
 	}
-	return obj.eh != nil || obj.golang != nil
+	return t
 }
 
 // touch marks the object as used last.

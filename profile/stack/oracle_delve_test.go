@@ -89,8 +89,7 @@ func compareFile(path string) (n tally, err error) {
 		return n, err
 	}
 	o := NewObjects(nil, 0, 0)
-	obj := &object{id: 1, clock: &o.clock}
-	obj.load(r, st.Size(), &o.resident)
+	obj := load(r, st.Size(), &o.resident, nil)
 	if obj.eh == nil {
 		if len(fdes) == 0 {
 			return n, nil
@@ -113,7 +112,7 @@ func compareFile(path string) (n tally, err error) {
 	return n, nil
 }
 
-func compareRow(u *Unwinder, obj *object, fde *frame.FrameDescriptionEntry, pc uint64, n *tally) error {
+func compareRow(u *Unwinder, obj *tables, fde *frame.FrameDescriptionEntry, pc uint64, n *tally) error {
 	want, ok := delveRow(fde, pc)
 	if !ok {
 		n.panics++

@@ -184,3 +184,6 @@ func (c *rowCache) get(object uint32, vaddr uint64) (r *row, hit bool) {
 	*r = row{object: object, vaddr: vaddr}
 	return r, false
 }
+
+// forget makes room of a row that could not be filled in.
+func (c *rowCache) forget(r *row) { *r = row{} }

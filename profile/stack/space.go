@@ -23,6 +23,7 @@ type execRange struct {
 // code is what an executable range shows.
 type code struct {
 	obj  *object // nil: anonymous memory
+	t    *tables // its
 	bias uint64  // address − bias = address as linked
 }
 
@@ -98,19 +99,24 @@ func (s *Space) find(addr uint64) *execRange {
 	return r
 }
 
-// resolve returns what the range shows.
-func (s *Space) resolve(r *execRange, mem Memory) *code {
-	c := r.code.Load()
+// resolve returns what the range shows, or nil and the file that has to be read first.
+func (s *Space) resolve(r *execRange, mem Memory) (c *code, unread *object) {
+	c = r.code.Load()
 	if c != nil && (c.obj == nil || !c.obj.dead.Load()) {
-		return c
+		return c, nil
 	}
 	c = &code{obj: s.objects.forMapping(&r.mapping, mem)}
-	if c.obj != nil && c.obj.image != nil {
+	if c.obj != nil {
+		if c.t = c.obj.tables.Load(); c.t == nil {
+			return nil, c.obj
+		}
+	}
+	if c.obj != nil && c.t.image != nil {
 		var ok bool
-		if c.bias, ok = c.obj.image.Bias(r.start, r.mapping.Offset); !ok {
+		if c.bias, ok = c.t.image.Bias(r.start, r.mapping.Offset); !ok {
 			c.obj = nil
 		}
 	}
 	r.code.Store(c)
-	return c
+	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"sysprof/profile/stack/foreign"
 	"testing"
 
 	"sysprof/syscalltab/needs"
@@ -27,7 +28,13 @@ func compile(t testing.TB, source string, flags ...string) string {
 }
 
 // openMapping opens files by name: the tests run where the targets run.
-func openMapping(m *Mapping) (File, error) { return os.Open(m.Path) }
+func openMapping(m *Mapping) (File, error) {
+	name, err := foreign.Here(m.Path)
+	if err != nil {
+		return nil, err
+	}
+	return name.OpenAndClose()
+}
 
 // procMemory reads /proc/PID/mem.
 type procMemory struct{ f *os.File }

@@ -23,9 +23,11 @@ const (
 	Stuck
 	// Unmapped: an address lies in no executable mapping. Perhaps the Space is old.
 	Unmapped
+	// Unread: a file has to be read to go on, and that was not to be waited for.
+	Unread
 )
 
-var reasonNames = [...]string{"", "bottom", "truncated", "no unwind information", "unreadable memory", "no progress", "unmapped code"}
+var reasonNames = [...]string{"", "bottom", "truncated", "no unwind information", "unreadable memory", "no progress", "unmapped code", "unread file"}
 
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {
@@ -49,7 +51,11 @@ const (
 // 1 MB, which does not grow.
 type Unwinder struct {
 	Mode Mode
+	// Later leaves all reading of files that may take time to the caller: Unwind ends with Unread instead, and Need
+	// says what to read.
+	Later bool
 
+	need Need
 	rows rowCache
 	root bool // the frame left last had flagRoot
 	w    walk
@@ -73,6 +79,23 @@ func NewUnwinder() *Unwinder { return new(Unwinder) }
 //
 // Precondition: win was Reset for this stop.
 func (u *Unwinder) Unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n int, end Reason) {
+	for range maxReads {
+		if n, end = u.unwind(s, regs, win, frames); end != Unread || u.Later {
+			break
+		}
+		u.need.Read()
+		win.Again()
+	}
+	return n, end
+}
+
+// maxReads caps how often one stack waits for a file: some blocks for each of its frames.
+const maxReads = 64 * MaxDepth
+
+// Need is what the stack that ended with Unread last needs.
+func (u *Unwinder) Need() Need { return u.need }
+
+func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n int, end Reason) {
 	if len(frames) == 0 {
 		return 0, Truncated
 	}
@@ -116,9 +139,16 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	var rw *row
 	var bias uint64
 	if u.Mode == Full {
-		if c := s.resolve(r, w.win.mem); c.obj != nil {
+		c, unread := s.resolve(r, w.win.mem)
+		if unread != nil {
+			return u.unread(s, unread, r)
+		}
+		if c.obj != nil {
+			var ok bool
 			bias = c.bias
-			rw = u.row(c.obj, w.lookup()-bias)
+			if rw, ok = u.row(c, w.lookup()-bias); !ok {
+				return u.unread(s, c.obj, r)
+			}
 			kind, flags = rw.kind, rw.flags
 		}
 	}
@@ -131,14 +161,20 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	case rowBottom:
 		return Bottom
 	case rowNone:
-		if reason = w.framePointer(); reason != stepped && n == 1 && u.calledFrom(s, sp) {
-			reason = stepped
+		if reason = w.framePointer(); reason != stepped && n == 1 {
+			reason = u.calledFrom(s, sp, reason)
 		}
 	case rowFull:
 		reason = w.full(rw.full, bias)
 	default:
 		rw := *rw // which looking up another row may replace
-		reason = w.golang(&rw, kind == rowGoCgocallback && u.fromCrosscall(r, &rw, bias))
+		onG0, ok := false, true
+		if kind == rowGoCgocallback {
+			if onG0, ok = u.fromCrosscall(r, &rw, bias); !ok {
+				return u.unread(s, r.code.Load().obj, r)
+			}
+		}
+		reason = w.golang(&rw, onG0)
 	}
 	if reason != stepped {
 		return reason
@@ -152,21 +188,29 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	return stepped
 }
 
+// unread ends a stack for want of what is in a file.
+func (u *Unwinder) unread(s *Space, obj *object, r *execRange) Reason {
+	u.need = Need{s.objects, obj, r.mapping}
+	return Unread
+}
+
 // fromCrosscall reports whether the frame of Go's cgocallback, whose code is in range
-// r, was called on the stack that it is found on.
-func (u *Unwinder) fromCrosscall(r *execRange, rw *row, bias uint64) bool {
+// r, was called on the stack that it is found on. ok is false if the file has to be read first.
+func (u *Unwinder) fromCrosscall(r *execRange, rw *row, bias uint64) (is, ok bool) {
 	ra, ok := u.w.word(u.w.sp() + uint64(rw.cfaOff) - 8)
 	if !ok || ra-1 < r.start || ra-1 >= r.end {
-		return false
+		return false, true
 	}
-	return u.row(r.code.Load().obj, ra-1-bias).flags&flagCrosscall != 0
+	caller, ok := u.row(r.code.Load(), ra-1-bias)
+	return ok && caller.flags&flagCrosscall != 0, ok
 }
 
 // calledFrom steps from an innermost frame without unwind information to its caller, if
 // the word at sp is its return address beyond doubt: if before it there is a direct
 // call of the code that is being executed. So it is in glibc's clone and clone3, whose
-// unwind information ends before the system call, and other system call stubs.
-func (u *Unwinder) calledFrom(s *Space, sp uint64) bool {
+// unwind information ends before the system call, and other system call stubs. Otherwise it returns the reason that
+// there was to end.
+func (u *Unwinder) calledFrom(s *Space, sp uint64, otherwise Reason) Reason {
 	const (
 		callSize = 5    // opcode and a 32-bit distance
 		callOp   = 0xe8 // Intel SDM, CALL rel32
@@ -174,63 +218,77 @@ func (u *Unwinder) calledFrom(s *Space, sp uint64) bool {
 	)
 	w := &u.w
 	if w.a.link {
-		return false
+		return otherwise
 	}
 	ra, ok := w.word(sp)
 	if !ok {
-		return false
+		return otherwise
 	}
 	r := s.find(ra - 1)
 	if r == nil {
-		return false
+		return otherwise
 	}
-	c := s.resolve(r, w.win.mem)
-	if c.obj == nil || c.obj.image == nil {
-		return false
+	c, unread := s.resolve(r, w.win.mem)
+	if unread != nil {
+		return u.unread(s, unread, r)
 	}
-	off, left, ok := c.obj.image.Offset(ra - callSize - c.bias)
+	if c.obj == nil || c.t.image == nil {
+		return otherwise
+	}
+	off, left, ok := c.t.image.Offset(ra - callSize - c.bias)
 	if !ok || left < callSize {
-		return false
+		return otherwise
 	}
 	var scratch [callSize]byte
-	b := c.obj.image.Bytes(off, callSize, scratch[:])
+	missed := c.t.image.Missed()
+	b := c.t.image.Bytes(off, callSize, scratch[:])
+	if b == nil && c.t.image.Missed() != missed {
+		return u.unread(s, c.obj, r)
+	}
 	if b == nil || b[0] != callOp {
-		return false
+		return otherwise
 	}
 	target := ra + uint64(int64(int32(binary.LittleEndian.Uint32(b[1:]))))
 	if w.pc-target > maxStub {
-		return false
+		return otherwise
 	}
 	w.set(w.a.sp, sp+8)
 	w.pc = ra
-	return true
+	return stepped
 }
 
-// row returns what the tables of obj say about an address as linked.
-func (u *Unwinder) row(obj *object, vaddr uint64) *row {
-	r, hit := u.rows.get(obj.id, vaddr)
+// row returns what the tables of c say about an address as linked. It reports false if they have to be read first.
+func (u *Unwinder) row(c *code, vaddr uint64) (r *row, ok bool) {
+	r, hit := u.rows.get(c.obj.id, vaddr)
 	if hit {
-		return r
+		return r, true
 	}
-	obj.touch()
-	if obj.golang != nil && obj.arch < numArchs && goRow(r, obj.golang, obj.arch, vaddr) {
-		return r
+	c.obj.touch()
+	if c.t.image == nil {
+		return r, true
 	}
-	if obj.eh != nil {
-		u.cfiRow(r, obj, vaddr)
+	missed := c.t.image.Missed()
+	if c.t.golang == nil || !goRow(r, c.t.golang, c.t.arch, vaddr) {
+		if c.t.eh != nil {
+			u.cfiRow(r, c.t, vaddr)
+		}
 	}
-	return r
+	if c.t.image.Missed() != missed {
+		u.rows.forget(r)
+		return nil, false
+	}
+	return r, true
 }
 
-func (u *Unwinder) cfiRow(r *row, obj *object, vaddr uint64) {
-	addr, ok := obj.eh.find(vaddr)
+func (u *Unwinder) cfiRow(r *row, t *tables, vaddr uint64) {
+	addr, ok := t.eh.find(vaddr)
 	if !ok {
 		return
 	}
-	if obj.eh.fdeAt(addr, &u.s, &u.d, &u.c) != nil || vaddr < u.d.lo || vaddr >= u.d.hi {
+	if t.eh.fdeAt(addr, &u.s, &u.d, &u.c) != nil || vaddr < u.d.lo || vaddr >= u.d.hi {
 		return
 	}
-	a := &archs[obj.arch]
+	a := &archs[t.arch]
 	if u.m.run(&u.c, &u.d, a.nregs, vaddr) != nil {
 		return
 	}

@@ -37,6 +37,9 @@ func (w *Window) Reset(mem Memory, base uint64, data []byte) {
 	w.more, w.fetches = nil, 0
 }
 
+// Again makes w ready for unwinding the same stack once more.
+func (w *Window) Again() { w.fetches = 0 }
+
 // word reads the 8 bytes at addr.
 func (w *Window) word(addr uint64) (uint64, bool) {
 	if off := addr - w.base; off < uint64(len(w.data)) && uint64(len(w.data))-off >= 8 {

@@ -24,6 +24,7 @@ import (
 type Capturer struct {
 	objects *stack.Objects
 	files   *files
+	reading *reading
 
 	mu        sync.Mutex // guards what follows; taken before storeMu
 	unwinder  *stack.Unwinder
@@ -37,6 +38,8 @@ type Capturer struct {
 	last      *process          // whose stack was taken last …
 	lastPID   int32
 	idle      []*scratch
+	memories  int    // how many are open
+	cut       uint64 // stacks that end for want of a file
 
 	storeMu sync.Mutex // guards what follows
 	store   store      // the stacks as places
@@ -48,6 +51,7 @@ type scratch struct {
 	window stack.Window
 	words  []byte // the piece of stack that is read first
 	maps   []byte // the text of a maps file
+	tracee tracee
 }
 
 // process is what is known of a traced process.
@@ -55,6 +59,9 @@ type process struct {
 	space   *space
 	changes uint32 // how often its mappings may have changed …
 	read    uint32 // … and which of these changes space has
+
+	memory *memory // nil: not open
+	memOf  uint32  // how often the mappings had changed when that was tried, and one more
 
 	fruitless uint // how often nothing had changed when code was missing
 	skip      uint // how often that is not to be looked into from now on
@@ -73,6 +80,7 @@ type space struct {
 type owner struct {
 	id   uint64
 	pid  int32  // a process that had it …
+	ours bool   // … whether its names are this machine's, …
 	own  int    // … and what that is called in its own PID namespace, where it has code made at run time
 	vdso []byte // the kernel's page in it, shared by all that have the same
 }
@@ -90,9 +98,11 @@ func New(framePointersOnly bool) *Capturer {
 		unwinder:  stack.NewUnwinder(),
 		store:     newStore(),
 		files:     newFiles(),
+		reading:   newReading(),
 		processes: make(map[int32]*process),
 		byMaps:    make(map[string]*space),
 	}
+	c.unwinder.Later = true
 	c.objects = stack.NewObjects(c.files.open, 0, 0)
 	if framePointersOnly {
 		c.unwinder.Mode = stack.FramePointers
@@ -130,7 +140,13 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, at := c.process(call.PID), c.scratch()
-	defer func() { c.idle = append(c.idle, at) }()
+	at.tracee = tracee{thread, c.memory(p, call.PID)}
+	thread = &at.tracee
+	defer func() {
+		at.tracee.memory.done()
+		at.tracee = tracee{}
+		c.idle = append(c.idle, at)
+	}()
 	if p.stale() && !c.readMaps(p, call.PID, at, thread) {
 		return 0
 	}
@@ -147,20 +163,66 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	if !alive {
 		return 0
 	}
-	number, end := c.unwind(space, at)
+	number, end := c.unwind(space, at, thread)
 	if end == stack.Unmapped && c.lookAgain(p, call.PID, space, at, thread) {
 		space = p.space
 		c.readWords(space, at, thread)
-		number, _ = c.unwind(space, at)
+		number, _ = c.unwind(space, at, thread)
 	}
 	return number
 }
 
 // unwind returns the number of the stack that at holds, and how it ends.
-func (c *Capturer) unwind(s *space, at *scratch) (number uint32, end stack.Reason) {
-	id := c.cache.Stack(s.Space, &at.regs, &at.window)
-	unwound, _ := c.stacks.At(id)
-	return c.number(s, id), unwound.End
+func (c *Capturer) unwind(s *space, at *scratch, thread Thread) (number uint32, end stack.Reason) {
+	for inTime := true; ; {
+		id := c.cache.Stack(s.Space, &at.regs, &at.window)
+		unwound, _ := c.stacks.At(id)
+		if unwound.End != stack.Unread || !inTime {
+			if unwound.End == stack.Unread {
+				c.cut++
+			}
+			return c.number(s, id), unwound.End
+		}
+		need := c.unwinder.Need()
+		c.mu.Unlock()
+		inTime = c.reading.read(need)
+		c.mu.Lock()
+		at.window.Again()
+	}
+}
+
+// memory returns the memory of a process, for one use, or nil. It is kept open.
+func (c *Capturer) memory(p *process, pid int32) *memory {
+	if p.memOf != p.changes+1 {
+		changes := p.changes
+		c.mu.Unlock()
+		opened := openMemory(pid)
+		c.mu.Lock()
+		if opened == nil {
+			p.memOf = changes + 1
+			c.closeMemory(p)
+			return nil
+		}
+		if c.memories >= maxMemories && p.memory == nil || c.processes[pid] != p {
+			return opened
+		}
+		c.closeMemory(p)
+		p.memory, p.memOf = opened, changes+1
+		c.memories++
+	}
+	if p.memory != nil {
+		p.memory.users.Add(1)
+	}
+	return p.memory
+}
+
+// closeMemory closes the memory of a process.
+func (c *Capturer) closeMemory(p *process) {
+	if p != nil && p.memory != nil {
+		p.memory.done()
+		p.memory = nil
+		c.memories--
+	}
 }
 
 // process returns what is known of a process.
@@ -313,7 +375,7 @@ func (c *Capturer) newSpace(pid int32, text []byte, thread Thread) *space {
 			s.vdso = make([]byte, min(m.End-m.Start, 64<<10))
 			thread.ReadMemory(s.vdso, m.Start)
 		case !m.IsFile() && s.own == 0:
-			s.own = ownPID(pid)
+			s.own, s.ours = ownPID(pid), sharesNames(pid)
 		}
 	}
 	c.files.see(pid, mappings)
@@ -409,6 +471,7 @@ func (c *Capturer) Finished(call *profile.Call) {
 func (c *Capturer) Ended(pid int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closeMemory(c.processes[pid])
 	delete(c.processes, pid)
 	if c.lastPID == pid {
 		c.last = nil
@@ -422,8 +485,20 @@ func (c *Capturer) Lost() uint64 {
 	return c.store.lost
 }
 
+// Cut returns how many stacks end early, for want of a file that could not be read in time.
+func (c *Capturer) Cut() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cut
+}
+
 // Close closes the files that were kept open.
 func (c *Capturer) Close() {
+	c.mu.Lock()
+	for _, p := range c.processes {
+		c.closeMemory(p)
+	}
+	c.mu.Unlock()
 	c.objects.Close()
 	c.files.close()
 }

@@ -5,19 +5,19 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 
 	"sysprof/profile/stack"
+	"sysprof/profile/stack/foreign"
 	"sysprof/profile/stack/symbol"
 )
 
-// files opens the files that traced processes have mapped. It remembers which process has shown each of
-// them, and keeps the first ones open: at the end of a run the process may be gone, and the file
+// files finds the files that traced processes have mapped. It remembers which process has shown each of
+// them, and holds the first ones: at the end of a run the process may be gone, and the file
 // deleted, replaced, or in a container's file system.
 type files struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // is not held while a file is opened
 	known map[fileID]*file
-	kept  int
+	held  int
 }
 
 type fileID struct {
@@ -28,13 +28,17 @@ type fileID struct {
 type file struct {
 	path    string
 	pid     int32 // who has mapped it
+	ours    bool  // its names are those of this machine, also when it has ended
 	mapping stack.Mapping
-	handle  *os.File // kept open; nil: there are too many
-	object  *symbol.Object
+
+	mu   sync.Mutex    // guards what follows, and is held while the file is looked for
+	name *foreign.Name // nil: not looked for yet, or there are too many
+
+	object *symbol.Object // guarded by files.mu
 }
 
-// keepOpen is how many files are kept open. A large program has some hundred.
-const keepOpen = 512
+// maxHeld is how many files are held. A large program has some hundred.
+const maxHeld = 512
 
 func newFiles() *files { return &files{known: make(map[fileID]*file)} }
 
@@ -44,102 +48,155 @@ func idOf(m *stack.Mapping) fileID { return fileID{m.DevMajor, m.DevMinor, m.Ino
 func (f *files) see(pid int32, mappings []stack.Mapping) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var asked, ours bool
 	for i := range mappings {
 		m := &mappings[i]
 		if !m.IsFile() || f.known[idOf(m)] != nil {
 			continue
 		}
-		f.known[idOf(m)] = &file{path: m.Path, pid: pid, mapping: *m}
+		if !asked {
+			asked, ours = true, sharesNames(pid)
+		}
+		f.known[idOf(m)] = &file{path: m.Path, pid: pid, ours: ours, mapping: *m}
 	}
+}
+
+// sharesNames reports whether a process has this one's mount namespace and root.
+func sharesNames(pid int32) bool {
+	for _, link := range []string{"ns/mnt", "root"} {
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/%s", pid, link))
+		own, err2 := os.Readlink("/proc/self/" + link)
+		if err != nil || err2 != nil || theirs != own {
+			return false
+		}
+	}
+	return true
 }
 
 // open opens the file of a mapping, for the unwinder.
 func (f *files) open(m *stack.Mapping) (stack.File, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	known := f.known[idOf(m)]
+	f.mu.Unlock()
 	if known == nil {
 		return nil, fmt.Errorf("%s: no process has it mapped", m.Path)
 	}
-	return known.open(f)
-}
-
-// open opens the file as the process sees it. The caller closes it.
-//
-// Precondition: f.mu is held.
-func (known *file) open(f *files) (*os.File, error) {
-	if known.handle != nil {
-		// Another description of the same file, with a life of its own.
-		return openRegular(fmt.Sprintf("/proc/self/fd/%d", known.handle.Fd()))
-	}
-	var first error
-	for _, path := range []string{
-		// What is mapped, whatever its name shows by now …
-		fmt.Sprintf("/proc/%d/map_files/%x-%x", known.pid, known.mapping.Start, known.mapping.End),
-		// … or, without the privilege for that, what its name shows there.
-		fmt.Sprintf("/proc/%d/root%s", known.pid, known.path),
-		known.path,
-	} {
-		opened, err := openRegular(path)
-		if err != nil {
-			first = cmp.Or(first, err)
-			continue
-		}
-		if !known.is(opened) {
-			opened.Close()
-			continue
-		}
-		if f.kept < keepOpen {
-			if handle, err := openRegular(path); err == nil {
-				known.handle = handle
-				f.kept++
-			}
-		}
-		return opened, nil
-	}
-	return nil, fmt.Errorf("open %s: %w", known.path, cmp.Or(first, os.ErrNotExist))
-}
-
-// is reports whether an open file is the one that is mapped. Overlay file systems show another device in
-// maps than stat(2) does, so that only the inode says it.
-func (known *file) is(opened *os.File) bool {
-	info, err := opened.Stat()
-	if err != nil {
-		return false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Ino == known.mapping.Inode
-}
-
-// openRegular opens a regular file, and waits for nothing.
-func openRegular(path string) (*os.File, error) {
-	opened, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	opened, err := known.open(f)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+	if opened.ServedByProgram() {
 		opened.Close()
-		return nil, fmt.Errorf("%s: not a regular file", path)
+		return &passing{f, known, opened.Size()}, nil
 	}
 	return opened, nil
 }
 
+// passing is a file that is opened for each read. Others may wait for the end of its file system: a FUSE server that
+// was told to unmount it ends when the last file is closed.
+type passing struct {
+	files *files
+	known *file
+	size  int64
+}
+
+func (p *passing) ReadAt(b []byte, off int64) (int, error) {
+	opened, err := p.known.open(p.files)
+	if err != nil {
+		return 0, err
+	}
+	defer opened.Close()
+	return opened.ReadAt(b, off)
+}
+
+func (p *passing) Size() int64  { return p.size }
+func (p *passing) Close() error { return nil }
+
+// open opens the file as the process sees it. The caller closes it.
+func (known *file) open(f *files) (*foreign.File, error) {
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if known.name != nil {
+		return known.name.Open()
+	}
+	var first error
+	for _, find := range []func() (*foreign.Name, error){known.mapped, known.below, known.here} {
+		name, err := find()
+		if err == nil && name.Inode() != known.mapping.Inode {
+			// Overlay file systems show another device in maps than stat(2) does, so that only the inode says it.
+			name.Close()
+			err = os.ErrNotExist
+		}
+		if err != nil {
+			first = cmp.Or(first, err)
+			continue
+		}
+		opened, err := name.Open()
+		if err == nil && !opened.ServedByProgram() && f.hold() {
+			known.name = name
+		} else {
+			name.Close()
+		}
+		return opened, err
+	}
+	return nil, fmt.Errorf("open %s: %w", known.path, first)
+}
+
+// mapped finds what is mapped, whatever its name shows by now. That takes a privilege.
+func (known *file) mapped() (*foreign.Name, error) {
+	return foreign.Here(fmt.Sprintf("/proc/%d/map_files/%x-%x", known.pid, known.mapping.Start, known.mapping.End))
+}
+
+// below finds what its name shows in the process.
+func (known *file) below() (*foreign.Name, error) { return foreign.In(known.root(), known.path) }
+
+// here finds what its name shows on this machine, if that is the same.
+func (known *file) here() (*foreign.Name, error) {
+	if !known.ours {
+		return nil, os.ErrNotExist
+	}
+	return foreign.Here(known.path)
+}
+
+func (known *file) root() string { return fmt.Sprintf("/proc/%d/root", known.pid) }
+
+// openPath opens another file by its name in the process, or, where that is the same, on this machine: the process
+// may be gone.
+func (known *file) openPath(path string) (symbol.File, error) {
+	name, err := foreign.In(known.root(), path)
+	if err != nil && known.ours {
+		name, err = foreign.Here(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return name.OpenAndClose()
+}
+
+// hold reports whether one more file may be held.
+func (f *files) hold() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held >= maxHeld {
+		return false
+	}
+	f.held++
+	return true
+}
+
+// close lets go of the files. One that is just being looked for is left to the end of the process.
 func (f *files) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, known := range f.known {
-		if known.handle != nil {
-			known.handle.Close()
+		if known.mu.TryLock() {
+			if known.name != nil {
+				known.name.Close()
+				known.name = nil
+			}
+			known.mu.Unlock()
 		}
 	}
-}
-
-// forSymbols is a file as package symbol wants it.
-func forSymbols(opened *os.File, err error) (symbol.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return symbol.NewFile(opened)
 }
 
 // objectOf returns the symbols of a mapping's file.
@@ -151,15 +208,16 @@ func (f *files) objectOf(m *stack.Mapping) *symbol.Object {
 		return nil
 	}
 	if known.object == nil {
-		root := fmt.Sprintf("/proc/%d/root", known.pid)
 		known.object = symbol.NewObject(symbol.Source{
 			Path: known.path,
 			Open: func() (symbol.File, error) {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				return forSymbols(known.open(f))
+				opened, err := known.open(f)
+				if err != nil {
+					return nil, err
+				}
+				return opened, nil
 			},
-			OpenPath: func(path string) (symbol.File, error) { return symbol.OpenFile(root + path) },
+			OpenPath: known.openPath,
 		})
 	}
 	return known.object

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,7 +13,8 @@ import (
 	"sysprof/profile/stack/symbol"
 )
 
-// Locate puts names to the stacks of these numbers. Processes that are gone are no hindrance.
+// Locate puts names to the stacks of these numbers. Processes that are gone are no hindrance. When ctx ends it
+// returns at once, with the names that are known by then.
 func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options) map[uint32][]*symbol.Location {
 	l := &locator{
 		c:        c,
@@ -20,12 +22,13 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		mappings: make(map[*stack.Mapping]*symbol.Mapping),
 		vdso:     make(map[string]*symbol.Object),
 		perf:     make(map[*owner][]perfPlace),
+		endings:  make(map[stack.Reason]*symbol.Location),
 		symbols:  symbol.New(opt),
 	}
 	located := make(map[uint32][]*symbol.Location, len(ids))
 	c.storeMu.Lock()
 	for _, id := range ids {
-		places, truncated := c.store.at(id)
+		places, end := c.store.at(id)
 		if len(places) == 0 {
 			continue
 		}
@@ -33,8 +36,8 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		for _, p := range places {
 			locations = append(locations, l.location(p))
 		}
-		if truncated {
-			locations = append(locations, l.truncated())
+		if end != 0 {
+			locations = append(locations, l.ending(end))
 		}
 		located[id] = locations
 	}
@@ -54,7 +57,7 @@ type locator struct {
 
 	addresses []symbol.Address
 	unnamed   []unnamed // as addresses
-	cut       *symbol.Location
+	endings   map[stack.Reason]*symbol.Location
 }
 
 // unnamed is a location that is to be named.
@@ -104,12 +107,16 @@ func (l *locator) name(location *symbol.Location, object *symbol.Object, m *stac
 	l.unnamed = append(l.unnamed, unnamed{location, object, m, offset})
 }
 
-// truncated stands for the frames beyond the deepest that are captured.
-func (l *locator) truncated() *symbol.Location {
-	if l.cut == nil {
-		l.cut = &symbol.Location{Lines: []symbol.Frame{{Function: "[truncated]"}}}
+// ending stands for the frames beyond the outermost that was found.
+func (l *locator) ending(why stack.Reason) *symbol.Location {
+	if l.endings[why] == nil {
+		name := "[truncated]"
+		if why == stack.Unread {
+			name = "[unread]"
+		}
+		l.endings[why] = &symbol.Location{Lines: []symbol.Frame{{Function: name}}}
 	}
-	return l.cut
+	return l.endings[why]
 }
 
 func (l *locator) mapping(m *stack.Mapping) *symbol.Mapping {
@@ -153,37 +160,36 @@ func (l *locator) resolve(ctx context.Context) {
 		}
 	}
 	for owner, places := range l.perf {
-		l.resolvePerf(owner, places)
+		if ctx.Err() != nil {
+			return
+		}
+		l.resolvePerf(ctx, owner, places)
 	}
 }
 
 // resolvePerf names code that was made at run time, where the program has written down what it is.
-func (l *locator) resolvePerf(owner *owner, places []perfPlace) {
-	root := fmt.Sprintf("/proc/%d/root", owner.pid)
-	uid := uint32(os.Getuid())
-	if info, err := os.Stat(fmt.Sprintf("/proc/%d", owner.pid)); err == nil {
-		uid = info.Sys().(*syscall.Stat_t).Uid
-	} else {
-		root = "/"
-	}
-	file, err := symbol.OpenPerfMap(root, owner.own, uid)
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	slices.SortFunc(places, func(a, b perfPlace) int {
-		if a.pc < b.pc {
-			return -1
-		}
-		return 1
-	})
+func (l *locator) resolvePerf(ctx context.Context, owner *owner, places []perfPlace) {
+	slices.SortFunc(places, func(a, b perfPlace) int { return cmp.Compare(a.pc, b.pc) })
 	pcs := make([]uint64, len(places))
 	for i, p := range places {
 		pcs[i] = p.pc
 	}
-	for i, frame := range l.symbols.PerfMap(file, pcs) {
+	for i, frame := range l.symbols.PerfMap(ctx, func() (symbol.File, error) { return openPerfMap(owner) }, pcs) {
 		if frame.Function != "" {
 			places[i].location.Lines = []symbol.Frame{frame}
 		}
 	}
+}
+
+func openPerfMap(owner *owner) (symbol.File, error) {
+	root := fmt.Sprintf("/proc/%d/root", owner.pid)
+	uid := uint32(os.Getuid())
+	if info, err := os.Stat(fmt.Sprintf("/proc/%d", owner.pid)); err == nil {
+		uid = info.Sys().(*syscall.Stat_t).Uid
+	} else if !owner.ours {
+		return nil, err
+	} else {
+		root = "/"
+	}
+	return symbol.OpenPerfMap(root, owner.own, uid)
 }

@@ -78,8 +78,8 @@ func (st *store) add(s *space, at stack.Stack) uint32 {
 		}
 		key = binary.NativeEndian.AppendUint32(key, st.place(s, pc, before))
 	}
-	if at.End == stack.Truncated {
-		key = append(key, 1)
+	if at.End == stack.Truncated || at.End == stack.Unread {
+		key = append(key, byte(at.End))
 	}
 	st.scratch = key
 	if known, ok := st.byStack[string(key)]; ok {
@@ -141,14 +141,17 @@ func (st *store) mapping(o *owner, m *stack.Mapping) *stack.Mapping {
 	return known
 }
 
-// at returns the numbers of the places of a stack, innermost first, and whether there were more.
-func (st *store) at(number uint32) (places []uint32, truncated bool) {
+// at returns the numbers of the places of a stack, innermost first, and how it ended if there are more.
+func (st *store) at(number uint32) (places []uint32, end stack.Reason) {
 	if int(number) >= len(st.stacks) {
-		return nil, false
+		return nil, 0
 	}
 	text := []byte(st.stacks[number])
 	for ; len(text) >= 4; text = text[4:] {
 		places = append(places, binary.NativeEndian.Uint32(text))
 	}
-	return places, len(text) > 0
+	if len(text) > 0 {
+		end = stack.Reason(text[0])
+	}
+	return places, end
 }

@@ -27,7 +27,29 @@ type blocks struct {
 	top      []atomic.Pointer[chunk]
 	resident *atomic.Int64
 	closed   atomic.Bool
+
+	later  atomic.Bool   // what cannot be read without waiting is missed
+	missed atomic.Uint64 // how often that was …
+	last   atomic.Uint64 // … and which block it was last
 }
+
+// unreadable stands for blocks that cannot be read, so that nobody waits for them again.
+var unreadable = new(block)
+
+// nowReader is an io.ReaderAt that knows what it can read without waiting.
+type nowReader interface {
+	// ReadNowAt reads len(p) bytes, or reports false.
+	ReadNowAt(p []byte, off int64) bool
+}
+
+// ReadLater makes the methods that return bytes give up on those that would have to be waited for.
+func (f *blocks) ReadLater() { f.later.Store(true) }
+
+// Missed tells how often bytes were given up on.
+func (f *blocks) Missed() uint64 { return f.missed.Load() }
+
+// Fetch reads what was missed last, however long that takes.
+func (f *blocks) Fetch() { f.load(f.last.Load()) }
 
 func (f *blocks) init(r io.ReaderAt, size int64, resident *atomic.Int64) {
 	if resident == nil {
@@ -156,21 +178,50 @@ func (f *blocks) Close() {
 func (f *blocks) block(i uint64) *block {
 	c := f.top[i/fanout].Load()
 	if c != nil {
-		if b := c[i%fanout].Load(); b != nil {
+		if b := c[i%fanout].Load(); b == unreadable {
+			return nil
+		} else if b != nil {
 			return b
 		}
+	}
+	if f.later.Load() {
+		return f.loadNow(i)
 	}
 	return f.load(i)
 }
 
-// load reads block i. Of two goroutines that load the same block, one wins.
+// loadNow reads block i if that takes no waiting.
+func (f *blocks) loadNow(i uint64) *block {
+	if r, ok := f.r.(nowReader); ok {
+		b := new(block)
+		off := i * blockSize
+		if r.ReadNowAt(b[:min(f.size-off, blockSize)], int64(off)) {
+			f.keep(i, b)
+			return b
+		}
+	}
+	f.last.Store(i)
+	f.missed.Add(1)
+	return nil
+}
+
+// load reads block i.
 func (f *blocks) load(i uint64) *block {
 	b := new(block)
 	off := i * blockSize
 	want := min(f.size-off, blockSize)
 	if n, _ := f.r.ReadAt(b[:want], int64(off)); uint64(n) < want {
+		if f.later.Load() {
+			f.keep(i, unreadable)
+		}
 		return nil
 	}
+	f.keep(i, b)
+	return b
+}
+
+// keep keeps block i. Of two goroutines that read the same block, one wins.
+func (f *blocks) keep(i uint64, b *block) {
 	c := f.top[i/fanout].Load()
 	for c == nil {
 		fresh := new(chunk)
@@ -190,7 +241,6 @@ func (f *blocks) load(i uint64) *block {
 	if f.closed.Load() { // perhaps after Close had passed this block
 		f.Drop()
 	}
-	return b
 }
 
 // ReadAt reads past the cache. It is for one pass over a large part of a file.

@@ -1,7 +1,6 @@
 package elf
 
 import (
-	"bytes"
 	"compress/zlib"
 	"debug/elf"
 	"encoding/binary"
@@ -72,8 +71,9 @@ func (f *File) Compressed(s *Section) (*Compressed, error) {
 	return c, nil
 }
 
-// Data decompresses the section. It takes memory for what really comes out, so that a wrong size costs nothing.
-func (c *Compressed) Data() ([]byte, error) {
+// Data decompresses the section. It takes memory for what really comes out, so that a wrong size costs little, and
+// half as much again while it grows. goOn is asked now and then whether to go on; nil: always.
+func (c *Compressed) Data(goOn func() bool) ([]byte, error) {
 	src := io.NewSectionReader(c.f, int64(c.off), int64(c.Packed))
 	var r io.Reader
 	switch c.kind {
@@ -94,15 +94,34 @@ func (c *Compressed) Data() ([]byte, error) {
 	default:
 		return nil, ErrCompression
 	}
-	var out bytes.Buffer
-	// What is said to have shrunk to less than a sixteenth must prove it: the buffer doubles as it fills.
-	out.Grow(int(min(c.Size, 16*c.Packed+1<<16)) + bytes.MinRead)
-	n, err := io.Copy(&out, io.LimitReader(r, int64(c.Size)))
-	if uint64(n) < c.Size {
-		if err == nil {
+	return ReadGrowing(r, int(c.Size), int(min(c.Size, 16*c.Packed+1<<16)), goOn)
+}
+
+// errStopped says that decompressing was not to go on.
+var errStopped = errors.New("stopped")
+
+// ReadGrowing reads size bytes into memory that has room for first, and doubles as it fills: a size that comes from a
+// file has to prove itself. goOn is asked now and then whether to go on; nil: always.
+func ReadGrowing(r io.Reader, size, first int, goOn func() bool) ([]byte, error) {
+	const piece = 256 << 10
+	out := make([]byte, 0, max(1, min(first, size)))
+	for len(out) < size {
+		if len(out) == cap(out) {
+			more := make([]byte, len(out), min(size, 2*cap(out)))
+			copy(more, out)
+			out = more
+		}
+		if goOn != nil && !goOn() {
+			return nil, errStopped
+		}
+		n, err := io.ReadFull(r, out[len(out):min(cap(out), len(out)+piece)])
+		out = out[:len(out)+n]
+		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
 	}
-	return out.Bytes(), nil
+	return out, nil
 }

@@ -139,7 +139,7 @@ func TestCompressionLies(t *testing.T) {
 		f := openData(t, data)
 		p, err := f.Compressed(&s)
 		if err == nil {
-			_, err = p.Data()
+			_, err = p.Data(nil)
 		}
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
@@ -175,7 +175,7 @@ func use(t *testing.T, data []byte) error {
 			continue
 		}
 		if c, err := f.Compressed(s); err == nil && c.Size < 1<<24 {
-			if out, err := c.Data(); err == nil && uint64(len(out)) != c.Size {
+			if out, err := c.Data(nil); err == nil && uint64(len(out)) != c.Size {
 				t.Errorf("%d bytes out of %d", len(out), c.Size)
 			}
 		}

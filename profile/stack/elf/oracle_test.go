@@ -194,7 +194,7 @@ func against(t *testing.T, data []byte) {
 		if err != nil {
 			t.Fatalf("%s: %v", s.Name, err)
 		}
-		out, err := c.Data()
+		out, err := c.Data(nil)
 		if err != nil || !bytes.Equal(out, contents) || c.Size != uint64(len(out)) {
 			t.Errorf("%s: %d bytes, %v; want %d", s.Name, len(out), err, len(contents))
 		}

@@ -14,16 +14,14 @@ const (
 	maxRela = 64 << 20
 )
 
-// Rela calls visit with the place and the value of each load-relative
-// relocation of a 64-bit file until visit returns false. The value is an address as
-// linked, which the file's own bytes at that place do not have to hold.
-func (f *File) Rela(visit func(place, value uint64) bool) {
+// rela returns where in the file the load-relative relocations of a 64-bit file are.
+func (f *File) rela() (off, end uint64) {
 	if !f.Is64 {
-		return
+		return 0, 0
 	}
 	dyn, ok := f.Segment(elf.PT_DYNAMIC)
 	if !ok {
-		return
+		return 0, 0
 	}
 	var addr, size uint64
 	for i := range uint64(maxDynamic) {
@@ -41,13 +39,26 @@ func (f *File) Rela(visit func(place, value uint64) bool) {
 	}
 	off, left, ok := f.Offset(addr)
 	if !ok {
-		return
+		return 0, 0
 	}
+	return off, off + min(size, left, maxRela)
+}
+
+// RelaBytes is how many bytes Rela reads at most.
+func (f *File) RelaBytes() uint64 {
+	off, end := f.rela()
+	return end - off
+}
+
+// Rela calls visit with the place and the value of each load-relative
+// relocation of a 64-bit file until visit returns false. The value is an address as
+// linked, which the file's own bytes at that place do not have to hold.
+func (f *File) Rela(visit func(place, value uint64) bool) {
+	off, end := f.rela()
 	relative := uint32(elf.R_X86_64_RELATIVE)
 	if f.Machine == elf.EM_AARCH64 {
 		relative = uint32(elf.R_AARCH64_RELATIVE)
 	}
-	end := off + min(size, left, maxRela)
 	buf := make([]byte, 4096*relaSize)
 	for off+relaSize <= end {
 		n, _ := f.ReadAt(buf[:min(end-off, uint64(len(buf)))], int64(off))

@@ -132,7 +132,7 @@ func openBytes(t testing.TB, data []byte) *Table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := Open(f)
+	table, err := Open(f, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestNarrowFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Is64 = false
-	if _, err := Open(f); !errors.Is(err, ErrNoTable) {
+	if _, err := Open(f, nil); !errors.Is(err, ErrNoTable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -210,7 +210,7 @@ func FuzzPclntab(f *testing.F) {
 		if err != nil {
 			return
 		}
-		table, err := Open(file)
+		table, err := Open(file, nil)
 		if err != nil {
 			return
 		}

@@ -77,21 +77,21 @@ type Table struct {
 	maxpc    uint64
 }
 
-// Open finds the table of f.
-func Open(f *elf.File) (*Table, error) {
+// Open finds the table of f. Where no section names it the file is searched, as far as the allowance goes.
+func Open(f *elf.File, a *Allowance) (*Table, error) {
 	if !f.Is64 {
 		return nil, ErrNoTable
 	}
 	s, ok := f.Section(".gopclntab", ".data.rel.ro.gopclntab")
 	if ok {
-		if t := parse(f, s.Off, s.Addr, s.Size); t != nil {
+		if t := parse(f, s.Off, s.Addr, s.Size, a); t != nil {
 			return t, nil
 		}
 	}
 	if f.HasSections() && !ok && !markedGo(f) {
 		return nil, ErrNoTable
 	}
-	if t := scan(f); t != nil {
+	if t := scan(f, a); t != nil {
 		return t, nil
 	}
 	return nil, ErrNoTable
@@ -99,7 +99,7 @@ func Open(f *elf.File) (*Table, error) {
 
 // parse reads the header at off. It returns nil if that is no header, or if the
 // code that the table is about cannot be found.
-func parse(f *elf.File, off, addr, size uint64) *Table {
+func parse(f *elf.File, off, addr, size uint64, a *Allowance) *Table {
 	var scratch [headerSize]byte
 	h := f.Bytes(off, headerSize, scratch[:])
 	if h == nil || size < headerSize || !headerLike(h) {
@@ -133,7 +133,7 @@ func parse(f *elf.File, off, addr, size uint64) *Table {
 	if !ok1 || !ok2 || last < first {
 		return nil
 	}
-	if !t.findText(le.Uint64(h[headerTextStart:]), uint64(first), uint64(last)) {
+	if !t.findText(le.Uint64(h[headerTextStart:]), uint64(first), uint64(last), a) {
 		return nil
 	}
 	return t
@@ -153,8 +153,8 @@ func (t *Table) Range() (lo, hi uint64) { return t.minpc, t.maxpc }
 // findText sets the address that the table's offsets count from: from the
 // runtime's module data, else from the header as Go up to 1.25 wrote it, else
 // the start of section .text, which is the same in programs without cgo.
-func (t *Table) findText(header, first, last uint64) bool {
-	text, gofunc, ok := t.moduledata()
+func (t *Table) findText(header, first, last uint64, a *Allowance) bool {
+	text, gofunc, ok := t.moduledata(a)
 	if ok {
 		t.gofunc = gofunc
 	} else if header != 0 {

@@ -62,7 +62,7 @@ func openFile(t testing.TB, path string) *elf.File {
 
 func open(t testing.TB, path string) *Table {
 	t.Helper()
-	table, err := Open(openFile(t, path))
+	table, err := Open(openFile(t, path), nil)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -299,7 +299,7 @@ func TestModuledataFromRelocations(t *testing.T) {
 }
 
 func TestNoTable(t *testing.T) {
-	if _, err := Open(openFile(t, "/bin/ls")); err != ErrNoTable {
+	if _, err := Open(openFile(t, "/bin/ls"), nil); err != ErrNoTable {
 		t.Fatalf("ls: %v", err)
 	}
 }

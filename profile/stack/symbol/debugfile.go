@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"os/exec"
 	"path"
 	"strings"
@@ -16,37 +15,16 @@ import (
 	"time"
 
 	"sysprof/profile/stack/elf"
+	"sysprof/profile/stack/foreign"
 )
 
-// osFile is a File of the file system.
-type osFile struct {
-	*os.File
-	size int64
-}
-
-func (f osFile) Size() int64 { return f.size }
-
-// OpenFile opens a regular file. Anything else, a pipe or a device that would block or never end, is
-// refused.
+// OpenFile opens a regular file of this machine. Anything else is refused. No program may have chosen the name.
 func OpenFile(name string) (File, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	found, err := foreign.Here(name)
 	if err != nil {
 		return nil, err
 	}
-	return NewFile(f)
-}
-
-// NewFile makes a File of an open regular file, which it closes if it is not one.
-func NewFile(f *os.File) (File, error) {
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", f.Name())
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return osFile{f, st.Size()}, nil
+	return found.OpenAndClose()
 }
 
 // debugFile returns the separate debug file, or nil: by build-id, by the link in the file, or from a debuginfod
@@ -89,7 +67,7 @@ func (r *reader) debugFile(ctx context.Context) *elfFile {
 		}
 		if err == nil {
 			if f, err := OpenFile(p); err == nil {
-				return r.adopt(r.accept(f, r.sameBuild))
+				return r.adopt(r.accept(f, r.sameBuild, true))
 			}
 		}
 	}
@@ -115,35 +93,38 @@ func buildIDPath(dir, id string) string {
 	return path.Join(dir, ".build-id", id[:2], id[2:]+".debug")
 }
 
-// openDebug opens a debug file in the traced process's file system, or, where allowed, in this machine's: a
-// build-id is the same everywhere.
+// openDebug opens a debug file in the traced process's file system, or, where allowed, in this machine's: where a
+// build-id names it, which is the same everywhere, and no file of the program does.
 func (r *reader) openDebug(name string, here bool, fits func(*elfFile) bool) *elfFile {
 	if name == "" {
 		return nil
 	}
 	if open := r.o.src.OpenPath; open != nil {
 		if f, err := open(name); err == nil {
-			if e := r.accept(f, fits); e != nil {
+			if e := r.accept(f, fits, false); e != nil {
 				return e
 			}
 		}
 	}
 	if here {
 		if f, err := OpenFile(name); err == nil {
-			return r.accept(f, fits)
+			return r.accept(f, fits, true)
 		}
 	}
 	return nil
 }
 
-// accept parses a file and keeps it open if it fits.
-func (r *reader) accept(f File, fits func(*elfFile) bool) *elfFile {
+// accept parses a file and keeps it open if it fits. ours says that it is one of this machine, found without the
+// program's help.
+func (r *reader) accept(f File, fits func(*elfFile) bool, ours bool) *elfFile {
+	f = stoppable{f, r.ctx}
 	e, err := openELF(f, r.b)
 	if err != nil || !fits(e) {
 		f.Close()
 		return nil
 	}
 	r.extra = append(r.extra, f)
+	e.ours = ours
 	return e
 }
 
@@ -187,9 +168,13 @@ func (r *reader) altFile(e *elfFile) *elfFile {
 	}
 	name, id := string(b[:i]), hex.EncodeToString(b[i+1:])
 	fits := func(e *elfFile) bool { return e.buildID == id }
+	for _, dir := range r.s.opt.DebugDirs {
+		if alt := r.openDebug(buildIDPath(dir, id), true, fits); alt != nil {
+			return alt
+		}
+	}
 	var places []string
 	for _, dir := range r.s.opt.DebugDirs {
-		places = append(places, buildIDPath(dir, id))
 		if !path.IsAbs(name) {
 			// Relative to the debug file's own place, which is one of these.
 			places = append(places, path.Join(dir, ".build-id", "xx", name),
@@ -202,7 +187,7 @@ func (r *reader) altFile(e *elfFile) *elfFile {
 		places = append(places, path.Join(path.Dir(r.o.src.Path), name))
 	}
 	for _, p := range places {
-		if alt := r.openDebug(p, true, fits); alt != nil {
+		if alt := r.openDebug(p, e.ours || r.o.src.OpenPath == nil, fits); alt != nil {
 			return alt
 		}
 	}
@@ -216,7 +201,7 @@ func DebuginfodFind(timeout time.Duration) func(ctx context.Context, buildID str
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "debuginfod-find", "debuginfo", buildID)
-		cmd.WaitDelay = time.Second
+		cmd.WaitDelay = 100 * time.Millisecond
 		// It may be a script that has started others.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

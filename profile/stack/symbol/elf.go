@@ -30,6 +30,7 @@ type elfFile struct {
 	b        *budget
 	sections []elf.Section
 	buildID  string
+	ours     bool      // a file of this machine, which the traced program did not choose
 	code     *elf.File // says what is code: the file itself, or that which a debug file belongs to
 	views    map[string]*view
 }
@@ -107,7 +108,7 @@ func (e *elfFile) decompress(s *elf.Section) *view {
 	if err != nil || c.Size > uint64(e.b.mem) || !e.b.spend(int(c.Packed)) || !e.b.hold(int64(c.Size)) {
 		return nil
 	}
-	out, err := c.Data()
+	out, err := c.Data(e.b.goOn)
 	if err != nil || !e.b.spend(len(out)) {
 		e.b.release(int64(c.Size))
 		return nil

@@ -163,7 +163,7 @@ func FuzzPerfMap(f *testing.F) {
 	f.Add([]byte("ffffffffffffffff ffffffffffffffff x\n0 ffffffffffffffff y"), uint64(1))
 	f.Fuzz(func(t *testing.T, data []byte, pc uint64) {
 		limits(t, 512, func() {
-			frames := New(Options{}).PerfMap(bytes.NewReader(data), []uint64{pc, pc + 1, 0, 1<<64 - 1, pc})
+			frames := New(Options{}).perfMap(bytes.NewReader(data), []uint64{pc, pc + 1, 0, 1<<64 - 1, pc})
 			if len(frames) != 5 || frames[0] != frames[4] {
 				t.Errorf("%v", frames)
 			}
@@ -184,7 +184,7 @@ func FuzzXZ(f *testing.F) {
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		limits(t, 512, func() {
-			if out, err := unxz(data, 1<<20); err == nil && len(out) > 1<<20 {
+			if out, err := unxz(data, 1<<20, nil); err == nil && len(out) > 1<<20 {
 				t.Errorf("%d bytes", len(out))
 			}
 		})

@@ -13,6 +13,8 @@ import (
 // A reader is an object file while its addresses are being resolved.
 type reader struct {
 	s     *Symbolizer
+	ctx   context.Context
+	work  int64 // that the file was given
 	o     *Object
 	b     *budget
 	e     *elfFile
@@ -23,10 +25,12 @@ type reader struct {
 }
 
 // open reads the headers of an object file. A file with another build-id than was mapped is refused.
-func (s *Symbolizer) open(o *Object, f File) (*reader, error) {
-	r := &reader{s: s, o: o, b: &budget{work: s.opt.MaxWork, mem: s.opt.MaxMemory}}
+func (s *Symbolizer) open(ctx context.Context, o *Object, f File) (*reader, error) {
+	r := &reader{s: s, o: o, ctx: ctx, b: &budget{work: min(s.opt.MaxWork, s.work), mem: s.opt.MaxMemory, stop: ctx.Done()}}
+	r.work = r.b.work
 	e, err := openELF(f, r.b)
 	if err != nil {
+		r.close()
 		return nil, err
 	}
 	if o.src.BuildID != "" && e.buildID != o.src.BuildID {
@@ -48,6 +52,7 @@ func (r *reader) close() {
 	for _, f := range r.extra {
 		f.Close()
 	}
+	r.s.work -= r.work - max(r.b.work, 0)
 }
 
 // resolve asks one source after the other. addrs are sorted and distinct.
@@ -74,7 +79,7 @@ func (r *reader) goNames(addrs []uint64, out [][]Frame) {
 		return
 	}
 	defer r.e.Drop()
-	t, err := pclntab.Open(r.e.File)
+	t, err := pclntab.Open(r.e.File, r.s.scans)
 	if err != nil {
 		return
 	}
@@ -198,7 +203,7 @@ func (r *reader) miniDebug() *elfFile {
 		return nil
 	}
 	limit := min(maxMini, r.b.mem/2, r.b.work) // the other half is for the dictionary
-	data, err := unxz(packed, int(limit))
+	data, err := unxz(packed, int(limit), r.b.goOn)
 	if err != nil || !r.b.hold(int64(len(data))) || !r.b.spend(4*len(data)) {
 		return nil
 	}

@@ -3,13 +3,14 @@ package symbol
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strconv"
-	"syscall"
+
+	"sysprof/profile/stack/foreign"
 )
 
 // Bounds on a perf map.
@@ -23,46 +24,43 @@ const (
 //
 // Anyone can put a file into /tmp: only a regular file of the process's owner or of root is taken, and no link
 // leads out of root.
-func OpenPerfMap(root string, pid int, uid uint32) (*os.File, error) {
-	dir, err := os.OpenRoot(root)
+func OpenPerfMap(root string, pid int, uid uint32) (File, error) {
+	name := "/tmp/perf-" + strconv.Itoa(pid) + ".map"
+	found, err := foreign.InUnlinked(root, name)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	name := "tmp/perf-" + strconv.Itoa(pid) + ".map"
-	if st, err := dir.Lstat(name); err != nil || !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path.Join(root, name))
+	if owner := found.Owner(); owner != uid && owner != 0 {
+		found.Close()
+		return nil, fmt.Errorf("%s: belongs to neither the process's owner nor root", path.Join(root, name))
 	}
-	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", f.Name())
-	}
-	if sys, ok := stat(st); err == nil && (!ok || sys.Uid != uid && sys.Uid != 0) {
-		err = fmt.Errorf("%s: belongs to neither the process's owner nor root", f.Name())
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-func stat(fi os.FileInfo) (*syscall.Stat_t, bool) {
-	if fi == nil {
-		return nil, false
-	}
-	s, ok := fi.Sys().(*syscall.Stat_t)
-	return s, ok
+	return found.OpenAndClose()
 }
 
 // PerfMap looks addresses of the process up in a perf map: lines of start and size in hexadecimal and a name. Of
 // lines that cover the same address the last one counts: JIT compilers use memory again. An address without a
-// name has a Frame without Function. At most 256 MB are read.
-func (s *Symbolizer) PerfMap(r io.Reader, pcs []uint64) []Frame {
+// name has a Frame without Function. At most 256 MB are read. When ctx ends it returns nothing at once, and the
+// Symbolizer must not be used again.
+func (s *Symbolizer) PerfMap(ctx context.Context, open func() (File, error), pcs []uint64) []Frame {
+	result := make(chan []Frame, 1)
+	go func() {
+		defer close(result)
+		file, err := open()
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		result <- s.perfMap(io.NewSectionReader(stoppable{file, ctx}, 0, maxPerfMap), pcs)
+	}()
+	select {
+	case frames := <-result:
+		return frames
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (s *Symbolizer) perfMap(r io.Reader, pcs []uint64) []Frame {
 	order := make([]int, len(pcs))
 	for i := range order {
 		order[i] = i
@@ -83,7 +81,9 @@ func (s *Symbolizer) PerfMap(r io.Reader, pcs []uint64) []Frame {
 			f.Function, f.SystemName = s.intern(s.demangle(f.SystemName)), s.intern(f.SystemName)
 		}
 	}()
-	b := budget{work: maxPerfMap}
+	given := min(maxPerfMap, s.work)
+	b := budget{work: given}
+	defer func() { s.work -= given - max(b.work, 0) }()
 	in := bufio.NewReaderSize(io.LimitReader(r, maxPerfMap), maxPerfLine)
 	for {
 		line, err := in.ReadSlice('\n')

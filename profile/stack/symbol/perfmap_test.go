@@ -30,12 +30,12 @@ nonsense
 		{0x7f0000003000, ""},
 		{0x7f0000004000, ""},
 	} {
-		if got := s.PerfMap(strings.NewReader(text), []uint64{c.pc}); got[0].Function != c.want {
+		if got := s.perfMap(strings.NewReader(text), []uint64{c.pc}); got[0].Function != c.want {
 			t.Errorf("%#x: %q, want %q", c.pc, got[0].Function, c.want)
 		}
 	}
 	long := "10 10 " + strings.Repeat("x", 1<<20) + "\n20 10 after\n"
-	if got := s.PerfMap(strings.NewReader(long), []uint64{0x25, 0x15}); got[0].Function != "after" || len(got[1].Function) > maxPerfLine {
+	if got := s.perfMap(strings.NewReader(long), []uint64{0x25, 0x15}); got[0].Function != "after" || len(got[1].Function) > maxPerfLine {
 		t.Errorf("after an overlong line: %q, %d bytes", got[0].Function, len(got[1].Function))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"sysprof/profile/stack/pclntab"
 )
 
 // Frame is one source-level function at an address.
@@ -23,16 +25,24 @@ type Options struct {
 	DebugDirs []string
 	// Debuginfod fetches a debug file by build-id and returns its path. Nil: the network is left alone.
 	Debuginfod func(ctx context.Context, buildID string) (path string, err error)
-	// MaxMemory bounds what one object file may hold in memory at a time; 512 MB if 0.
+	// MaxMemory bounds what one object file may hold in memory at a time; 256 MB if 0.
 	MaxMemory int64
-	// MaxWork bounds the bytes and entries that are looked at in one object file; 2³¹ if 0.
+	// MaxWork bounds the bytes and entries that are looked at in one object file; 2³¹ if 0. All files together get
+	// eight times as much.
 	MaxWork int64
 }
 
 // Defaults of Options. 2,000 addresses all over a library with 53 MB of .debug_info take 2²⁷ units of work.
 const (
-	defaultMemory = 512 << 20
+	defaultMemory = 256 << 20
 	defaultWork   = 1 << 31
+)
+
+const (
+	// filesWorth is how many files may take all the work that one gets, before the others get none: half a minute.
+	filesWorth = 8
+	// maxScans bounds the bytes that are searched for Go's table in files without sections.
+	maxScans = 1 << 30
 )
 
 // A Symbolizer turns addresses into frames. It is used by one goroutine at a time.
@@ -41,6 +51,8 @@ type Symbolizer struct {
 	strs   map[string]string
 	plain  map[string]string // demangled names
 	noMore bool              // debuginfod failed: do not wait for it again
+	work   int64             // what may still be done for all files together
+	scans  *pclntab.Allowance
 }
 
 // New makes a Symbolizer.
@@ -54,7 +66,10 @@ func New(opt Options) *Symbolizer {
 	if opt.MaxWork == 0 {
 		opt.MaxWork = defaultWork
 	}
-	return &Symbolizer{opt: opt, strs: map[string]string{}, plain: map[string]string{}}
+	s := &Symbolizer{opt: opt, strs: map[string]string{}, plain: map[string]string{}, work: filesWorth * opt.MaxWork}
+	s.scans = new(pclntab.Allowance)
+	s.scans.Add(maxScans)
+	return s
 }
 
 // Source says how to get at one object file.
@@ -106,7 +121,7 @@ type Address struct {
 
 // Resolve returns the frames of each address, innermost first. An address that has no name, in a file that can't
 // be read perhaps, has none. Every object is opened once. When ctx ends, what is resolved by then is
-// returned.
+// returned at once, and the Symbolizer must not be used again: a file that does not answer may still be read.
 func (s *Symbolizer) Resolve(ctx context.Context, addrs []Address) [][]Frame {
 	out := make([][]Frame, len(addrs))
 	byObject := map[*Object][]int{}
@@ -120,42 +135,73 @@ func (s *Symbolizer) Resolve(ctx context.Context, addrs []Address) [][]Frame {
 		}
 		byObject[a.Object] = append(byObject[a.Object], i)
 	}
-	for _, o := range order {
-		if ctx.Err() != nil {
-			break
-		}
-		s.resolveObject(ctx, o, addrs, byObject[o], out)
+	type named struct {
+		object *Object
+		result Object // what object becomes
+		which  []int
+		frames [][]Frame
 	}
-	return out
+	results := make(chan named, len(order)) // so that nobody has to wait for
+	begun := make([]Object, len(order))
+	for i, o := range order {
+		begun[i] = *o
+	}
+	go func() {
+		defer close(results)
+		for i, o := range order {
+			if ctx.Err() != nil {
+				return
+			}
+			n := named{object: o, result: begun[i], which: byObject[o]}
+			n.frames = s.resolveObject(ctx, &n.result, addrs, n.which)
+			results <- n
+		}
+	}()
+	for {
+		select {
+		case n, ok := <-results:
+			if !ok {
+				return out
+			}
+			*n.object = n.result
+			for i, frames := range n.frames {
+				out[n.which[i]] = frames
+			}
+		case <-ctx.Done():
+			return out
+		}
+	}
 }
 
 // resolveObject resolves those of the addresses whose indexes are given, all of one object.
-func (s *Symbolizer) resolveObject(ctx context.Context, o *Object, addrs []Address, which []int, out [][]Frame) {
+func (s *Symbolizer) resolveObject(ctx context.Context, o *Object, addrs []Address, which []int) [][]Frame {
 	f, err := o.src.Open()
 	if err != nil {
 		o.err = err
-		return
+		return nil
 	}
+	f = stoppable{f, ctx}
 	defer f.Close()
-	r, err := s.open(o, f)
+	r, err := s.open(ctx, o, f)
 	if err != nil {
 		o.err = fmt.Errorf("%s: %w", o.src.Path, err)
-		return
+		return nil
 	}
 	defer r.close()
+	out := make([][]Frame, len(which))
 	type place struct {
 		addr  uint64
 		index int
 	}
 	var places []place
-	for _, i := range which {
+	for n, i := range which {
 		a := addrs[i].Offset
 		ok := true
 		if !addrs[i].Vaddr {
 			a, ok = r.e.Vaddr(a)
 		}
 		if ok {
-			places = append(places, place{a, i})
+			places = append(places, place{a, n})
 		}
 	}
 	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.addr, b.addr) })
@@ -173,4 +219,18 @@ func (s *Symbolizer) resolveObject(ctx context.Context, o *Object, addrs []Addre
 		}
 		out[p.index] = frames[i]
 	}
+	return out
+}
+
+// stoppable is a File that cannot be read any more once ctx has ended.
+type stoppable struct {
+	File
+	ctx context.Context
+}
+
+func (f stoppable) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
 }

@@ -16,12 +16,31 @@ var errBudget = errors.New("symbol: file needs more than its share of work or me
 type budget struct {
 	work int64
 	mem  int64
+	stop <-chan struct{} // closed: nothing is left; nil: never
+	next int             // calls until that is looked at
 }
 
 // spend takes n units of work and reports whether there was as much left.
 func (b *budget) spend(n int) bool {
 	b.work -= int64(n)
+	if b.next--; b.next < 0 {
+		b.next = spendsPerLook
+		select {
+		case <-b.stop:
+			b.work = min(b.work, -1)
+		default:
+		}
+	}
 	return b.work >= 0
+}
+
+// spendsPerLook is how often work is taken before it is seen that there is to be no more: some 10 µs.
+const spendsPerLook = 1 << 12
+
+// goOn reports whether there is to be more work.
+func (b *budget) goOn() bool {
+	b.next = 0
+	return b.spend(0)
 }
 
 // hold reserves n bytes of memory. What is held is given back with the whole budget, at the end of the object.

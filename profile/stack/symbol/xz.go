@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
-	"io"
 
 	"github.com/ulikunitz/xz/lzma"
+
+	"sysprof/profile/stack/elf"
 )
 
 // errXZ says that an xz stream is broken or of a kind that .gnu_debugdata never has.
@@ -18,12 +19,12 @@ var errXZ = errors.New("symbol: broken xz stream")
 const maxChunks = 4096
 
 // unxz decompresses an xz stream of LZMA2 blocks, as .gnu_debugdata is written, to at most limit bytes. Beside the
-// result it takes as much memory again, for the dictionary.
+// result it takes as much memory again, for the dictionary. goOn is asked now and then whether to go on; nil: always.
 //
 // The container is read here: the xz package allocates the dictionary that the stream asks for, up to 4 GB for each
 // block. The sizes in the chunk headers say how large the result is, and no dictionary needs to be larger. All
 // blocks are decompressed as one sequence of chunks, so that a stream of many blocks takes one dictionary.
-func unxz(in []byte, limit int) ([]byte, error) {
+func unxz(in []byte, limit int, goOn func() bool) ([]byte, error) {
 	s, err := readXZ(in, limit)
 	if err != nil {
 		return nil, err
@@ -33,17 +34,7 @@ func unxz(in []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	// What is said to have shrunk to less than a sixteenth must prove it: the buffer doubles as it fills.
-	out.Grow(min(s.size, 16*len(in)) + bytes.MinRead)
-	n, err := io.Copy(&out, io.LimitReader(r, int64(s.size)))
-	if err != nil {
-		return nil, err
-	}
-	if n != int64(s.size) {
-		return nil, errXZ
-	}
-	return out.Bytes(), nil
+	return elf.ReadGrowing(r, s.size, 16*len(in), goOn)
 }
 
 // xzStream is what the container of an xz stream holds.

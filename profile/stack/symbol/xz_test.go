@@ -23,18 +23,18 @@ func TestXZ(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := unxz(packed, 1<<20)
+	got, err := unxz(packed, 1<<20, nil)
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, %v; want %d", len(got), err, len(want))
 	}
-	if out, err := unxz(packed, len(want)-1); err == nil {
+	if out, err := unxz(packed, len(want)-1, nil); err == nil {
 		t.Errorf("%d bytes in spite of a limit of %d", len(out), len(want)-1)
 	}
 	for i := range packed {
 		bad := bytes.Clone(packed)
 		bad[i] ^= 0x10
-		unxz(bad, 1<<20)
-		unxz(bad[:i], 1<<20)
+		unxz(bad, 1<<20, nil)
+		unxz(bad[:i], 1<<20, nil)
 	}
 }
 
@@ -48,7 +48,7 @@ func TestMiniDebugIsELF(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := unxz(data, 1<<20)
+	out, err := unxz(data, 1<<20, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,12 +83,12 @@ func TestXZBlocks(t *testing.T) {
 		}
 		w.Write(want)
 		w.Close()
-		if got, err := unxz(packed.Bytes(), len(want)); err != nil || !bytes.Equal(got, want) {
+		if got, err := unxz(packed.Bytes(), len(want), nil); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("blocks of %d: %d bytes, %v", size, len(got), err)
 		}
 	}
 	stored := slices.Concat(xzHeader, xzBlock("\x01\x00\x02abc\x00"), xzBlock("\x00"), xzBlock("\x01\x00\x00d\x00"), []byte{0})
-	if got, err := unxz(stored, 4); err != nil || string(got) != "abcd" {
+	if got, err := unxz(stored, 4, nil); err != nil || string(got) != "abcd" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -98,7 +98,7 @@ func TestXZManyBlocks(t *testing.T) {
 	const n = maxChunks
 	in := slices.Concat(xzHeader, bytes.Repeat(xzBlock("\x01\x00\x00a\x00"), n), []byte{0})
 	limits(t, 256, func() {
-		if out, err := unxz(in, n); err != nil || len(out) != n {
+		if out, err := unxz(in, n, nil); err != nil || len(out) != n {
 			t.Errorf("%d bytes, %v", len(out), err)
 		}
 	})
@@ -126,7 +126,7 @@ func TestHostileXZ(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limits(t, 80, func() {
-				if out, err := unxz(c.in, 1<<24); err == nil {
+				if out, err := unxz(c.in, 1<<24, nil); err == nil {
 					t.Errorf("%d bytes", len(out))
 				}
 			})

@@ -88,6 +88,9 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 	located := s.locate(all)
 	if s.capturer != nil {
 		lost += s.capturer.Lost()
+		if cut := s.capturer.Cut(); cut > 0 {
+			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksCut, Count: cut})
+		}
 	}
 	if lost > 0 {
 		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
