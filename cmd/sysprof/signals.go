@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,6 +36,12 @@ func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
 	return signals
 }
 
+// catchLosses keeps the kernel from ending this process where it has something to say: when nobody reads a stream any
+// more, and when a file would become larger than it may (setrlimit(2), RLIMIT_FSIZE). The writes fail then.
+func catchLosses() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
+}
+
 // run is a run of an engine, and what signals have to do with it.
 type run struct {
 	engine   session.Engine
@@ -41,16 +49,43 @@ type run struct {
 	duration time.Duration // 0: until the end
 	attached bool          // to processes, whatever is launched besides
 
-	stoppedBy syscall.Signal // the signal that made us stop tracing, 0 if none did
+	stoppedBy syscall.Signal // the signal that made us stop tracing or writing, 0 if none did
+
+	hurry     context.Context // ends when a signal comes while there is nothing to do but to write
+	cutShort  context.CancelFunc
+	countedAt time.Time // when the counting was over
+}
+
+func newRun(engine session.Engine, signals chan os.Signal, opt *options) *run {
+	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0}
+	r.hurry, r.cutShort = context.WithCancel(context.Background())
+	return r
 }
 
 // follow waits until the counting is over, and does meanwhile what signals ask for. soFar writes what has been
-// counted until then.
-func (r *run) follow(soFar func()) {
+// counted until then; its context ends when there is no more time for that.
+func (r *run) follow(soFar func(context.Context)) {
 	var timeUp <-chan time.Time
 	if r.duration > 0 {
 		timeUp = time.After(r.duration)
 	}
+	asked, written := make(chan struct{}, 1), make(chan struct{})
+	ctx, stopWriting := context.WithCancel(r.hurry)
+	defer stopWriting()
+	go func() {
+		defer close(written)
+		for range asked {
+			soFar(ctx)
+		}
+	}()
+	r.untilCounted(timeUp, asked, stopWriting)
+	close(asked)
+	r.countedAt = time.Now()
+	r.write(func(context.Context) error { <-written; return nil })
+}
+
+// untilCounted is the part of follow that waits.
+func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopWriting func()) {
 	commandEnded := r.commandEnded()
 	hasCommand, told := commandEnded != nil, false
 	for {
@@ -74,17 +109,83 @@ func (r *run) follow(soFar func()) {
 			}
 			switch {
 			case sig == syscall.SIGUSR1:
-				soFar()
+				select {
+				case asked <- struct{}{}:
+				default: // it has been asked for already
+				}
 			case hasCommand:
 				// The command decides what becomes of it, and of the run.
 				told = true
 				go r.engine.Launched().PassOn(sig, time.Now())
 			default:
 				r.stoppedBy = sig
+				stopWriting()
 				r.engine.Stop()
 			}
 		}
 	}
+}
+
+// write runs f, which writes something when the counting is over. A signal that comes meanwhile ends the context, and
+// ends sysprof, or goes to the command if there still is one. f has a moment to end then, and is left alone after that.
+func (r *run) write(f func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- f(r.hurry) }()
+	var tooLate <-chan time.Time
+	cutShort := func() {
+		const moment = 800 * time.Millisecond // more than is given to any output
+		r.cutShort()
+		tooLate = time.After(moment)
+	}
+	if r.hurry.Err() != nil {
+		cutShort()
+	}
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tooLate:
+			return errors.New("the outputs were left to themselves")
+		case got := <-r.signals:
+			sig := got.(syscall.Signal)
+			switch {
+			case sig == syscall.SIGUSR1: // everything is being written
+			case r.meantForCommand():
+			case r.commandRuns():
+				cutShort()
+				go r.engine.Launched().PassOn(sig, time.Now())
+			default:
+				r.stoppedBy = sig
+				cutShort()
+			}
+		}
+	}
+}
+
+// meantForCommand reports whether a signal that comes now was meant for the command, which has just ended, of that
+// signal perhaps: the terminal sends it to both at the same time.
+func (r *run) meantForCommand() bool {
+	const atOnce = 50 * time.Millisecond
+	return r.engine.Launched() != nil && time.Since(r.countedAt) < atOnce
+}
+
+// commandRuns reports whether the end of the launched command has not been seen.
+func (r *run) commandRuns() bool {
+	ended := r.commandEnded()
+	if ended == nil {
+		return false
+	}
+	select {
+	case <-ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// close lets go of files that nothing is to be written to.
+func (r *run) close(files *session.Files) {
+	r.write(files.Close) // what is wrong with it is said
 }
 
 // commandEnded is closed when the launched command has ended; nil if there is none.
