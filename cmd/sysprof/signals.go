@@ -133,9 +133,8 @@ func (r *run) write(f func(context.Context) error) error {
 	go func() { done <- f(r.hurry) }()
 	var tooLate <-chan time.Time
 	cutShort := func() {
-		const moment = 800 * time.Millisecond // more than is given to any output
 		r.cutShort()
-		tooLate = time.After(moment)
+		tooLate = time.After(session.Grace)
 	}
 	if r.hurry.Err() != nil {
 		cutShort()

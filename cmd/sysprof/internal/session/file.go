@@ -302,6 +302,10 @@ func (f *file) writeStream(ctx context.Context, data []byte) error {
 // overwrite makes data what a file holds. What cannot be done leaves it as it was, as far as the file system tells
 // before.
 func overwrite(file *os.File, data []byte) error {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && limit.Cur < uint64(len(data)) {
+		return unix.EFBIG
+	}
 	switch err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, max(int64(len(data)), 1)); err {
 	case unix.ENOSPC, unix.EDQUOT, unix.EFBIG:
 		return err

@@ -53,11 +53,14 @@ func (f *Files) Close(ctx context.Context) error {
 	return f.said(f.tables.close(ctx))
 }
 
-// What remains to be written when a signal has come is written within this time. Names are not looked for any
-// longer than the first.
+// When a signal has come, each output has this time left, so that one that blocks does not take it from the others, and the
+// search for names has as much. A profile takes longest to be made.
 const (
-	graceForNames  = 200 * time.Millisecond
-	graceForWrites = 600 * time.Millisecond
+	grace      = 150 * time.Millisecond
+	pprofGrace = 400 * time.Millisecond
+
+	// Grace is more than all of that together.
+	Grace = 4*grace + pprofGrace + 100*time.Millisecond
 )
 
 // after returns a context that ends some time after another one has.
@@ -73,17 +76,17 @@ func after(ctx context.Context, grace time.Duration) (context.Context, context.C
 // Write writes tables, and after them the files that need nothing but a snapshot. What cannot be written is said, and
 // the others are written nevertheless. When ctx ends, what is not written soon is given up.
 func (f *Files) Write(ctx context.Context, s *profile.Snapshot, meta report.Meta) error {
-	ctx, cancel := after(ctx, graceForWrites)
-	defer cancel()
 	return errors.Join(
 		f.writeTables(ctx, s),
-		f.writeFile(ctx, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
-		f.writeFile(ctx, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
+		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
+		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
 	)
 }
 
 // writeTables writes the tables, to stderr if they cannot be written to a file.
 func (f *Files) writeTables(ctx context.Context, s *profile.Snapshot) error {
+	ctx, cancel := after(ctx, grace)
+	defer cancel()
 	var text bytes.Buffer
 	if err := f.outputs.writeTables(&text, f.tables.look, s); err != nil {
 		return f.said(err)
@@ -100,10 +103,12 @@ func (f *Files) writeTables(ctx context.Context, s *profile.Snapshot) error {
 }
 
 // writeFile makes what write writes the whole of a file. Nothing is done for no file.
-func (f *Files) writeFile(ctx context.Context, file *file, write func(io.Writer) error) error {
+func (f *Files) writeFile(ctx context.Context, grace time.Duration, file *file, write func(io.Writer) error) error {
 	if file == nil {
 		return nil
 	}
+	ctx, cancel := after(ctx, grace)
+	defer cancel()
 	var data bytes.Buffer
 	err := within(ctx, func() error { return write(&data) })
 	if err != nil {

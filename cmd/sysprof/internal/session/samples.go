@@ -127,7 +127,7 @@ func (s *samples) locate(ctx context.Context, all []profile.Sample) located {
 		const patience = 30 * time.Second
 		options.Debuginfod = symbol.DebuginfodFind(patience)
 	}
-	late, cancel := after(ctx, graceForNames)
+	late, cancel := after(ctx, grace)
 	defer cancel()
 	var stacks located
 	if within(late, func() error {

@@ -57,9 +57,7 @@ func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warni
 		return err
 	}
 	located := s.samples.locate(ctx, all)
-	ctx, cancel := after(ctx, graceForWrites)
-	defer cancel()
-	return errors.Join(err, files.writeFile(ctx, files.pprof, func(w io.Writer) error {
+	return errors.Join(err, files.writeFile(ctx, pprofGrace, files.pprof, func(w io.Writer) error {
 		return s.samples.write(w, snapshot, meta, all, located)
 	}))
 }
