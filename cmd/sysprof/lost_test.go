@@ -15,6 +15,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // These tests are about what is written when something goes wrong: nothing is lost that could be written, and what
@@ -245,6 +247,51 @@ func TestSavedRunObeysOrRefuses(t *testing.T) {
 			t.Errorf("%s: calls in flight:\n%s", test.args, out)
 		}
 	}
+}
+
+// TestLimitsThatGoCannotBeginWith are said in a sentence.
+func TestLimitsThatGoCannotBeginWith(t *testing.T) {
+	for _, test := range []struct{ limit, says string }{
+		{"ulimit -v 500000", "ulimit -v"}, {"ulimit -v 700000", "ulimit -v"}, {"ulimit -d 65536", "ulimit -d"},
+	} {
+		t.Run(test.limit, func(t *testing.T) {
+			o := run(t, exec.Command("sh", "-c", test.limit+`; exec "$0" true`, program(t)))
+			o.exited(t, 1)
+			if !strings.HasPrefix(o.stderr, "sysprof: ") || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, test.says) {
+				t.Errorf("stderr: %q", o.stderr)
+			}
+		})
+	}
+	t.Run("processes", func(t *testing.T) {
+		prlimit := needs.Program(t, "prlimit", "util-linux")
+		for limit, root := range map[string]bool{"3": false, "11": false, "1": true} {
+			cmd := exec.Command(prlimit, "--nproc="+limit, program(t), "-q", "true")
+			if !root {
+				cmd.SysProcAttr = notRoot()
+			}
+			o := run(t, cmd)
+			if root && os.Getuid() == 0 {
+				o.exited(t, 0)
+				continue
+			}
+			o.exited(t, 1)
+			if !strings.HasPrefix(o.stderr, "sysprof: ") || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "ulimit -u") {
+				t.Errorf("%s processes: stderr %q", limit, o.stderr)
+			}
+		}
+	})
+}
+
+// TestCPULimit: the table is written when sysprof has had its time, and the command goes on.
+func TestCPULimit(t *testing.T) {
+	table := filepath.Join(t.TempDir(), "table")
+	s := start(t, sysprof(t, "-o", table, "cat"))
+	s.alive()
+	s.signal(unix.SIGXCPU)
+	eventually(t, "the table is written", func() bool { return strings.Contains(read(table), " total\n") })
+	s.alive()
+	s.in.Close()
+	died(t, s.end(), unix.SIGXCPU)
 }
 
 // TestNamesInMessages: a name cannot control the terminal, nor break a line.

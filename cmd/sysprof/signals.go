@@ -16,7 +16,8 @@ import (
 	"sysprof/ptrace"
 )
 
-// catchSignals takes over the signals that end a run or ask for a table. One that was ignored when
+// catchSignals takes over the signals that end a run or ask for a table; SIGXCPU, of the kernel's when this process has had
+// the CPU for as long as it may (setrlimit(2), RLIMIT_CPU), ends the tracing and is nobody else's. One that was ignored when
 // sysprof was started remains so: nohup means it. But a shell without job control starts all its
 // background jobs with SIGINT and SIGQUIT ignored, and a script that sends one of them to a sysprof that is
 // only attached means that: there is nothing else that could end it.
@@ -25,7 +26,7 @@ func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
 		ptrace.DropPending(origin.Pending) // they are the command's, see ptrace.Origin
 	}
 	signals := make(chan os.Signal, 16)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU} {
 		ignored := signal.Ignored(sig) || origin != nil && origin.Ignored&(1<<(sig-1)) != 0
 		if ignored && !(onlyAttached && (sig == syscall.SIGINT || sig == syscall.SIGQUIT)) {
 			signal.Ignore(sig) // the runtime has put a handler in its place
@@ -113,7 +114,7 @@ func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopW
 				case asked <- struct{}{}:
 				default: // it has been asked for already
 				}
-			case hasCommand:
+			case hasCommand && sig != syscall.SIGXCPU:
 				// The command decides what becomes of it, and of the run.
 				told = true
 				go r.engine.Launched().PassOn(sig, time.Now())
@@ -150,7 +151,7 @@ func (r *run) write(f func(context.Context) error) error {
 			switch {
 			case sig == syscall.SIGUSR1: // everything is being written
 			case r.meantForCommand():
-			case r.commandRuns():
+			case r.commandRuns() && sig != syscall.SIGXCPU:
 				cutShort()
 				go r.engine.Launched().PassOn(sig, time.Now())
 			default:
@@ -220,7 +221,7 @@ func (r *run) awaitFiltered(stderr io.Writer, quiet bool) {
 		case got := <-r.signals:
 			sig := got.(syscall.Signal)
 			switch {
-			case sig == syscall.SIGUSR1: // everything has been written
+			case sig == syscall.SIGUSR1, sig == syscall.SIGXCPU: // everything has been written
 			case commandEnded != nil:
 				go r.engine.Launched().PassOn(sig, time.Now())
 			default:
@@ -269,7 +270,9 @@ func (r *run) awaitCommand(command session.Launched) (status unix.WaitStatus, en
 		case <-done:
 			return status, ended
 		case got := <-r.signals:
-			command.Signal(got.(syscall.Signal))
+			if got != syscall.SIGXCPU {
+				command.Signal(got.(syscall.Signal))
+			}
 		}
 	}
 }
