@@ -52,7 +52,7 @@ func (e ending) leave() {
 // run is the whole program.
 func (p *process) run(args []string) ending {
 	p.messages = newMessages(p.stderr)
-	catchLosses()
+	catchBrokenPipes()
 	opt, err := parseOptions(args)
 	switch {
 	case err != nil:

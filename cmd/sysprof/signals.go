@@ -37,11 +37,9 @@ func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
 	return signals
 }
 
-// catchLosses keeps the kernel from ending this process where it has something to say: when nobody reads a stream any
-// more, and when a file would become larger than it may (setrlimit(2), RLIMIT_FSIZE). The writes fail then.
-func catchLosses() {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
-}
+// catchBrokenPipes keeps this process from being ended when nobody reads stdout or stderr any more, which the Go runtime
+// does otherwise: there are other outputs. The writes fail then.
+func catchBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // run is a run of an engine, and what signals have to do with it.
 type run struct {
