@@ -87,7 +87,9 @@ func (l *Launched) Await(signals <-chan os.Signal) (status unix.WaitStatus, ende
 		case <-done:
 			return status, ended
 		case sig := <-signals:
-			l.Signal(sig.(syscall.Signal))
+			if sig != syscall.SIGXCPU { // that is about this process's own limit
+				l.Signal(sig.(syscall.Signal))
+			}
 		}
 	}
 }

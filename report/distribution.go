@@ -72,7 +72,7 @@ func (d Distribution) Write(w io.Writer, s *profile.Snapshot) error {
 	case ok.Count() == 0 && len(errnos) == 0 && d.Name == "":
 		out.WriteString(nothingCounted)
 	case ok.Count() == 0 && len(errnos) == 0:
-		fmt.Fprintf(&out, "no calls of %s were counted\n", printable(name))
+		fmt.Fprintf(&out, "no calls of %s were counted\n", Printable(name))
 	case ok.Count() > 0 && len(errnos) == 0:
 		if err := d.draw(&out, name, ok); err != nil {
 			return err
@@ -144,7 +144,7 @@ func (d Distribution) draw(out *bytes.Buffer, title string, h *profile.Histogram
 
 // heading is the text above a drawing: its title, and figures of all its calls together.
 func (d Distribution) heading(title string, h *profile.Histogram) string {
-	title = printable(title)
+	title = Printable(title)
 	text := wrap(fmt.Sprintf("%s: %s, %s in all, mean %s, standard deviation %s\n", title,
 		plural(h.Count(), "call"), humanTime(int64(h.Sum())), humanTime(int64(h.Mean())), humanTime(int64(h.StdDev()))), d.Width)
 	if rest, whole := strings.CutPrefix(text, title); whole {

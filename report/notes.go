@@ -38,7 +38,7 @@ func InFlight(w io.Writer, s *profile.Snapshot) error {
 	fmt.Fprintf(&out, "%d %s had not returned when tracing ended:\n", calls, noun)
 	for i := range flights {
 		f := &flights[i]
-		fmt.Fprintf(&out, "  %s: %d %s%s\n", callName(f.Key), f.Count, printable(ending(f.Why)), howLong(f))
+		fmt.Fprintf(&out, "  %s: %d %s%s\n", callName(f.Key), f.Count, Printable(ending(f.Why)), howLong(f))
 	}
 	_, err := w.Write(out.Bytes())
 	return err

@@ -117,7 +117,32 @@ func (b *pprofBuilder) build() *pprof.Profile {
 		b.out.Sample = append(b.out.Sample, b.sample(&samples[i]))
 	}
 	b.orderMappings()
+	b.makeValid()
 	return &b.out
+}
+
+// makeValid makes UTF-8 of all strings that come from programs, and from their arguments: a profile has no others
+// (they are strings of a proto3 message).
+func (b *pprofBuilder) makeValid() {
+	valid := func(s *string) { *s = strings.ToValidUTF8(*s, "\ufffd") }
+	for _, f := range b.out.Function {
+		valid(&f.Name)
+		valid(&f.SystemName)
+		valid(&f.Filename)
+	}
+	for _, m := range b.out.Mapping {
+		valid(&m.File)
+	}
+	for i := range b.out.Comments {
+		valid(&b.out.Comments[i])
+	}
+	for _, l := range b.labels {
+		for _, texts := range l.texts {
+			for i := range texts {
+				valid(&texts[i])
+			}
+		}
+	}
 }
 
 // orderMappings puts the main program's mapping first, which is whose name viewers show, and the kernel's

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	pprof "github.com/google/pprof/profile"
@@ -486,9 +487,35 @@ func TestPprofOfOddNames(t *testing.T) {
 	in.Meta.Command = []string{"app", "a\nb", "\xff\xfe", ""}
 	in.Stack = func(uint32) []*symbol.Location {
 		return []*symbol.Location{{Address: 1, Mapping: &symbol.Mapping{Start: 0, Limit: 10, File: "/a\nb \xff"},
-			Lines: []symbol.Frame{{Function: "f\n\xff", File: "\xff"}}}}
+			Lines: []symbol.Frame{{Function: "f\n\xff", SystemName: "\xfe", File: "\xff"}}}}
 	}
-	written(t, in)
+	in.Labels = oddLabels{}
+	in.Snapshot.Warnings = append(in.Snapshot.Warnings, profile.Warning{Kind: profile.Sentence, Text: "\xff"})
+	p := written(t, in)
+	strs := slices.Clone(p.Comments)
+	for _, f := range p.Function {
+		strs = append(strs, f.Name, f.SystemName, f.Filename)
+	}
+	for _, m := range p.Mapping {
+		strs = append(strs, m.File)
+	}
+	for _, s := range p.Sample {
+		strs = append(strs, s.Label["comm"]...)
+	}
+	for _, s := range strs {
+		if !utf8.ValidString(s) {
+			t.Errorf("a profile has no string %q", s)
+		}
+	}
+	if !slices.Contains(strs, "x\ufffdy") {
+		t.Errorf("the label is lost: %q", strs)
+	}
+}
+
+type oddLabels struct{}
+
+func (oddLabels) Labels(profile.Values) []label.Label {
+	return []label.Label{{Name: "comm", Text: "x\xff\xfey", IsText: true}}
 }
 
 func equal[T any](t *testing.T, what string, got, want T) {

@@ -350,7 +350,7 @@ func eachItem(text json.RawMessage, f func(json.RawMessage) error) error {
 // shortened keeps error messages to a line: text from a file can be anything.
 func shortened(s string) string {
 	const enough = 40
-	s = printable(s)
+	s = Printable(s)
 	if r := []rune(s); len(r) > enough {
 		s = string(r[:enough]) + "…"
 	}

@@ -131,11 +131,12 @@ func pluralAs(n uint64, one, many string) string {
 	return humanCount(n) + " " + many
 }
 
-// printable replaces control characters and separators of lines. In text from a file or of another process they
-// could control the reader's terminal or break a line.
-func printable(s string) string {
+// Printable replaces control characters, separators of lines, marks that turn the direction of text, and what is not
+// UTF-8. In text from a file or of another process they could control the reader's terminal, break a line, or make it
+// read as another one. Whatever comes from outside passes through here before it is printed.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) {
 			return unicode.ReplacementChar
 		}
 		return r

@@ -13,7 +13,7 @@ import (
 func Warnings(w io.Writer, s *profile.Snapshot) error {
 	var out bytes.Buffer
 	for i := range s.Warnings {
-		fmt.Fprintln(&out, printable(sentence(&s.Warnings[i])))
+		fmt.Fprintln(&out, Printable(sentence(&s.Warnings[i])))
 	}
 	_, err := w.Write(out.Bytes())
 	return err

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -41,37 +40,18 @@ func inheritedDescriptors() []int {
 }
 
 // closeInherited closes the descriptors that the launched command has, too. Otherwise whoever reads
-// from a pipe of the command's would wait for us when the command has closed it. stderr stays,
-// where tables and errors go; when tables go elsewhere and stderr is a pipe, it is closed as well.
-// What these files are written to (--json=/dev/stdout) stays, too.
-func closeInherited(inherited []int, stderrToo bool, files ...string) {
+// from a pipe of the command's would wait for us when the command has closed it. stderr stays, see messages.
+// What is written to is open as a descriptor of its own.
+func closeInherited(inherited []int) {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(null)
-	standard := []int{0, 1}
-	var stat unix.Stat_t
-	if stderrToo && unix.Fstat(2, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFIFO {
-		standard = append(standard, 2)
-	}
-	for _, fd := range standard {
-		if !isOneOf(fd, files) {
-			unix.Dup3(null, fd, unix.O_CLOEXEC)
-		}
+	for fd := range 2 {
+		unix.Dup3(null, fd, unix.O_CLOEXEC)
 	}
 	for _, fd := range inherited {
-		if !isOneOf(fd, files) {
-			unix.Close(fd)
-		}
+		unix.Close(fd)
 	}
-}
-
-// isOneOf reports whether a descriptor shows one of these files.
-func isOneOf(fd int, files []string) bool {
-	var stat, own unix.Stat_t
-	return slices.ContainsFunc(files, func(path string) bool {
-		return path != "" && unix.Stat(path, &stat) == nil && unix.Fstat(fd, &own) == nil &&
-			stat.Dev == own.Dev && stat.Ino == own.Ino
-	})
 }

@@ -52,7 +52,8 @@ What to write:
   -O, --summary-syscall-overhead=TIME
                                 take TIME (in us, or with a unit) off each call instead of
                                 what is measured
-  -o, --output=FILE             write to FILE, or to a shell command: -o '|CMD'
+  -o, --output=FILE             write to FILE, or to a shell command: -o '|CMD'; here and
+                                below, a FILE of - is stdout
   -A, --output-append-mode      append to FILE
   -q, --quiet                   the table alone, without the lines under it
       --json=FILE               write everything to FILE, too
@@ -62,17 +63,18 @@ What to write:
       --labels=LIST             with --pprof: tell samples apart by pid, tid, comm, errno,
                                 latency, fd (the file, pipe or socket)
       --debuginfod              with --pprof: fetch debug files with debuginfod-find
-      --from-json=FILE          show a run that was saved with --json
+      --from-json=FILE          show a run that was saved with --json, on stdout; - is stdin
 
   -h, --help                    this text
   -V, --version                 the version
 
 SIGUSR1 makes it write the table so far. SIGINT, SIGTERM, SIGHUP and SIGQUIT end it when
-it is attached; a launched command gets them instead and decides.
+it is attached; a launched command gets them instead and decides. After the run they end
+the search for names and whatever is being written.
 
 Exit status: the command's own; 126 or 127 if it could not be executed or found; with
 only -p, 0; 1 if sysprof failed, 2 for bad usage. It dies of the signal that the command
-died of, or that ended it.
+died of, or that ended it. An output that could not be written makes 1 of 0.
 `
 
 // versionLine says which sysprof this is.

@@ -38,8 +38,6 @@ type options struct {
 
 	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
-	output        string
-	appending     bool
 	fromJSON      string // a saved run to show instead of tracing
 
 	stacks     session.StackMode
@@ -74,7 +72,7 @@ func parseOptions(args []string) (*options, error) {
 		return nil, explain(err)
 	}
 	o.command = d.set.Args()
-	return o, o.check()
+	return o, o.check(d)
 }
 
 func (o *options) declareWhatToTrace(d declarations) {
@@ -107,8 +105,14 @@ func (o *options) declareWhatToCount(d declarations) {
 }
 
 func (o *options) declareWhatToWrite(d declarations) {
-	text := func(to *string) func(string) error {
-		return func(s string) error { *to = s; return nil }
+	file := func(to *string) func(string) error {
+		return func(s string) error {
+			if s == "" {
+				return errors.New("want the name of a file")
+			}
+			*to = s
+			return nil
+		}
 	}
 	quiet := func(string) error { o.outputs.Quiet = true; return nil }
 
@@ -120,18 +124,18 @@ func (o *options) declareWhatToWrite(d declarations) {
 		o.outputs.Columns, err = report.ParseColumns(s)
 		return err
 	})
-	d.arg('o', "output", text(&o.output))
-	d.flag('A', "output-append-mode", func() { o.appending = true })
+	d.arg('o', "output", file(&o.outputs.Tables))
+	d.flag('A', "output-append-mode", func() { o.outputs.Append = true })
 	d.optional('q', "quiet", quiet)
 	d.optional(0, "silent", quiet)
 	d.optional(0, "silence", quiet)
 
 	d.optional(0, "histogram", o.chooseHistogram)
 	d.flag(0, "errors", func() { o.outputs.Errors = true })
-	d.arg(0, "json", text(&o.outputs.JSON))
-	d.arg(0, "csv", text(&o.outputs.CSV))
-	d.arg(0, "from-json", text(&o.fromJSON))
-	d.arg(0, "pprof", text(&o.outputs.Pprof))
+	d.arg(0, "json", file(&o.outputs.JSON))
+	d.arg(0, "csv", file(&o.outputs.CSV))
+	d.arg(0, "from-json", file(&o.fromJSON))
+	d.arg(0, "pprof", file(&o.outputs.Pprof))
 	d.arg(0, "stacks", o.chooseStacks)
 	d.arg(0, "labels", o.chooseLabels)
 	d.flag(0, "debuginfod", func() { o.debuginfod = true })
@@ -145,15 +149,12 @@ func (o *options) declareWhatToWrite(d declarations) {
 }
 
 // check finds what is wrong with the options taken together.
-func (o *options) check() error {
+func (o *options) check(d declarations) error {
 	switch {
 	case o.help || o.version:
 		return nil
 	case o.fromJSON != "":
-		if len(o.command) > 0 || len(o.attach) > 0 {
-			return errors.New("--from-json shows a saved run; it traces nothing, so leave out the command and -p")
-		}
-		return nil
+		return o.checkSaved(d)
 	case len(o.command) == 0 && len(o.attach) == 0:
 		return errors.New("nothing to trace: name a command, or a process with -p PID (sysprof --help)")
 	case len(o.command) == 0 && (o.user != "" || len(o.env) > 0 || o.argv0 != nil):
@@ -168,9 +169,16 @@ func (o *options) check() error {
 		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
+	}
+	return o.checkTables()
+}
+
+// checkTables finds what is wrong with the options about tables.
+func (o *options) checkTables() error {
+	switch out := o.outputs.Tables; {
 	case o.columnsChosen && !o.outputs.Summary:
 		return errors.New("-U chooses the columns of the table of -c: add -c")
-	case o.appending && (o.output == "" || strings.ContainsAny(o.output[:1], "|!")):
+	case o.outputs.Append && (out == "" || out == "-" || strings.ContainsAny(out[:1], "|!")):
 		return errors.New("-A needs a file to append to: add -o FILE")
 	}
 	return nil

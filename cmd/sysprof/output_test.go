@@ -121,19 +121,22 @@ func TestOutput(t *testing.T) {
 		}
 		hasTable(t, o.stderr, 1)
 	})
-	// Where stderr is a pipe, sysprof lets go of it with -o, as the command may, and cannot say why it
-	// fails.
-	for _, test := range []struct{ name, output, says string }{
-		{"a reader that fails", "|cat >/dev/null; exit 3", "exit status 3"},
-		{"a reader that reads nothing and fails", "|exec <&-; exit 3", "exit status 3"},
-		{"a full device", "/dev/full", "no space left"},
+	for _, test := range []struct {
+		name, output, says string
+		tables             int // on stderr
+	}{
+		{"a reader that fails", "|cat >/dev/null; exit 3", "exit status 3", 0},
+		{"a reader that reads nothing and fails", "|exec <&-; exit 3", "exit status 3", 0},
+		{"a full device", "/dev/full", "no space left", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := start(t, sysprof(t, "-o", test.output, "true"))
-			(outcome{status: s.end(), stderr: s.written()}).exited(t, 1)
-			if strings.Count(s.written(), "\n") != 1 || !strings.Contains(s.written(), test.says) {
-				t.Errorf("stderr: %q, want a line with %q", s.written(), test.says)
+			o := run(t, sysprof(t, "-q", "-o", test.output, "true"))
+			o.exited(t, 1)
+			said, _, _ := strings.Cut(o.stderr, "\n")
+			if !strings.HasPrefix(said, "sysprof: ") || !strings.Contains(said, test.says) {
+				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
 			}
+			hasTable(t, o.stderr, test.tables)
 		})
 	}
 	t.Run("a reader that has read enough", func(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -25,47 +26,46 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	out, err := session.OpenOutput(opt.output, opt.appending, p.stdout, p.stderr)
+	files, err := opt.outputs.Open(p.streams())
 	if err != nil {
 		return ending{}, err
 	}
-	r := &run{
-		engine:   engine,
-		signals:  catchSignals(p.origin, len(opt.command) == 0),
-		duration: opt.duration,
-		attached: len(opt.attach) > 0,
-	}
+	r := newRun(engine, catchSignals(p.origin, len(opt.command) == 0), opt)
 	if err := s.Start(); err != nil {
-		return ending{}, errors.Join(explainLaunch(err, opt), out.Close())
+		r.close(files)
+		return ending{}, explainLaunch(err, opt)
 	}
-	ownTerminal := p.ownTerminal(opt)
+	ownTerminal, keepStderr := p.ownTerminal(opt), func() {}
 	if command != nil && p.own {
-		closeInherited(inherited, opt.output != "", opt.outputs.JSON, opt.outputs.CSV, opt.outputs.Pprof)
+		closeInherited(inherited)
+		if opt.outputs.Tables != "" {
+			keepStderr = p.messages.share(engine.Launched().PID())
+			defer keepStderr()
+		}
 	}
 	var status *session.StatusLine
 	if ownTerminal {
 		status = s.ShowStatus(p.stderr)
 	}
-	r.follow(func() {
-		if err := s.Write(out, out.Look()); err != nil {
-			fmt.Fprintf(os.Stderr, "sysprof: write the summary so far: %v\n", err)
-		}
-	})
+	r.follow(func(ctx context.Context) { s.Write(ctx, files) }) // what goes wrong is said, and may go well the next time
 	_, err = engine.Warnings()
 	status.Clear()
 	if err != nil {
-		return ending{}, errors.Join(err, out.Close())
+		r.close(files)
+		return ending{}, err
 	}
-	err = errors.Join(s.Write(out, out.Look(), losesPrivileges(command)...), out.Close())
-	r.awaitFiltered(p.stderr, opt.outputs.Quiet)
-	if err != nil {
-		err = fmt.Errorf("write the summary: %w", err)
-		if r.stoppedBy == 0 {
-			return ending{}, err
-		}
-		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+	if !r.commandRuns() {
+		keepStderr() // until all is said
 	}
-	return r.ending(), nil
+	err = r.write(func(ctx context.Context) error {
+		return errors.Join(s.Write(ctx, files, losesPrivileges(command)...), files.Close(ctx))
+	})
+	r.awaitFiltered(p.messages, opt.outputs.Quiet)
+	end := r.ending()
+	if err != nil && end == (ending{}) { // it has been said
+		end.status = statusFailure
+	}
+	return end, nil
 }
 
 // newSession prepares a run and its engine.
@@ -123,20 +123,4 @@ func (o *options) filter(watched []string) *ptrace.Filter {
 		return nil
 	}
 	return &ptrace.Filter{Calls: o.trace, Also: watched}
-}
-
-// showSaved writes the tables of a run that was saved with --json.
-func (p *process) showSaved(opt *options) error {
-	snapshot, meta, err := session.ReadSaved(opt.fromJSON)
-	if err != nil {
-		return err
-	}
-	out, err := session.OpenOutput(opt.output, opt.appending, p.stdout, p.stderr)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(opt.outputs.Write(out, out.Look(), snapshot, meta), out.Close()); err != nil {
-		return fmt.Errorf("write the summary: %w", err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/ptrace"
 )
 
@@ -16,6 +17,12 @@ type process struct {
 	stdin, stdout, stderr *os.File
 	origin                *ptrace.Origin // nil if not known
 	own                   bool           // it is ours alone: its descriptors may be closed, its signals taken
+	messages              *messages      // to stderr
+}
+
+// streams are what outputs are told of it.
+func (p *process) streams() session.Streams {
+	return session.Streams{Stdout: p.stdout, Stderr: p.stderr, Messages: p.messages, Say: p.messages.say}
 }
 
 // ending is how the process is to end.
@@ -44,10 +51,12 @@ func (e ending) leave() {
 
 // run is the whole program.
 func (p *process) run(args []string) ending {
+	p.messages = newMessages(p.stderr)
+	catchBrokenPipes()
 	opt, err := parseOptions(args)
 	switch {
 	case err != nil:
-		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+		p.messages.say(err)
 		return ending{status: statusUsage}
 	case opt.help:
 		io.WriteString(p.stdout, helpText)
@@ -58,12 +67,12 @@ func (p *process) run(args []string) ending {
 	}
 	var end ending
 	if opt.fromJSON != "" {
-		err = p.showSaved(opt)
+		end, err = p.showSaved(opt)
 	} else {
 		end, err = p.profile(opt)
 	}
 	if err != nil {
-		fmt.Fprintf(p.stderr, "sysprof: %v\n", err)
+		p.messages.say(err)
 		return ending{status: statusOf(err)}
 	}
 	return end

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +16,8 @@ import (
 	"sysprof/ptrace"
 )
 
-// catchSignals takes over the signals that end a run or ask for a table. One that was ignored when
+// catchSignals takes over the signals that end a run or ask for a table; SIGXCPU, of the kernel's when this process has had
+// the CPU for as long as it may (setrlimit(2), RLIMIT_CPU), ends the tracing and is nobody else's. One that was ignored when
 // sysprof was started remains so: nohup means it. But a shell without job control starts all its
 // background jobs with SIGINT and SIGQUIT ignored, and a script that sends one of them to a sysprof that is
 // only attached means that: there is nothing else that could end it.
@@ -23,7 +26,7 @@ func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
 		ptrace.DropPending(origin.Pending) // they are the command's, see ptrace.Origin
 	}
 	signals := make(chan os.Signal, 16)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU} {
 		ignored := signal.Ignored(sig) || origin != nil && origin.Ignored&(1<<(sig-1)) != 0
 		if ignored && !(onlyAttached && (sig == syscall.SIGINT || sig == syscall.SIGQUIT)) {
 			signal.Ignore(sig) // the runtime has put a handler in its place
@@ -34,6 +37,10 @@ func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
 	return signals
 }
 
+// catchBrokenPipes keeps this process from being ended when nobody reads stdout or stderr any more, which the Go runtime
+// does otherwise: there are other outputs. The writes fail then.
+func catchBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
 // run is a run of an engine, and what signals have to do with it.
 type run struct {
 	engine   session.Engine
@@ -41,16 +48,43 @@ type run struct {
 	duration time.Duration // 0: until the end
 	attached bool          // to processes, whatever is launched besides
 
-	stoppedBy syscall.Signal // the signal that made us stop tracing, 0 if none did
+	stoppedBy syscall.Signal // the signal that made us stop tracing or writing, 0 if none did
+
+	hurry     context.Context // ends when a signal comes while there is nothing to do but to write
+	cutShort  context.CancelFunc
+	countedAt time.Time // when the counting was over
+}
+
+func newRun(engine session.Engine, signals chan os.Signal, opt *options) *run {
+	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0}
+	r.hurry, r.cutShort = context.WithCancel(context.Background())
+	return r
 }
 
 // follow waits until the counting is over, and does meanwhile what signals ask for. soFar writes what has been
-// counted until then.
-func (r *run) follow(soFar func()) {
+// counted until then; its context ends when there is no more time for that.
+func (r *run) follow(soFar func(context.Context)) {
 	var timeUp <-chan time.Time
 	if r.duration > 0 {
 		timeUp = time.After(r.duration)
 	}
+	asked, written := make(chan struct{}, 1), make(chan struct{})
+	ctx, stopWriting := context.WithCancel(r.hurry)
+	defer stopWriting()
+	go func() {
+		defer close(written)
+		for range asked {
+			soFar(ctx)
+		}
+	}()
+	r.untilCounted(timeUp, asked, stopWriting)
+	close(asked)
+	r.countedAt = time.Now()
+	r.write(func(context.Context) error { <-written; return nil })
+}
+
+// untilCounted is the part of follow that waits.
+func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopWriting func()) {
 	commandEnded := r.commandEnded()
 	hasCommand, told := commandEnded != nil, false
 	for {
@@ -74,17 +108,82 @@ func (r *run) follow(soFar func()) {
 			}
 			switch {
 			case sig == syscall.SIGUSR1:
-				soFar()
-			case hasCommand:
+				select {
+				case asked <- struct{}{}:
+				default: // it has been asked for already
+				}
+			case hasCommand && sig != syscall.SIGXCPU:
 				// The command decides what becomes of it, and of the run.
 				told = true
 				go r.engine.Launched().PassOn(sig, time.Now())
 			default:
 				r.stoppedBy = sig
+				stopWriting()
 				r.engine.Stop()
 			}
 		}
 	}
+}
+
+// write runs f, which writes something when the counting is over. A signal that comes meanwhile ends the context, and
+// ends sysprof, or goes to the command if there still is one. f has a moment to end then, and is left alone after that.
+func (r *run) write(f func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- f(r.hurry) }()
+	var tooLate <-chan time.Time
+	cutShort := func() {
+		r.cutShort()
+		tooLate = time.After(session.Grace)
+	}
+	if r.hurry.Err() != nil {
+		cutShort()
+	}
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tooLate:
+			return errors.New("the outputs were left to themselves")
+		case got := <-r.signals:
+			sig := got.(syscall.Signal)
+			switch {
+			case sig == syscall.SIGUSR1: // everything is being written
+			case r.meantForCommand():
+			case r.commandRuns() && sig != syscall.SIGXCPU:
+				cutShort()
+				go r.engine.Launched().PassOn(sig, time.Now())
+			default:
+				r.stoppedBy = sig
+				cutShort()
+			}
+		}
+	}
+}
+
+// meantForCommand reports whether a signal that comes now was meant for the command, which has just ended, of that
+// signal perhaps: the terminal sends it to both at the same time.
+func (r *run) meantForCommand() bool {
+	const atOnce = 50 * time.Millisecond
+	return r.engine.Launched() != nil && time.Since(r.countedAt) < atOnce
+}
+
+// commandRuns reports whether the end of the launched command has not been seen.
+func (r *run) commandRuns() bool {
+	ended := r.commandEnded()
+	if ended == nil {
+		return false
+	}
+	select {
+	case <-ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// close lets go of files that nothing is to be written to.
+func (r *run) close(files *session.Files) {
+	r.write(files.Close) // what is wrong with it is said
 }
 
 // commandEnded is closed when the launched command has ended; nil if there is none.
@@ -120,7 +219,7 @@ func (r *run) awaitFiltered(stderr io.Writer, quiet bool) {
 		case got := <-r.signals:
 			sig := got.(syscall.Signal)
 			switch {
-			case sig == syscall.SIGUSR1: // everything has been written
+			case sig == syscall.SIGUSR1, sig == syscall.SIGXCPU: // everything has been written
 			case commandEnded != nil:
 				go r.engine.Launched().PassOn(sig, time.Now())
 			default:

@@ -7,15 +7,54 @@
 DATA _cgo_init(SB)/8, $·preMain(SB)
 GLOBL _cgo_init(SB), NOPTR, $8
 
+#define SYS_write 1
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
 #define SYS_fcntl 72
 #define SYS_rt_sigpending 127
+#define SYS_geteuid 107
 #define SYS_arch_prctl 158
+#define SYS_exit_group 231
 #define SYS_prlimit64 302
 
 TEXT ·preMain(SB),NOSPLIT|NOFRAME,$0
 	PUSHQ	BX
+
+	// for R9 = &limits[0], BX = 3; BX > 0; R9++, BX--: prlimit64(0, R9.resource, nil, &noFile), which is scratch here
+	LEAQ	·limits(SB), R9
+	MOVQ	$3, BX
+limit:
+	MOVQ	$SYS_prlimit64, AX
+	XORQ	DI, DI
+	MOVQ	0(R9), SI
+	XORQ	DX, DX
+	LEAQ	·noFile(SB), R10
+	SYSCALL
+	CMPQ	AX, $0
+	JNE	enough
+	MOVQ	·noFile(SB), AX
+	CMPQ	AX, 8(R9)
+	JCC	enough
+	CMPQ	BX, $1	// the last one is not for root
+	JNE	tooLow
+	MOVQ	$SYS_geteuid, AX
+	SYSCALL
+	CMPQ	AX, $0
+	JEQ	enough
+tooLow:
+	// write(2, R9.says); exit_group(1)
+	MOVQ	$SYS_write, AX
+	MOVQ	$2, DI
+	MOVQ	16(R9), SI
+	MOVQ	24(R9), DX
+	SYSCALL
+	MOVQ	$SYS_exit_group, AX
+	MOVQ	$1, DI
+	SYSCALL
+enough:
+	ADDQ	$32, R9
+	DECQ	BX
+	JNZ	limit
 
 	// With a _cgo_init, rt0_go leaves it to that to set up thread-local storage, and expects g at
 	// -8(FS). arch_prctl(ARCH_SET_FS, &tls[1])

@@ -8,12 +8,50 @@ DATA _cgo_init(SB)/8, $·preMain(SB)
 GLOBL _cgo_init(SB), NOPTR, $8
 
 #define SYS_fcntl 25
+#define SYS_write 64
+#define SYS_exit_group 94
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_rt_sigpending 136
+#define SYS_geteuid 175
 #define SYS_prlimit64 261
 
 TEXT ·preMain(SB),NOSPLIT|NOFRAME,$0
+	// for R9 = &limits[0], R10 = 3; R10 > 0; R9++, R10--: prlimit64(0, R9.resource, nil, &noFile), which is scratch here
+	MOVD	$·limits(SB), R9
+	MOVD	$3, R10
+limit:
+	MOVD	$0, R0
+	MOVD	0(R9), R1
+	MOVD	$0, R2
+	MOVD	$·noFile(SB), R3
+	MOVD	$SYS_prlimit64, R8
+	SVC
+	CBNZ	R0, enough
+	MOVD	·noFile(SB), R11
+	MOVD	8(R9), R12
+	CMP	R12, R11
+	BHS	enough
+	CMP	$1, R10	// the last one is not for root
+	BNE	tooLow
+	MOVD	$SYS_geteuid, R8
+	SVC
+	CBZ	R0, enough
+tooLow:
+	// write(2, R9.says); exit_group(1)
+	MOVD	$2, R0
+	MOVD	16(R9), R1
+	MOVD	24(R9), R2
+	MOVD	$SYS_write, R8
+	SVC
+	MOVD	$1, R0
+	MOVD	$SYS_exit_group, R8
+	SVC
+enough:
+	ADD	$32, R9, R9
+	SUB	$1, R10, R10
+	CBNZ	R10, limit
+
 	// for R9 = 64; R9 > 0; R9--: rt_sigaction(R9, nil, &action, 8). The kernel preserves R9 to R12.
 	MOVD	$64, R9
 	MOVD	$0, R10

@@ -8,12 +8,49 @@ DATA _cgo_init(SB)/8, $·preMain(SB)
 GLOBL _cgo_init(SB), NOPTR, $8
 
 #define SYS_fcntl 25
+#define SYS_write 64
+#define SYS_exit_group 94
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_rt_sigpending 136
+#define SYS_geteuid 175
 #define SYS_prlimit64 261
 
 TEXT ·preMain(SB),NOSPLIT|NOFRAME,$0
+	// for T3 = &limits[0], T4 = 3; T4 > 0; T3++, T4--: prlimit64(0, T3.resource, nil, &noFile), which is scratch here
+	MOV	$·limits(SB), T3
+	MOV	$3, T4
+limit:
+	MOV	ZERO, A0
+	MOV	0(T3), A1
+	MOV	ZERO, A2
+	MOV	$·noFile(SB), A3
+	MOV	$SYS_prlimit64, A7
+	ECALL
+	BNE	A0, ZERO, enough
+	MOV	·noFile(SB), T5
+	MOV	8(T3), T6
+	BGEU	T5, T6, enough
+	MOV	$1, T5	// the last one is not for root
+	BNE	T4, T5, tooLow
+	MOV	$SYS_geteuid, A7
+	ECALL
+	BEQ	A0, ZERO, enough
+tooLow:
+	// write(2, T3.says); exit_group(1)
+	MOV	$2, A0
+	MOV	16(T3), A1
+	MOV	24(T3), A2
+	MOV	$SYS_write, A7
+	ECALL
+	MOV	$1, A0
+	MOV	$SYS_exit_group, A7
+	ECALL
+enough:
+	ADD	$32, T3
+	ADD	$-1, T4
+	BNE	T4, ZERO, limit
+
 	// for T3 = 64; T3 > 0; T3--: rt_sigaction(T3, nil, &action, 8). The kernel preserves all but A0.
 	MOV	$64, T3
 	MOV	ZERO, T4

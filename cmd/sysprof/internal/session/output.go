@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,80 +13,106 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is where tables go.
-type Output struct {
-	io.Writer
-	close func() error
+// Streams are those of this process.
+type Streams struct {
+	Stdout, Stderr *os.File
+	// Messages is stderr as well, and may be written to when Stderr has been given away.
+	Messages io.Writer
+	// Say says what could not be written, in a line of its own.
+	Say func(error)
 }
 
-// OpenOutput opens a file, or, behind a '|' or '!', a shell command to write to, whose own output goes to stdout
-// and stderr. Without a name, tables go to stderr.
-func OpenOutput(name string, appending bool, stdout, stderr *os.File) (*Output, error) {
+// tablesOutput is where tables go.
+type tablesOutput struct {
+	// write writes the tables of one moment.
+	write func(ctx context.Context, data []byte) error
+	// close ends the output. Of a shell command it waits for the end.
+	close func(ctx context.Context) error
+	look  Look
+	// standard says that it is a stream of this process, which needs no other one in its place.
+	standard bool
+}
+
+// openTables opens a file, or, behind a '|' or '!', starts a shell command to write to, whose own output goes to
+// stdout and stderr. Without a name, tables go to a standard stream.
+func openTables(o *Outputs, std Streams) (*tablesOutput, error) {
+	name := o.Tables
 	switch {
+	case name == "" && o.ToStdout:
+		return standardOutput(std.Stdout), nil
 	case name == "":
-		return &Output{Writer: stderr, close: func() error { return nil }}, nil
+		return standardOutput(std.Stderr), nil
 	case strings.HasPrefix(name, "|"), strings.HasPrefix(name, "!"):
-		return openPipe(name[1:], stdout, stderr)
+		return openPipe(name[1:], std)
 	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	if appending {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	}
-	file, err := os.OpenFile(name, flags, 0o666)
+	file, err := openFile(name, std.Stdout)
 	if err != nil {
 		return nil, fmt.Errorf("-o: %w", err)
 	}
-	return &Output{Writer: file, close: file.Close}, nil
+	out := &tablesOutput{
+		write: func(ctx context.Context, data []byte) error { return file.put(ctx, data, o.Append) },
+		close: func(context.Context) error { file.close(); return nil },
+	}
+	if file.open != nil {
+		out.look = LookOf(file.open)
+	}
+	return out, nil
 }
 
-// Close ends the output. Of a shell command it waits for the end.
-func (o *Output) Close() error { return o.close() }
+func standardOutput(stream *os.File) *tablesOutput {
+	return &tablesOutput{
+		write: func(ctx context.Context, data []byte) error {
+			return within(ctx, func() error {
+				_, err := stream.Write(data)
+				return err
+			})
+		},
+		close:    func(context.Context) error { return nil },
+		look:     LookOf(stream),
+		standard: true,
+	}
+}
 
 // openPipe starts a shell command that reads the tables.
-func openPipe(command string, stdout, stderr *os.File) (*Output, error) {
+func openPipe(command string, std Streams) (*tablesOutput, error) {
+	explain := func(err error) error {
+		if err != nil {
+			err = fmt.Errorf("-o '|%s': %w", command, err)
+		}
+		return err
+	}
 	// A ^C at the terminal reaches the reader too, and would take away who the table is for.
 	reader := exec.Command("/bin/sh", "-c", "trap '' INT QUIT; "+command)
-	reader.Stdout, reader.Stderr = stdout, stderr
+	reader.Stdout, reader.Stderr = std.Stdout, std.Stderr
 	in, err := reader.StdinPipe()
 	if err != nil {
-		return nil, fmt.Errorf("-o '|%s': %w", command, err)
+		return nil, explain(err)
 	}
 	if err := reader.Start(); err != nil {
-		return nil, fmt.Errorf("-o '|%s': %w", command, err)
+		return nil, explain(err)
 	}
-	return &Output{Writer: untilClosed{in}, close: func() error {
-		if err := errors.Join(in.Close(), reader.Wait()); err != nil {
-			return fmt.Errorf("-o '|%s': %w", command, err)
-		}
-		return nil
-	}}, nil
-}
-
-// untilClosed writes to a reader that need not read all of it, as head(1) does not. Its exit status says
-// whether something was wrong.
-type untilClosed struct{ io.Writer }
-
-func (w untilClosed) Write(data []byte) (int, error) {
-	n, err := w.Writer.Write(data)
-	if errors.Is(err, syscall.EPIPE) {
-		return len(data), nil
-	}
-	return n, err
+	return &tablesOutput{
+		write: func(ctx context.Context, data []byte) error {
+			return explain(within(ctx, func() error {
+				_, err := in.Write(data)
+				if errors.Is(err, syscall.EPIPE) {
+					// It need not read all of it, as head(1) does not. Its exit status says whether
+					// something was wrong.
+					return nil
+				}
+				return err
+			}))
+		},
+		close: func(ctx context.Context) error {
+			return explain(within(ctx, func() error { return errors.Join(in.Close(), reader.Wait()) }))
+		},
+	}, nil
 }
 
 // Look is how a table has to look where it is written to.
 type Look struct {
 	Width int // 0: as wide as it likes
 	Color bool
-}
-
-// Look is that of the terminal that the output is, or of a file.
-func (o *Output) Look() Look {
-	file, ok := o.Writer.(*os.File)
-	if !ok {
-		return Look{}
-	}
-	return LookOf(file)
 }
 
 // LookOf is the look of the terminal that a file is, or of a file.

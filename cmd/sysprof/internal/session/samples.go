@@ -82,10 +82,9 @@ func (s *samples) ended(pid, tid int32) {
 	s.config.Labels.Ended(pid, tid)
 }
 
-// write writes the profile.
-func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta) error {
+// taken returns the samples so far. If some of them, or of their stacks, are missing, the snapshot says so from then on.
+func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
 	all, lost := s.all.All()
-	located := s.locate(all)
 	if s.capturer != nil {
 		lost += s.capturer.Lost()
 		if cut := s.capturer.Cut(); cut > 0 {
@@ -95,18 +94,26 @@ func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Met
 	if lost > 0 {
 		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
 	}
+	return all
+}
+
+// located are stacks with names, by their numbers.
+type located map[uint32][]*symbol.Location
+
+// write writes the profile.
+func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta, all []profile.Sample, stacks located) error {
 	return report.Pprof{
 		Snapshot: snapshot,
 		Samples:  cost.CorrectSamples(snapshot, all, s.config.Labels.Index(label.Latency)),
 		Meta:     meta,
 		Program:  s.config.Program,
-		Stack:    func(id uint32) []*symbol.Location { return located[id] },
+		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },
 		Labels:   s.config.Labels,
 	}.Write(w)
 }
 
-// locate puts names to the stacks of samples, by their numbers.
-func (s *samples) locate(all []profile.Sample) map[uint32][]*symbol.Location {
+// locate puts names to the stacks of samples. When ctx ends, the others remain addresses.
+func (s *samples) locate(ctx context.Context, all []profile.Sample) located {
 	if s.capturer == nil {
 		return nil
 	}
@@ -123,5 +130,16 @@ func (s *samples) locate(all []profile.Sample) map[uint32][]*symbol.Location {
 		const patience = 30 * time.Second
 		options.Debuginfod = symbol.DebuginfodFind(patience)
 	}
-	return s.capturer.Locate(context.Background(), ids, options)
+	late, cancel := after(ctx, grace)
+	defer cancel()
+	var stacks located
+	if within(late, func() error {
+		found := s.capturer.Locate(ctx, ids, options)
+		stacks = found
+		return nil
+	}) == nil {
+		return stacks
+	}
+	// It is stuck in a file that cannot be read: without any names, none is opened.
+	return s.capturer.Locate(ctx, ids, symbol.Options{})
 }

@@ -1,7 +1,8 @@
 package session
 
 import (
-	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,8 @@ func counted(calls int, ns int64) *profile.Raw {
 // TestAnEngineWithoutSingleCalls fills the same tables by whole rows.
 func TestAnEngineWithoutSingleCalls(t *testing.T) {
 	engine := newAdder(counted(3, 1_000), counted(4, 2_000))
-	s, err := New(Config{Statuses: AllStatuses, Raw: true, Outputs: Outputs{Quiet: true}}, engine)
+	outputs := Outputs{Quiet: true}
+	s, err := New(Config{Statuses: AllStatuses, Raw: true, Outputs: outputs}, engine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,12 +67,17 @@ func TestAnEngineWithoutSingleCalls(t *testing.T) {
 	if len(snapshot.Rows) != 1 || snapshot.Rows[0].Calls != 7 || snapshot.Rows[0].SumNs != 11_000 {
 		t.Errorf("rows: %+v", snapshot.Rows)
 	}
-	var out bytes.Buffer
-	if err := s.Write(&out, Look{}); err != nil {
+	table := filepath.Join(t.TempDir(), "table")
+	outputs.Tables = table
+	files, err := outputs.Open(Streams{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "read") {
-		t.Errorf("the table:\n%s", &out)
+	if err := s.Write(t.Context(), files); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := os.ReadFile(table); !strings.Contains(string(out), "read") {
+		t.Errorf("the table:\n%s", out)
 	}
 }
 

@@ -1,12 +1,10 @@
 package session
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +26,10 @@ type Outputs struct {
 	HistogramSet *syscalltab.Set // of these calls; nil: all
 	Errors       bool            // the table of errnos
 
-	JSON, CSV, Pprof string // files; "": none
+	JSON, CSV, Pprof string // files; "-": stdout; "": none
+	Tables           string // likewise, or a shell command behind '|'; "": stderr
+	Append           bool   // tables are appended to what the file holds
+	ToStdout         bool   // tables go to stdout, not to stderr
 }
 
 // Meta says what a run is of, as far as that is known before it.
@@ -39,33 +40,26 @@ type Meta struct {
 	CPUs    int // that the tracer may use
 }
 
-// Write writes everything that was asked for of what has been counted so far: tables to out, as they have to
-// look there, and files. more are warnings besides the engine's.
-func (s *Session) Write(out io.Writer, look Look, more ...profile.Warning) error {
+// Write writes everything that was asked for of what has been counted so far: tables first, then files, and last
+// what needs names. What cannot be written is said, and is returned. more are warnings besides the engine's. When ctx
+// ends, no more names are looked for, and what is not written soon is given up.
+func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warning) error {
 	snapshot := s.Snapshot()
 	warnings, _ := s.engine.Warnings()
 	snapshot.Warnings = append(append(snapshot.Warnings, warnings...), more...)
-	meta := s.meta()
-	var failures []error
+	var all []profile.Sample
 	if s.samples != nil {
-		failures = append(failures, replaceFile(s.config.Outputs.Pprof, func(w io.Writer) error { return s.samples.write(w, snapshot, meta) }))
+		all = s.samples.taken(snapshot)
 	}
-	failures = append(failures, s.config.Outputs.Write(out, look, snapshot, meta))
-	return errors.Join(failures...)
-}
-
-// ReadSaved reads a run that was saved as JSON.
-func ReadSaved(path string) (*profile.Snapshot, report.Meta, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, report.Meta{}, err
+	meta := s.meta()
+	err := files.Write(ctx, snapshot, meta)
+	if s.samples == nil {
+		return err
 	}
-	defer file.Close()
-	snapshot, meta, err := report.ReadJSON(file)
-	if err != nil {
-		return nil, meta, fmt.Errorf("%s: %w", path, err)
-	}
-	return snapshot, meta, nil
+	located := s.samples.locate(ctx, all)
+	return errors.Join(err, files.writeFile(ctx, pprofGrace, files.pprof, func(w io.Writer) error {
+		return s.samples.write(w, snapshot, meta, all, located)
+	}))
 }
 
 // meta says what a snapshot is of.
@@ -85,15 +79,6 @@ func (s *Session) meta() report.Meta {
 		Arch:     unix.ByteSliceToString(u.Machine[:]),
 		CPUs:     s.config.Meta.CPUs,
 	}
-}
-
-// Write writes tables, and the files that need nothing but a snapshot.
-func (o *Outputs) Write(out io.Writer, look Look, s *profile.Snapshot, meta report.Meta) error {
-	return errors.Join(
-		o.writeTables(out, look, s),
-		replaceFile(o.JSON, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
-		replaceFile(o.CSV, func(w io.Writer) error { return report.WriteCSV(w, s) }),
-	)
 }
 
 // writeTables writes tables for people, or for programs that know strace -c, and what stands under them.
@@ -130,57 +115,4 @@ func (o *Outputs) tables(look Look) []table {
 		tables = append(tables, report.Table{Sort: o.Sort, Width: look.Width, Color: look.Color})
 	}
 	return tables
-}
-
-// replaceFile writes a file beside path and renames it, so that a reader never sees half of it and a
-// failure leaves what was there. A path that is no regular file (/dev/stderr, a pipe) is written to. Nothing is
-// done for no path.
-func replaceFile(path string, write func(io.Writer) error) error {
-	if path == "" {
-		return nil
-	}
-	if err := tryReplace(path, write); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-func tryReplace(path string, write func(io.Writer) error) (err error) {
-	if info, err := os.Stat(path); err == nil && (!info.Mode().IsRegular() || isDevice(path)) {
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(write(file), file.Close())
-	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // a link stays one
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(file.Name())
-		}
-	}()
-	if err := errors.Join(write(file), file.Chmod(0o666&^umask()), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
-}
-
-// umask reads the process's file mode creation mask.
-func umask() os.FileMode {
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-	return os.FileMode(mask)
-}
-
-// isDevice reports whether a path is to a place of the kernel's, as /dev/stdout is, whatever file that shows:
-// nothing is to be renamed there.
-func isDevice(path string) bool {
-	path, err := filepath.Abs(path)
-	return err == nil && (strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/dev/shm/") || strings.HasPrefix(path, "/proc/"))
 }

@@ -1,0 +1,129 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"sysprof/profile"
+	"sysprof/report"
+)
+
+// Files are the outputs of a run, opened before it.
+type Files struct {
+	outputs          *Outputs
+	std              Streams
+	tables           *tablesOutput
+	json, csv, pprof *file // nil: not asked for
+}
+
+// Open opens the outputs, or tries the folders that they are to be in. An error names the one that cannot be
+// written to; nothing has been changed then.
+func (o *Outputs) Open(std Streams) (_ *Files, err error) {
+	f := &Files{outputs: o, std: std}
+	for _, one := range []struct {
+		option, path string
+		to           **file
+	}{{"--json", o.JSON, &f.json}, {"--csv", o.CSV, &f.csv}, {"--pprof", o.Pprof, &f.pprof}} {
+		if one.path == "" {
+			continue
+		}
+		if *one.to, err = openFile(one.path, std.Stdout); err != nil {
+			return nil, fmt.Errorf("%s: %w", one.option, err)
+		}
+	}
+	f.tables, err = openTables(o, std) // last, since it may start something
+	return f, err
+}
+
+// LooksLike is how tables have to look.
+func (f *Files) LooksLike() Look { return f.tables.look }
+
+// Close lets go of all of them, and waits for the shell command that reads the tables.
+func (f *Files) Close(ctx context.Context) error {
+	for _, file := range []*file{f.json, f.csv, f.pprof} {
+		if file != nil {
+			file.close()
+		}
+	}
+	return f.said(f.tables.close(ctx))
+}
+
+// When a signal has come, each output has this time left, so that one that blocks does not take it from the others, and the
+// search for names has as much. A profile takes longest to be made.
+const (
+	grace      = 150 * time.Millisecond
+	pprofGrace = 400 * time.Millisecond
+
+	// Grace is more than all of that together.
+	Grace = 4*grace + pprofGrace + 100*time.Millisecond
+)
+
+// after returns a context that ends some time after another one has.
+func after(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.Background())
+	stop := context.AfterFunc(ctx, func() {
+		time.Sleep(grace)
+		cancel()
+	})
+	return later, func() { stop(); cancel() }
+}
+
+// Write writes tables, and after them the files that need nothing but a snapshot. What cannot be written is said, and
+// the others are written nevertheless. When ctx ends, what is not written soon is given up.
+func (f *Files) Write(ctx context.Context, s *profile.Snapshot, meta report.Meta) error {
+	return errors.Join(
+		f.writeTables(ctx, s),
+		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
+		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
+	)
+}
+
+// writeTables writes the tables, to stderr if they cannot be written to a file.
+func (f *Files) writeTables(ctx context.Context, s *profile.Snapshot) error {
+	ctx, cancel := after(ctx, grace)
+	defer cancel()
+	var text bytes.Buffer
+	if err := f.outputs.writeTables(&text, f.tables.look, s); err != nil {
+		return f.said(err)
+	}
+	err := f.tables.write(ctx, text.Bytes())
+	if err == nil || f.tables.standard {
+		return f.said(err)
+	}
+	f.said(err)
+	return errors.Join(err, within(ctx, func() error {
+		_, err := f.std.Messages.Write(text.Bytes())
+		return err
+	}))
+}
+
+// writeFile makes what write writes the whole of a file. Nothing is done for no file.
+func (f *Files) writeFile(ctx context.Context, grace time.Duration, file *file, write func(io.Writer) error) error {
+	if file == nil {
+		return nil
+	}
+	ctx, cancel := after(ctx, grace)
+	defer cancel()
+	var data bytes.Buffer
+	err := within(ctx, func() error { return write(&data) })
+	if err != nil {
+		return f.said(fmt.Errorf("%s was not written: %w", file.show, err))
+	}
+	return f.said(file.replace(ctx, data.Bytes()))
+}
+
+// said says an error, unless it is that nobody reads a standard stream any more, and returns it.
+func (f *Files) said(err error) error {
+	if err != nil && !isGone(err) {
+		f.std.Say(err)
+	}
+	return err
+}
+
+// isGone reports whether an error is that nobody reads any more.
+func isGone(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -1,0 +1,72 @@
+package session
+
+import (
+	"fmt"
+	"os"
+
+	"sysprof/profile"
+	"sysprof/report"
+	"sysprof/syscalltab"
+)
+
+// ReadSaved reads a run that was saved as JSON, from stdin if the path is "-".
+func ReadSaved(path string, stdin *os.File) (*profile.Snapshot, report.Meta, error) {
+	file := stdin
+	if path == "-" {
+		path = "standard input"
+	} else {
+		var err error
+		if file, err = os.Open(path); err != nil {
+			return nil, report.Meta{}, err
+		}
+		defer file.Close()
+	}
+	snapshot, meta, err := report.ReadJSON(file)
+	if err != nil {
+		return nil, meta, fmt.Errorf("%s: %w", path, err)
+	}
+	return snapshot, meta, nil
+}
+
+// Choose returns what of a saved run are calls of the set (nil: all) with these outcomes. A call whose outcomes were
+// mixed has no queued calls, hold, raw latency and CPU time then, since these are not known by outcome. What tracing cost,
+// and the warnings, remain those of the whole run.
+func Choose(s *profile.Snapshot, trace *syscalltab.Set, statuses Statuses) *profile.Snapshot {
+	if trace == nil && statuses == AllStatuses {
+		return s
+	}
+	has := func(k profile.Key) bool { return trace == nil || trace.Has(k.ABI, k.Nr) }
+	var chosen profile.Snapshot
+	for i := range s.Rows {
+		if part := ofOutcomes(s.Rows[i], statuses); has(part.Key) && part.OK.Count()+uint64(len(part.Failed)) > 0 {
+			chosen.Rows = append(chosen.Rows, part)
+		}
+	}
+	for _, f := range s.InFlight {
+		outcome := Unfinished
+		if f.Why == profile.Detached {
+			outcome = Detached
+		}
+		if statuses&outcome != 0 && has(f.Key) {
+			chosen.InFlight = append(chosen.InFlight, f)
+		}
+	}
+	whole := profile.Merge(&chosen) // adds the totals up
+	whole.Overhead, whole.Warnings = s.Overhead, s.Warnings
+	return whole
+}
+
+// ofOutcomes returns what of a row are calls with these outcomes. Its totals are still those of the whole row.
+func ofOutcomes(r profile.Row, statuses Statuses) profile.Row {
+	ok, failed := statuses&Successful != 0, statuses&Failed != 0
+	if ok != failed && r.OK.Count() > 0 && len(r.Failed) > 0 {
+		r.Queued, r.HoldNs, r.RawNs, r.CPU = 0, 0, 0, nil
+	}
+	if !ok {
+		r.OK = new(profile.Histogram)
+	}
+	if !failed {
+		r.Failed = nil
+	}
+	return r
+}

@@ -1,0 +1,329 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
+)
+
+// These tests are about what is written when something goes wrong: nothing is lost that could be written, and what
+// could not is said.
+
+// hangingDebuginfod makes a folder for $PATH in which looking for names never ends, and returns it with a file that
+// is there as soon as that has begun.
+func hangingDebuginfod(t *testing.T) (dir, begun string) {
+	t.Helper()
+	dir = t.TempDir()
+	begun = filepath.Join(dir, "begun")
+	script := fmt.Sprintf("#!/bin/sh\n: > %s\nexec sleep 600\n", begun)
+	check(t, os.WriteFile(filepath.Join(dir, "debuginfod-find"), []byte(script), 0o755))
+	return dir, begun
+}
+
+// endedBy signals sysprof, whose command has ended, until it ends: a signal at the very end is the command's. It demands
+// that this takes no longer than a signal gives it.
+func endedBy(t *testing.T, s *talk, sig syscall.Signal) {
+	t.Helper()
+	from := time.Now()
+	eventually(t, "it ends", func() bool {
+		s.signal(sig)
+		return strings.HasPrefix(status(s.pid(), "State"), "Z")
+	})
+	if d := time.Since(from); d > 3*time.Second {
+		t.Errorf("it ended after %v", d)
+	}
+	died(t, s.end(), sig)
+}
+
+// TestSignalEndsTheSearchForNames: tables and JSON do not wait for names, and the profile has those found so far.
+func TestSignalEndsTheSearchForNames(t *testing.T) {
+	for _, soFar := range []bool{false, true} {
+		t.Run(fmt.Sprint("in the run: ", soFar), func(t *testing.T) {
+			path, begun := hangingDebuginfod(t)
+			dir := t.TempDir()
+			table, saved, profile := filepath.Join(dir, "table"), filepath.Join(dir, "json"), filepath.Join(dir, "profile")
+			cmd := sysprof(t, "-q", "-o", table, "--json", saved, "--debuginfod", "--pprof", profile, "cat")
+			cmd.Env = append(cmd.Environ(), "PATH="+path+":"+os.Getenv("PATH"))
+			s := start(t, cmd)
+			s.alive()
+			if soFar {
+				s.signal(unix.SIGUSR1)
+				eventually(t, "names are looked for", func() bool { _, err := os.Stat(begun); return err == nil })
+			}
+			s.in.Close()
+			eventually(t, "names are looked for, after the run", func() bool {
+				_, err := os.Stat(begun)
+				return err == nil && tracedChildren(s.pid()) == 0
+			})
+			hasTable(t, read(table), 1)
+			readSaved(t, saved)
+			endedBy(t, s, unix.SIGTERM)
+			parseProfile(t, profile)
+		})
+	}
+}
+
+// tracedChildren counts the children of a process that are called cat.
+func tracedChildren(pid int) (n int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		for _, child := range strings.Fields(read(list)) {
+			if read("/proc/"+child+"/comm") == "cat\n" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// TestSignalEndsAWriteThatBlocks, and the other outputs are there.
+func TestSignalEndsAWriteThatBlocks(t *testing.T) {
+	for _, option := range []string{"--json", "--csv", "--pprof", "-o"} {
+		t.Run(option, func(t *testing.T) {
+			dir := t.TempDir()
+			fifo, other := filepath.Join(dir, "fifo"), filepath.Join(dir, "other")
+			check(t, unix.Mkfifo(fifo, 0o600))
+			others := []string{"--json", other}
+			if option == "--json" {
+				others = []string{"-o", other}
+			}
+			s := start(t, sysprof(t, slices.Concat([]string{option, fifo}, others, []string{"cat"})...))
+			s.alive()
+			s.in.Close()
+			eventually(t, "the command has ended", func() bool { return tracedChildren(s.pid()) == 0 })
+			endedBy(t, s, unix.SIGINT)
+			if !strings.Contains(s.written(), "sysprof: "+fifo+" was not written: ") {
+				t.Errorf("stderr: %q", s.written())
+			}
+			if read(other) == "" {
+				t.Error("the other output is lost")
+			}
+		})
+	}
+}
+
+// TestOneOutputThatFails is said on stderr, a pipe, whose other end sees the end when the command has closed it. The
+// others are written.
+func TestOneOutputThatFails(t *testing.T) {
+	for _, option := range []string{"--json", "--csv", "--pprof"} {
+		table := filepath.Join(t.TempDir(), "table")
+		for range 5 { // it is a matter of time who ends first
+			o := run(t, sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "echo out"))
+			o.exited(t, 1)
+			hasTable(t, read(table), 1)
+			if o.stdout != "out\n" || o.stderr != "sysprof: /dev/full was not written: no space left on device\n" {
+				t.Errorf("%s: stdout %q, stderr %q", option, o.stdout, o.stderr)
+			}
+		}
+		run(t, sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "exit 4")).exited(t, 4)
+	}
+}
+
+// TestNobodyReadsStderr: the files are written.
+func TestNobodyReadsStderr(t *testing.T) {
+	r, w, err := os.Pipe()
+	check(t, err)
+	r.Close()
+	defer w.Close()
+	dir := t.TempDir()
+	file, table := filepath.Join(dir, "json"), filepath.Join(dir, "csv")
+	cmd := sysprof(t, "--json", file, "--csv", table, "true")
+	cmd.Stderr = w
+	run(t, cmd).exited(t, 1)
+	readSaved(t, file)
+	if !strings.HasPrefix(read(table), "call,") {
+		t.Errorf("the CSV: %q", read(table))
+	}
+}
+
+// TestOldTableOutlivesFailures: nothing is written where nothing was traced, nor where there is no room.
+func TestOldTableOutlivesFailures(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "table")
+	for _, test := range []struct {
+		name   string
+		script string
+		status int
+		says   string
+	}{
+		{"a process that is not there", `exec "$0" -o "$1" -p 2147483647`, 1, "attach"},
+		{"a command that is none", `exec "$0" -o "$1" /etc/hostname`, 126, "execute"},
+		{"another output that cannot be", `exec "$0" -o "$1" --json /no/such/folder/x true`, 1, "/no/such/folder/x"},
+		{"no room", `ulimit -f 0; exec "$0" -q -c -o "$1" true`, 1, "file too large"},
+		{"no room for a profile", `ulimit -f 0; exec "$0" -q -c --pprof "$1" true`, 1, "file too large"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			writeFile(t, file, "what was here\n")
+			o := run(t, exec.Command("sh", "-c", test.script, program(t), file))
+			o.exited(t, test.status)
+			if read(file) != "what was here\n" {
+				t.Errorf("the file holds %q", read(file))
+			}
+			onlyEntry(t, filepath.Dir(file), "table")
+			said := false
+			for line := range strings.Lines(o.stderr) {
+				said = said || strings.HasPrefix(line, "sysprof: ") && strings.Contains(line, test.says)
+			}
+			if !said {
+				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+			}
+		})
+	}
+}
+
+// TestDashIsAStream: "-" is stdout, and stdin for a saved run.
+func TestDashIsAStream(t *testing.T) {
+	o := run(t, plain(t, "-q", "-c", "-o", "-", "echo", "said"))
+	o.exited(t, 0)
+	if table, ok := strings.CutPrefix(o.stdout, "said\n"); !ok || o.stderr != "" {
+		t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+	} else {
+		hasTable(t, table, 1)
+	}
+	text := succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", "-", "true"))
+	show := sysprof(t, "-q", "--from-json", "-")
+	show.Stdin = strings.NewReader(text)
+	hasTable(t, succeed(t, show), 1)
+	pprof := succeed(t, plain(t, "-q", "-o", os.DevNull, "--pprof", "-", "true"))
+	file := filepath.Join(t.TempDir(), "profile")
+	writeFile(t, file, pprof)
+	parseProfile(t, file)
+}
+
+// TestSavedRunObeysOrRefuses: an option is never without effect.
+func TestSavedRunObeysOrRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "run.json")
+	succeed(t, as(plain(t, "-q", "-o", os.DevNull, "--json", file, self()), "outcomes"))
+	for _, option := range []string{
+		"--raw", "-O1", "--pprof=x", "--labels=pid", "--stacks=off", "--debuginfod", "--duration=1", "-unobody", "-EX=1",
+		"--argv0=x", "-f", "--no-follow", "--kill-on-exit", "--cpu=off", "--seccomp-bpf", "--no-seccomp",
+		"-z --json=x", "-Z --csv=x", "-z --time=cpu", "-U calls,name",
+	} {
+		badUsage(t, append(words(option), "--from-json="+file))
+	}
+	for _, test := range []struct {
+		args                   string
+		getpgid, errors, umask int // calls; -1: no row
+		inFlight               bool
+	}{
+		{"", 42, 12, 4, true},
+		{"-e getpgid", 42, 12, -1, false},
+		{"-e !getpgid", -1, 0, 4, true},
+		{"-z", 30, 0, 4, false},
+		{"-Z", 12, 12, -1, false},
+		{"-e status=none", -1, 0, -1, false},
+		{"-e status=unfinished", -1, 0, -1, true},
+	} {
+		out := succeed(t, sysprof(t, append(words(test.args), "--from-json="+file)...))
+		calls := func(name string) (int, int) {
+			calls, errs, ok := row(out, name)
+			if !ok {
+				return -1, 0
+			}
+			return calls, errs
+		}
+		getpgid, errs := calls("getpgid")
+		umask, _ := calls("umask")
+		if getpgid != test.getpgid || errs != test.errors || umask != test.umask {
+			t.Errorf("%s: getpgid %d (%d errors), umask %d\n%s", test.args, getpgid, errs, umask, out)
+		}
+		if flights := strings.Contains(out, "exit_group"); flights != test.inFlight {
+			t.Errorf("%s: calls in flight:\n%s", test.args, out)
+		}
+	}
+}
+
+// TestLimitsThatGoCannotBeginWith are said in a sentence.
+func TestLimitsThatGoCannotBeginWith(t *testing.T) {
+	for _, test := range []struct{ limit, says string }{
+		{"ulimit -v 500000", "ulimit -v"}, {"ulimit -v 700000", "ulimit -v"}, {"ulimit -d 65536", "ulimit -d"},
+	} {
+		t.Run(test.limit, func(t *testing.T) {
+			o := run(t, exec.Command("sh", "-c", test.limit+`; exec "$0" true`, program(t)))
+			o.exited(t, 1)
+			if !strings.HasPrefix(o.stderr, "sysprof: ") || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, test.says) {
+				t.Errorf("stderr: %q", o.stderr)
+			}
+		})
+	}
+	t.Run("processes", func(t *testing.T) {
+		prlimit := needs.Program(t, "prlimit", "util-linux")
+		for limit, root := range map[string]bool{"3": false, "11": false, "1": true} {
+			cmd := exec.Command(prlimit, "--nproc="+limit, program(t), "-q", "true")
+			if !root {
+				cmd.SysProcAttr = notRoot()
+			}
+			o := run(t, cmd)
+			if root && os.Getuid() == 0 {
+				o.exited(t, 0)
+				continue
+			}
+			o.exited(t, 1)
+			if !strings.HasPrefix(o.stderr, "sysprof: ") || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "ulimit -u") {
+				t.Errorf("%s processes: stderr %q", limit, o.stderr)
+			}
+		}
+	})
+}
+
+// TestCPULimit: the table is written when sysprof has had its time, and the command goes on.
+func TestCPULimit(t *testing.T) {
+	table := filepath.Join(t.TempDir(), "table")
+	s := start(t, sysprof(t, "-o", table, "cat"))
+	s.alive()
+	s.signal(unix.SIGXCPU)
+	eventually(t, "the table is written", func() bool { return strings.Contains(read(table), " total\n") })
+	s.alive()
+	s.in.Close()
+	died(t, s.end(), unix.SIGXCPU)
+}
+
+// TestNamesInMessages: a name cannot control the terminal, nor break a line.
+func TestNamesInMessages(t *testing.T) {
+	evil := "/no\x1b[31m\n\xff\u202e\u2028name"
+	for _, args := range [][]string{
+		{evil}, {"-o", evil + "/x", "true"}, {"--json", evil + "/x", "true"}, {"--from-json", evil}, {"-e", evil, "true"},
+		{"-p", evil}, {"-S", evil, "true"}, {"-u", evil, "true"}, {"-o", "|exit 3 #" + strings.ReplaceAll(evil, "\n", ""), "true"},
+		{"--" + evil, "true"}, {"--labels", evil, "--pprof", "x", "true"},
+	} {
+		o := run(t, plain(t, append([]string{"-q"}, args...)...))
+		if strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") ||
+			strings.ContainsFunc(strings.TrimSpace(o.stderr), func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' || r == '\u2028' }) ||
+			strings.Contains(o.stderr, "\xff") {
+			t.Errorf("%q: stderr %q", args, o.stderr)
+		}
+	}
+}
+
+// TestFIFOThatIsRead by somebody from the beginning is written to, and its reader sees the end.
+func TestFIFOThatIsRead(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	check(t, unix.Mkfifo(fifo, 0o600))
+	reader, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	check(t, err)
+	defer reader.Close()
+	target := start(t, as(exec.Command(self()), "echo"))
+	target.line()
+	s := start(t, sysprof(t, "-q", "-o", fifo, "-p", strconv.Itoa(target.pid())))
+	eventually(t, "it is traced", func() bool { return tracedBy(target.pid()) == s.pid() })
+	s.signal(unix.SIGTERM)
+	died(t, s.end(), unix.SIGTERM)
+	reader.SetReadDeadline(time.Now().Add(patience))
+	data, err := io.ReadAll(reader)
+	check(t, err)
+	if !strings.Contains(string(data), "no system calls were counted") && !strings.Contains(string(data), " total\n") {
+		t.Errorf("the reader got %q", data)
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/report"
+)
+
+// messages writes sysprof's own lines to stderr.
+//
+// Where tables go elsewhere and stderr is a pipe, whoever reads it must see its end when the command has closed it. So
+// it is kept only for as long as the command has it, too. Then it is let go of but for a descriptor with O_PATH, which
+// keeps no pipe open, and opened again for a line that is to be written, should there still be a reader.
+type messages struct {
+	stderr *os.File
+
+	mu       sync.Mutex
+	released int // the descriptor with O_PATH; -1 while stderr is ours
+}
+
+func newMessages(stderr *os.File) *messages { return &messages{stderr: stderr, released: -1} }
+
+// say writes an error, or each of several ones, as a line of its own, whatever is in the names that it quotes.
+func (m *messages) say(err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			m.say(err)
+		}
+		return
+	}
+	if err != nil {
+		io.WriteString(m, report.Printable("sysprof: "+err.Error())+"\n")
+	}
+}
+
+// Write writes to stderr, wherever that is.
+func (m *messages) Write(data []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.released < 0 {
+		return m.stderr.Write(data)
+	}
+	again, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", m.released), os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer again.Close()
+	return again.Write(data)
+}
+
+// share lets go of stderr, if it is a pipe, when a process has closed it, or has ended some time ago. It returns a
+// function that ends this.
+func (m *messages) share(pid int) (stop func()) {
+	var stat unix.Stat_t
+	shown, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", m.stderr.Fd()))
+	if err != nil || unix.Fstat(int(m.stderr.Fd()), &stat) != nil || stat.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return func() {}
+	}
+	const often = 100 * time.Millisecond
+	ctx, stop := context.WithCancel(context.Background())
+	tick := time.NewTicker(often)
+	go func() {
+		defer tick.Stop()
+		for missed := 0; missed < 2; { // once: it may have ended just now, and with it the run
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if has(pid, shown) {
+				missed = 0
+			} else {
+				missed++
+			}
+		}
+		m.release()
+	}()
+	return stop
+}
+
+// has reports whether a process has a file open that its folder in /proc shows so.
+func has(pid int, shown string) bool {
+	folder := fmt.Sprintf("/proc/%d/fd/", pid)
+	is := func(number string) bool {
+		link, err := os.Readlink(folder + number)
+		return err == nil && link == shown
+	}
+	if is("2") {
+		return true
+	}
+	entries, _ := os.ReadDir(folder)
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return is(e.Name()) })
+}
+
+// release lets go of stderr.
+func (m *messages) release() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	path, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", m.stderr.Fd()), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(path)
+		return
+	}
+	unix.Dup3(null, int(m.stderr.Fd()), unix.O_CLOEXEC)
+	unix.Close(null)
+	m.released = path
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/pborman/getopt/v2"
+
+	"sysprof/cmd/sysprof/internal/session"
+)
+
+// ofSaved are the options that go with --from-json, by their long names, or their short ones if they have none. All
+// others say how to run something.
+var ofSaved = []string{
+	"from-json", "e", "trace", "status", "successful-only", "failed-only", "failing-only",
+	"summary-only", "summary-wall-clock", "summary-sort-by", "summary-columns", "histogram", "errors", "time",
+	"output", "output-append-mode", "quiet", "silent", "silence", "json", "csv",
+}
+
+// checkSaved finds what is wrong with the options for a run that is over.
+func (o *options) checkSaved(d declarations) error {
+	if len(o.command) > 0 || len(o.attach) > 0 {
+		return errors.New("--from-json shows a saved run; it traces nothing, so leave out the command and -p")
+	}
+	var cannot string
+	d.set.Visit(func(opt getopt.Option) {
+		name, shown := opt.LongName(), "--"+opt.LongName()
+		if name == "" {
+			name, shown = opt.ShortName(), "-"+opt.ShortName()
+		}
+		if !slices.Contains(ofSaved, name) {
+			cannot = shown
+		}
+	})
+	outcomes := o.statuses & (session.Successful | session.Failed)
+	switch {
+	case cannot != "":
+		return fmt.Errorf("%s says how to run something, and --from-json shows a run that is over; leave one of them out", cannot)
+	case outcomes != session.Successful|session.Failed && outcomes != 0 && (o.outputs.CPU || o.outputs.JSON != "" || o.outputs.CSV != ""):
+		return errors.New("a saved run has CPU time, hold and raw latencies of calls whatever their outcome; leave out -z, -Z and --status, or --time=cpu, --json and --csv")
+	}
+	return o.checkTables()
+}
+
+// showSaved writes the tables of a run that was saved with --json, and says how to end.
+func (p *process) showSaved(opt *options) (ending, error) {
+	snapshot, meta, err := session.ReadSaved(opt.fromJSON, p.stdin)
+	if err != nil {
+		return ending{}, err
+	}
+	opt.outputs.ToStdout = true
+	files, err := opt.outputs.Open(p.streams())
+	if err != nil {
+		return ending{}, err
+	}
+	ctx := context.Background() // signals end it as they end any program
+	snapshot = session.Choose(snapshot, opt.trace, opt.statuses)
+	err = errors.Join(files.Write(ctx, snapshot, meta), files.Close(ctx))
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return ending{signal: syscall.SIGPIPE}, nil
+	case err != nil: // it has been said
+		return ending{status: statusFailure}, nil
+	}
+	return ending{}, nil
+}
