@@ -122,7 +122,7 @@ func TestKilledWhilePinning(t *testing.T) {
 // setPolicy gives a thread a policy.
 func setPolicy(t *testing.T, tid int32, policy uint32) {
 	t.Helper()
-	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy}
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
 	if policy == unix.SCHED_FIFO {
 		attr.Priority = 1
 	}
@@ -138,7 +138,7 @@ func TestRealTimeIsNotPinned(t *testing.T) {
 	onMachine(t, func(m *Machine, h *Home) {
 		var th Thread
 		h.Added(&th, tid, tid)
-		setPolicy(t, tid, unix.SCHED_FIFO|unix.SCHED_RESET_ON_FORK)
+		setPolicy(t, tid, unix.SCHED_FIFO)
 		if h.Pin(&th) || cpus(t, tid) != all {
 			t.Error("a thread with SCHED_FIFO is pinned")
 		}
