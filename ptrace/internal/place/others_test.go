@@ -140,7 +140,7 @@ func TestRealTimeIsNotPinned(t *testing.T) {
 		h.Added(&th, tid, tid)
 		setPolicy(t, tid, unix.SCHED_FIFO)
 		if h.Pin(&th) || cpus(t, tid) != all {
-			t.Error("a thread with SCHED_FIFO is pinned")
+			t.Fatal("a thread with SCHED_FIFO is pinned")
 		}
 		setPolicy(t, tid, unix.SCHED_NORMAL)
 		h.Added(&th, tid, tid)
