@@ -83,6 +83,8 @@ const (
 	NotPlaced WarningKind = "not-placed"
 	// ThreadsNotPlaced: some threads may not be pinned; Text says why.
 	ThreadsNotPlaced WarningKind = "threads-not-placed"
+	// GuardDied: the child that would restore affinities was killed, and nothing has been pinned since.
+	GuardDied WarningKind = "guard-died"
 	// CPUNotAllowed: the tracer may not run on CPU number ID.
 	CPUNotAllowed WarningKind = "cpu-not-allowed"
 )

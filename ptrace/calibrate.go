@@ -128,6 +128,7 @@ func (w *worker) forkCalibrated(page *calibrationPage, crossCPU bool) (pid int32
 	if crossCPU {
 		tr.place.NeverPin()
 	} else {
+		tr.place.PinAtAnyPolicy()
 		w.home.Pin(&tr.place)
 	}
 	page.gate.phase.Set(gateSeized)

@@ -10,7 +10,7 @@ import (
 type specialCalls struct {
 	execve, execveat, exit, exitGroup, ptrace, restart, seccomp, prctl uint64
 
-	clone, clone3, fork, vfork, getAffinity, setAffinity uint64
+	clone, clone3, fork, vfork, getAffinity, setAffinity, setAttr, setScheduler, setParam uint64
 }
 
 func specialOf(abi syscalltab.ABI) specialCalls {
@@ -28,19 +28,23 @@ func specialOf(abi syscalltab.ABI) specialCalls {
 		seccomp: number("seccomp"), prctl: number("prctl"),
 		clone: number("clone"), clone3: number("clone3"), fork: number("fork"), vfork: number("vfork"),
 		getAffinity: number("sched_getaffinity"), setAffinity: number("sched_setaffinity"),
+		setAttr: number("sched_setattr"), setScheduler: number("sched_setscheduler"), setParam: number("sched_setparam"),
 	}
 }
 
 // visibleCalls are the calls of which visible knows the kind.
-var visibleCalls = []string{"clone", "clone3", "fork", "vfork", "sched_getaffinity", "sched_setaffinity"}
+var visibleCalls = []string{"clone", "clone3", "fork", "vfork", "sched_getaffinity", "sched_setaffinity",
+	"sched_setattr", "sched_setscheduler", "sched_setparam"}
 
 // visible says in what way a call would show that its thread is pinned.
 func (s *specialCalls) visible(nr uint64) place.Visible {
 	switch nr {
 	case s.clone, s.clone3, s.fork, s.vfork:
 		return place.Creates
-	case s.getAffinity, s.setAffinity:
+	case s.getAffinity:
 		return place.AsksFor
+	case s.setAffinity, s.setAttr, s.setScheduler, s.setParam:
+		return place.Sets
 	}
 	return place.Nothing
 }

@@ -123,7 +123,9 @@ func Start(options Options) (*Tracer, error) {
 		for _, w := range t.workers {
 			<-w.thread.gone
 		}
-		if err := t.machine.Close(); err != nil {
+		if err := t.machine.Close(); errors.Is(err, place.ErrGuardDied) {
+			t.warn(profile.Warning{Kind: profile.GuardDied})
+		} else if err != nil {
 			t.warn(profile.Warning{Kind: profile.ThreadsNotPlaced, Text: err.Error()})
 		}
 		t.run.enter(ended, t.now())

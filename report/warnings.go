@@ -100,6 +100,9 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.ThreadsNotPlaced: func(w *profile.Warning) string {
 		return "threads that sysprof may not move run on whatever CPUs the kernel chooses, which makes tracing dearer: " + w.Text
 	},
+	profile.GuardDied: func(*profile.Warning) string {
+		return "sysprof's child that gives threads their CPUs back if sysprof is killed has died itself: tracer and tracees have run on whatever CPUs the kernel chooses since, which makes tracing dearer"
+	},
 	profile.CPUNotAllowed: func(w *profile.Warning) string {
 		return fmt.Sprintf("CPU %d is not one that sysprof may run on: it chooses another", w.ID)
 	},

@@ -19,23 +19,30 @@ import (
 type guard struct {
 	pid int
 
-	mu     sync.Mutex // guards what follows; that a slot is still one's own can be seen without
-	free   []int32    // slots
-	known  int        // masks
+	mu     sync.Mutex  // guards what follows; that a slot is still one's own can be seen without
+	free   []int32     // slots
+	known  int         // masks
+	now    raw.CPUMask // scratch
 	ledger *ledger
 }
 
 // ledger is who is pinned, in memory that is shared with the guard.
 type ledger struct {
-	masks [mostMasks]raw.CPUMask
+	masks [mostMasks]raw.CPUMask // the first one is of all CPUs
 
-	// A pinned thread: its tid, its CPU + 1, and which of masks it had, in 32, 24 and 8 bits. 0 is a free slot.
+	// A pinned thread: its tid, its CPU + 1, whether it is not pinned yet, and which of masks it is to get, in 32, 24,
+	// 1 and 7 bits. 0 is a free slot.
 	slots [mostPinned]atomic.Uint64
+
+	now, allowed raw.CPUMask // the guard's scratch
 }
 
 const (
 	mostMasks  = 32
 	mostPinned = 4096
+
+	allCPUs     = 0      // of masks
+	beingPinned = 1 << 7 // of a slot: the thread's mask is none that tells anything
 )
 
 func packSlot(tid int32, cpu, mask int) uint64 {
@@ -43,6 +50,8 @@ func packSlot(tid int32, cpu, mask int) uint64 {
 }
 
 func tidOf(slot uint64) int32 { return int32(slot >> 32) }
+func cpuOf(slot uint64) int   { return int(slot>>8&0xffffff) - 1 }
+func maskOf(slot uint64) int  { return int(slot & 0x7f % mostMasks) }
 
 // newGuard starts the guard.
 //
@@ -52,7 +61,10 @@ func newGuard() (*guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map the ledger of placed threads: %w", err)
 	}
-	g := &guard{ledger: shared}
+	for word := range shared.masks[allCPUs] {
+		shared.masks[allCPUs][word] = ^uint64(0)
+	}
+	g := &guard{ledger: shared, known: 1}
 	for slot := int32(mostPinned - 1); slot >= 0; slot-- {
 		g.free = append(g.free, slot)
 	}
@@ -86,8 +98,19 @@ func (g *guard) dismiss() {
 	raw.UnmapShared(g.ledger)
 }
 
-// pin moves a thread to one CPU, and writes down what it had before. It returns the slot, or −1 if there
+// hasDied reports whether the guard has died, of what cannot be blocked.
+func (g *guard) hasDied() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, g.pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == unix.ECHILD || err == nil && info.Signo != 0
+}
+
+// pin moves a thread to one CPU, and writes down what it is to get back. It returns the slot, or −1 if there
 // is no room for it.
+//
+// A thread that may run wherever its cpuset lets it gets back a mask of all CPUs: the kernel keeps the mask that a
+// thread was given, and would hold it to the CPUs of today when the cpuset has grown (since Linux 6.2,
+// task_struct.user_cpus_ptr). Only a mask that the thread has been given tells what that would come to.
 func (g *guard) pin(tid int32, cpu int, had, one *raw.CPUMask) (int32, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -96,13 +119,48 @@ func (g *guard) pin(tid int32, cpu int, had, one *raw.CPUMask) (int32, error) {
 		return -1, nil
 	}
 	slot := g.free[len(g.free)-1]
-	g.ledger.slots[slot].Store(packSlot(tid, cpu, mask)) // first: we may be killed in between
+	g.ledger.slots[slot].Store(packSlot(tid, cpu, mask) | beingPinned) // first: we may be killed at any point
+	if g.isAllOf(tid, had) {
+		mask = allCPUs
+	}
 	if err := raw.SetAffinity(tid, one); err != nil {
+		raw.SetAffinity(tid, &g.ledger.masks[mask])
 		g.ledger.slots[slot].Store(0)
 		return -1, err
 	}
+	g.ledger.slots[slot].Store(packSlot(tid, cpu, mask))
 	g.free = g.free[:len(g.free)-1]
 	return slot, nil
+}
+
+// isAllOf lets a thread run wherever its cpuset lets it, and reports whether that is mask.
+func (g *guard) isAllOf(tid int32, mask *raw.CPUMask) bool {
+	return raw.SetAffinity(tid, &g.ledger.masks[allCPUs]) == nil && raw.Affinity(tid, &g.now) == nil && g.now == *mask
+}
+
+// giveBack gives a thread the CPUs back that a slot notes, unless it has been given others meanwhile. It reports
+// whether it had not. What the guard does is the same (childGiveBack).
+func (g *guard) giveBack(noted uint64) bool {
+	tid := tidOf(noted)
+	if g.isStill(noted) {
+		raw.SetAffinity(tid, &g.ledger.masks[maskOf(noted)])
+		return true
+	}
+	// If its cpuset has changed, it has all of that, but the kernel still keeps the one CPU for it.
+	if now := g.now; !g.isAllOf(tid, &now) {
+		g.now = now
+		raw.SetAffinity(tid, &g.now)
+	}
+	return false
+}
+
+// isStill reports whether a thread has the mask that it was pinned by.
+func (g *guard) isStill(noted uint64) bool {
+	if raw.Affinity(tidOf(noted), &g.now) != nil {
+		return true // it has died
+	}
+	cpu := cpuOf(noted)
+	return g.now.Has(cpu) && g.now.Count() == 1
 }
 
 // numberOf returns the number of a mask in the ledger, −1 if there is no room for it.
@@ -125,14 +183,26 @@ func (g *guard) has(slot, tid int32) bool {
 	return tidOf(g.ledger.slots[slot].Load()) == tid
 }
 
-// restore restores the affinity of the thread of a slot, if it is still the one of that slot.
-func (g *guard) restore(slot, tid int32) {
+// isHeld reports whether the thread of a slot has the mask that it was pinned by, if it is still the one of that slot.
+func (g *guard) isHeld(slot, tid int32) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if noted := g.ledger.slots[slot].Load(); tidOf(noted) == tid {
-		raw.SetAffinity(tid, &g.ledger.masks[noted&0xff])
-		g.freeSlot(slot)
+	noted := g.ledger.slots[slot].Load()
+	return tidOf(noted) != tid || g.isStill(noted)
+}
+
+// restore restores the affinity of the thread of a slot, if it is still the one of that slot. It reports false if
+// somebody else has set its affinity meanwhile.
+func (g *guard) restore(slot, tid int32) (wasOurs bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	noted := g.ledger.slots[slot].Load()
+	if tidOf(noted) != tid {
+		return true
 	}
+	wasOurs = g.giveBack(noted)
+	g.freeSlot(slot)
+	return wasOurs
 }
 
 // remove removes the thread of a slot, which has died.
@@ -168,7 +238,7 @@ func (g *guard) restoreThread(tid int32) (found bool) {
 		if noted == 0 || tid != 0 && tidOf(noted) != tid {
 			continue
 		}
-		raw.SetAffinity(tidOf(noted), &g.ledger.masks[noted&0xff])
+		g.giveBack(noted)
 		g.freeSlot(slot)
 		found = true
 	}

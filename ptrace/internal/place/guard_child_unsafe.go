@@ -83,29 +83,63 @@ func childAwaitEnd() bool {
 //go:norace
 //go:nocheckptr
 func (l *ledger) childRestoreAll() {
-	var has raw.CPUMask
-	const size = unsafe.Sizeof(has)
 	for slot := range mostPinned {
-		noted := *(*uint64)(unsafe.Pointer(&l.slots[slot]))
-		if noted == 0 {
-			continue
-		}
-		// A thread that has not the mask that it was pinned by is another one by now, or has been given another mask.
-		cpu := noted>>8&0xffffff - 1
-		has = raw.CPUMask{}
-		if _, _, errno := syscall.RawSyscall6(unix.SYS_SCHED_GETAFFINITY, uintptr(noted>>32), size, uintptr(unsafe.Pointer(&has)), 0, 0, 0); errno != 0 {
-			continue
-		}
-		alike := true
-		for word := range uint64(raw.CPUMaskWords) {
-			if word == cpu/64 {
-				has[word] ^= 1 << (cpu % 64)
-			}
-			alike = alike && has[word] == 0
-		}
-		if alike {
-			mask := unsafe.Pointer(&l.masks[noted&0xff%mostMasks])
-			syscall.RawSyscall6(unix.SYS_SCHED_SETAFFINITY, uintptr(noted>>32), size, uintptr(mask), 0, 0, 0)
+		if noted := *(*uint64)(unsafe.Pointer(&l.slots[slot])); noted != 0 {
+			l.childGiveBack(noted)
 		}
 	}
+}
+
+// childGiveBack gives a thread its CPUs back as giveBack does.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (l *ledger) childGiveBack(noted uint64) {
+	tid := uintptr(noted >> 32)
+	if noted&beingPinned != 0 || l.childIsStill(tid, noted>>8&0xffffff-1) {
+		childAffinity(unix.SYS_SCHED_SETAFFINITY, tid, unsafe.Pointer(&l.masks[noted&0x7f%mostMasks]))
+		return
+	}
+	if !childAffinity(unix.SYS_SCHED_SETAFFINITY, tid, unsafe.Pointer(&l.masks[allCPUs])) ||
+		!childAffinity(unix.SYS_SCHED_GETAFFINITY, tid, unsafe.Pointer(&l.allowed)) {
+		return
+	}
+	for word := range raw.CPUMaskWords {
+		if l.allowed[word] != l.now[word] {
+			childAffinity(unix.SYS_SCHED_SETAFFINITY, tid, unsafe.Pointer(&l.now))
+			return
+		}
+	}
+}
+
+// childIsStill reads a thread's mask, and reports whether that is the one CPU.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (l *ledger) childIsStill(tid uintptr, cpu uint64) bool {
+	if !childAffinity(unix.SYS_SCHED_GETAFFINITY, tid, unsafe.Pointer(&l.now)) {
+		return true // it has died
+	}
+	for word := range uint64(raw.CPUMaskWords) {
+		want := uint64(0)
+		if word == cpu/64 {
+			want = 1 << (cpu % 64)
+		}
+		if l.now[word] != want {
+			return false
+		}
+	}
+	return true
+}
+
+// childAffinity reads or sets a thread's mask. It reports whether that succeeded.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func childAffinity(nr, tid uintptr, mask unsafe.Pointer) bool {
+	_, _, errno := syscall.RawSyscall6(nr, tid, unsafe.Sizeof(raw.CPUMask{}), uintptr(mask), 0, 0, 0)
+	return errno == 0
 }

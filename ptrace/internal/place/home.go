@@ -12,8 +12,13 @@ type Home struct {
 	one    raw.CPUMask
 	had    raw.CPUMask // scratch
 	pinned []*Thread
+	next   int    // of pinned, to be checked
 	stops  uint64 // that the tracer thread has dealt with, of calls
 }
+
+// checksATick is of how many pinned threads a tick finds out whether others have changed where they run, or their
+// policy.
+const checksATick = 64
 
 // NewHome returns the Home of a tracer thread, on no CPU yet. onPin is called when a thread has been pinned; from
 // then on, until HasCPU reports false, Tick is to be called every 10 ms.
@@ -105,6 +110,11 @@ func (h *Home) Tick(idle bool, ranNs func(tid int32) int64) {
 	if h.cpu < 0 {
 		return
 	}
+	if !h.machine.isGuarded() {
+		h.RestoreAll()
+		return
+	}
+	h.check()
 	for i := len(h.pinned) - 1; i >= 0; i-- {
 		th := h.pinned[i]
 		ran := ranNs(th.tid)
@@ -121,10 +131,24 @@ func (h *Home) Tick(idle bool, ranNs func(tid int32) int64) {
 	}
 }
 
+// check leaves alone those of some pinned threads whose affinity somebody else has set, or that have got a real-time
+// policy.
+func (h *Home) check() {
+	for range min(len(h.pinned), checksATick) {
+		if h.next--; h.next < 0 || h.next >= len(h.pinned) {
+			h.next = len(h.pinned) - 1
+		}
+		if th := h.pinned[h.next]; !h.machine.guard.isHeld(th.slot, th.tid) || th.isStarver() {
+			h.Restore(th)
+			th.unplaceable = true
+		}
+	}
+}
+
 // Pin pins a thread to the tracer thread's CPU, if it can. It reports whether it is there.
 func (h *Home) Pin(th *Thread) bool {
 	m := h.machine
-	if m == nil || th.unplaceable || th.slot >= 0 || m.asking.Load() > 0 {
+	if m == nil || th.unplaceable || th.slot >= 0 || m.asking.Load() > 0 || m.unguarded.Load() {
 		return th.slot >= 0
 	}
 	if raw.Affinity(th.tid, &h.had) != nil {
@@ -134,6 +158,10 @@ func (h *Home) Pin(th *Thread) bool {
 		th.sharesCPU = h.had == m.own
 		th.unplaceable = true
 		return th.sharesCPU
+	}
+	if th.isStarver() {
+		th.unplaceable = true
+		return false
 	}
 	if h.cpu < 0 && !h.enter() {
 		return false
@@ -158,10 +186,13 @@ func (h *Home) Pin(th *Thread) bool {
 	return true
 }
 
-// Restore restores the affinity that a thread had before it was pinned.
+// Restore restores the affinity that a thread had before it was pinned. If somebody else has set it since, that lasts,
+// and the thread is not pinned again.
 func (h *Home) Restore(th *Thread) {
 	if th.slot >= 0 {
-		h.machine.guard.restore(th.slot, th.tid)
+		if !h.machine.guard.restore(th.slot, th.tid) {
+			th.unplaceable = true
+		}
 		h.unlist(th)
 	}
 }
@@ -200,6 +231,9 @@ func (h *Home) unlist(th *Thread) {
 // there.
 func (h *Home) enter() bool {
 	m := h.machine
+	if !m.isGuarded() {
+		return false
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	cpu := m.choose(&h.had)
@@ -221,7 +255,7 @@ func (h *Home) leave() {
 	m := h.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	raw.SetAffinity(0, &m.own)
+	raw.SetAffinity(0, &m.wide)
 	m.users[h.cpu]--
 	h.cpu = -1
 }

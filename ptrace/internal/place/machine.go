@@ -16,12 +16,15 @@ import (
 type Machine struct {
 	guard *guard      // nil: there is only one CPU to run on
 	own   raw.CPUMask // where this process may run
+	wide  raw.CPUMask // what keeps a thread there: own, or all CPUs, as for a thread that is pinned (guard.pin)
 	fixed int         // the CPU that was asked for, −1 for none
 
 	// wakeNs is what it takes, on average, to wake tracer and tracee on two CPUs, more than on one.
 	wakeNs int64
 
 	asking atomic.Int32 // threads that are asking for another thread's CPUs: no thread is pinned meanwhile
+
+	unguarded atomic.Bool // the guard has died: no thread is pinned any more
 
 	mu    sync.Mutex
 	users map[int]int // how many Homes are on a CPU
@@ -32,6 +35,9 @@ type Machine struct {
 type NotAllowedError struct{ CPU int }
 
 func (e *NotAllowedError) Error() string { return fmt.Sprintf("CPU %d: not allowed", e.CPU) }
+
+// ErrGuardDied is that somebody has ended the guard, so that no thread has been pinned since.
+var ErrGuardDied = errors.New("the child that would restore affinities has died")
 
 // New prepares for pinning threads to one CPU, or to any if cpu is −1, and starts the guard. A NotAllowedError comes
 // with a Machine that chooses the CPUs itself; any other error with none.
@@ -45,6 +51,7 @@ func New(cpu int) (*Machine, error) {
 		refused = &NotAllowedError{m.fixed}
 		m.fixed = -1
 	}
+	m.wide = m.own
 	if m.own.Count() == 1 {
 		return m, refused
 	}
@@ -54,7 +61,9 @@ func New(cpu int) (*Machine, error) {
 		// A thread that has forked must not become a tracer thread: its wait4 would report the guard. This thread
 		// ends, and the guard becomes a child of the process's first thread, which never is a tracer thread.
 		runtime.LockOSThread()
-		m.guard, err = newGuard()
+		if m.guard, err = newGuard(); err == nil && m.guard.isAllOf(0, &m.own) {
+			m.wide = m.guard.ledger.masks[allCPUs]
+		}
 		close(forked)
 	}()
 	if <-forked; err != nil {
@@ -63,7 +72,7 @@ func New(cpu int) (*Machine, error) {
 	return m, refused
 }
 
-// Close ends the guard. It returns why a thread could not be pinned, the first time.
+// Close ends the guard. It returns ErrGuardDied, or why a thread could not be pinned, the first time.
 //
 // Precondition: no thread is pinned any more.
 func (m *Machine) Close() error {
@@ -71,7 +80,18 @@ func (m *Machine) Close() error {
 		return nil
 	}
 	m.guard.dismiss()
+	if m.unguarded.Load() {
+		return ErrGuardDied
+	}
 	return m.fault
+}
+
+// isGuarded reports whether there is a guard still.
+func (m *Machine) isGuarded() bool {
+	if !m.unguarded.Load() && m.guard.hasDied() {
+		m.unguarded.Store(true)
+	}
+	return !m.unguarded.Load()
 }
 
 // Pins reports whether tracer and tracees can share a CPU.

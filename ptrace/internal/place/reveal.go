@@ -6,7 +6,8 @@ type Visible uint8
 const (
 	Nothing Visible = iota
 	Creates         // it creates a thread or process, which inherits its creator's affinity
-	AsksFor         // it asks for, or sets, the affinity of a thread
+	AsksFor         // it asks for the affinity of a thread
+	Sets            // it sets a thread's affinity, or a policy that depends on that (SCHED_DEADLINE takes all CPUs)
 )
 
 // Reveal is told of an entry-stop at a call of a visible kind, and restores the affinity of the threads on which the
@@ -17,18 +18,21 @@ func (h *Home) Reveal(th *Thread, kind Visible, target int32) {
 	case kind == Creates && th.slot >= 0:
 		h.Restore(th)
 		th.repin = true
-	case kind == AsksFor && m.guard != nil:
-		if target == 0 || target == th.tid {
-			th.repin = th.slot >= 0
-			h.Restore(th)
-			th.unplaceable = false // it may have a wish of its own now
+	case kind >= AsksFor && m.guard != nil:
+		if target != 0 && target != th.tid {
+			th.asking = true
+			m.asking.Add(1)
+			if !m.guard.restoreThread(target) {
+				m.guard.restoreThread(0) // in another PID namespace it has another number
+			}
 			return
 		}
-		th.asking = true
-		m.asking.Add(1)
-		if !m.guard.restoreThread(target) {
-			m.guard.restoreThread(0) // in another PID namespace it has another number
+		pinned := th.slot >= 0
+		h.Restore(th)
+		if kind == Sets {
+			th.unplaceable = false // it may have a wish of its own now
 		}
+		th.repin = pinned && !th.unplaceable
 	}
 }
 

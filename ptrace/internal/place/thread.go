@@ -1,5 +1,7 @@
 package place
 
+import "sysprof/ptrace/internal/raw"
+
 // How a thread's way to run is judged.
 const (
 	shortRunNs = 100_000    // a thread that runs no longer between two calls is bound by them
@@ -24,7 +26,8 @@ type Thread struct {
 	index int   // in the Home's list of those that are pinned
 
 	sharesCPU   bool // it may run on this process's only CPU alone, so that nothing has to be done
-	unplaceable bool // it cannot be pinned
+	unplaceable bool // it is not to be pinned
+	anyPolicy   bool // it may be pinned even if its policy is a real-time one
 	repin       bool // to be pinned when the call that it is in returns
 	asking      bool // it is in a call that asks for another thread's CPUs
 
@@ -37,6 +40,14 @@ type Thread struct {
 
 // NeverPin keeps the thread where the kernel has it run.
 func (th *Thread) NeverPin() { th.unplaceable = true }
+
+// PinAtAnyPolicy has the thread pinned even if it has a real-time policy: it never waits for a thread that it is pinned
+// with, but for its tracer.
+func (th *Thread) PinAtAnyPolicy() { th.anyPolicy = true }
+
+// isStarver reports whether the thread has a real-time policy, so that all that it is pinned with would wait for as
+// long as it runs, even if it waits for them.
+func (th *Thread) isStarver() bool { return !th.anyPolicy && raw.IsRealTime(th.tid) }
 
 // verdict is what follows from how a thread has run.
 type verdict uint8
