@@ -211,7 +211,7 @@ func TestAttachEnds(t *testing.T) {
 		p := start(t, as(exec.Command(self()), "echo"))
 		p.line()
 		s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-		eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+		eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
 		for range 10 {
 			p.alive()
 		}
@@ -228,7 +228,7 @@ func TestAttachEnds(t *testing.T) {
 			p := start(t, as(exec.Command(self()), "echo"))
 			p.line()
 			s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-			eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+			eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
 			p.alive()
 			s.signal(sig)
 			died(t, s.end(), sig)
@@ -248,7 +248,7 @@ func TestAttachToOneOfTwo(t *testing.T) {
 	p := start(t, as(exec.Command(self()), "echo"))
 	p.line()
 	s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())+",4194305"))
-	eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
+	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
 	p.say("end")
 	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 	if !strings.Contains(s.written(), "4194305") {

@@ -187,7 +187,7 @@ func TestAttachForms(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			table := filepath.Join(t.TempDir(), "table")
 			s := start(t, sysprof(t, append(test.args, "-o", table)...))
-			eventually(t, "both are traced", func() bool { return tracedBy(a.pid()) == s.pid() && tracedBy(b.pid()) == s.pid() })
+			eventually(t, "both are traced", func() bool { return settled(s.pid(), []int{a.pid(), b.pid()}) })
 			a.alive()
 			b.alive()
 			s.signal(2)
@@ -204,7 +204,7 @@ func TestAttachForms(t *testing.T) {
 	t.Run("with a command", func(t *testing.T) {
 		s := start(t, as(sysprof(t, "-p", pidA, self()), "echo"))
 		s.line()
-		eventually(t, "the process is traced", func() bool { return tracedBy(a.pid()) == s.pid() })
+		eventually(t, "the process is traced", func() bool { return settled(s.pid(), []int{a.pid()}) })
 		a.alive()
 		s.alive()
 		a.alive()

@@ -256,7 +256,7 @@ func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 	equal(t, "a call with a directory", tr.does("openat", unix.AT_FDCWD), "")
 	equal(t, "a call with AT_FDCWD", tr.does("statx", unix.AT_FDCWD), "")
 	equal(t, "a call with -1", tr.does("read", -1), "")
-	equal(t, "a poll", tr.does("poll", fd), "")
+	equal(t, "a poll", tr.does("ppoll", fd), "")
 }
 
 // TestAnAttemptOnAClosedDescriptor: what a closed number shows says nothing of who has it next.
