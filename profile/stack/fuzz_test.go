@@ -54,8 +54,8 @@ func vdso(t testing.TB) []byte {
 	return nil
 }
 
-// tables returns this process's architecture and the unwind tables of its vdso. Without them a test is skipped.
-func tables(t *testing.T, f *elf.File) (*arch, *ehFrame) {
+// vdsoTables returns this process's architecture and the unwind tables of its vdso. Without them a test is skipped.
+func vdsoTables(t *testing.T, f *elf.File) (*arch, *ehFrame) {
 	t.Helper()
 	i := slices.IndexFunc(archs[:], func(a arch) bool { return a.machine == f.Machine })
 	if i < 0 {
@@ -80,7 +80,7 @@ func TestVDSO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, e := tables(t, f)
+	a, e := vdsoTables(t, f)
 	atCall := int64(8) // from the stack pointer to the frame: the return address
 	if a.link {
 		atCall = 0
@@ -122,7 +122,7 @@ func TestNarrowFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tables(t, f)
+	vdsoTables(t, f)
 	o := NewObjects(nil, 0, 0)
 	if load(bytes.NewReader(data), int64(len(data)), &o.resident, nil).eh == nil {
 		t.Fatal("the vdso has nothing to unwind with")
