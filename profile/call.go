@@ -10,7 +10,7 @@ import (
 // Call is one finished system call: the one value that travels from an engine to whoever counts it.
 //
 // The four times are readings of the engine's clock in nanoseconds since an arbitrary start. Entry and Exit
-// name the stop, Seen is when the engine learned of it, Resumed is just before the thread was let go on.
+// name the stop, Seen is when the engine learned of it, Resumed is just before it resumed the thread.
 type Call struct {
 	PID, TID int32          // thread group and thread
 	ABI      syscalltab.ABI // the numbering that Nr belongs to
@@ -24,12 +24,12 @@ type Call struct {
 	Queued   bool   // the exit-stop stood in line behind another tracee's stop
 	CrossCPU bool   // tracer and tracee were not pinned to one CPU
 	CPUNs    int64  // the thread's own CPU time in the call, -1 where not measured
-	GapNs    int64  // from letting the thread go on from its previous call to seeing this one's entry-stop, -1 if there was none; CrossCPU is said of it, too
+	GapNs    int64  // from resuming the thread after its previous call to seeing this one's entry-stop, -1 if there was none; CrossCPU is said of it, too
 	Stack    uint32 // the number of the stack that the call was made from, 0 where it was not captured
 }
 
-// RawLatency is the time from letting the tracee into the call to seeing it come out: what the tracer's
-// clock saw, tracing included. It is never negative, whatever the clock did.
+// RawLatency is the time from resuming the tracee at its entry-stop to seeing its exit-stop, by the tracer's
+// clock, tracing included. It is never negative, whatever the clock did.
 func (c *Call) RawLatency() time.Duration {
 	return time.Duration(between(c.EntryResumedNs, c.ExitSeenNs))
 }
@@ -59,7 +59,7 @@ const (
 	Detached     Ending = "detached"           // tracing ended first
 	Exited       Ending = "exited"             // the call itself ended the thread (exit, exit_group)
 	Killed       Ending = "killed"             // the thread died in it
-	Replaced     Ending = "exec"               // another thread's execve did away with the thread
+	Replaced     Ending = "exec"               // another thread's execve ended the thread
 	LeftToTracer Ending = "left to its tracer" // the thread was detached for a tracer of its own
 )
 

@@ -99,7 +99,7 @@ func (h *Histogram) RecordN(ns int64, n uint64) {
 	h.headroom = max(h.headroom, math.MaxInt64-ns)
 }
 
-// Merge adds everything that other holds; the result is that of having recorded all values in h.
+// Merge adds all values of other; the result is that of having recorded all values in h.
 func (h *Histogram) Merge(other *Histogram) {
 	if other.count == 0 {
 		return
@@ -288,8 +288,8 @@ func (h *Histogram) grow(i int) *[subBuckets]uint64 {
 	return h.octave[i]
 }
 
-// ShiftSum changes the sum of all values, for whoever has recorded values of which only the sum is known to be off
-// by so much. It remains one that the count and the extremes allow.
+// ShiftSum adds ns to the sum of all values and changes nothing else. It is for recorded values of which only the sum
+// is known to be wrong. The sum stays within what the count and the extremes allow.
 func (h *Histogram) ShiftSum(ns int64) {
 	least, low := bits.Mul64(h.count, uint64(h.Min()))
 	most, high := bits.Mul64(h.count, uint64(h.Max()))

@@ -13,7 +13,7 @@ type Overhead struct {
 	Source CorrectionSource
 
 	Calls    uint64 // all traced calls, counted in rows or not
-	CrossCPU uint64 // of them, those made while tracer and tracee were not held on one CPU
+	CrossCPU uint64 // of them, those made while tracer and tracee were not pinned to one CPU
 	Queued   uint64 // of all, those whose exit-stop stood in line: left out of the estimates
 
 	TransitNs  Estimate // a call: the part of its raw latency that exists only because of tracing

@@ -13,7 +13,7 @@ import (
 // can be subtracted from it, which leaves what was measured in between. Package cost makes a Snapshot of it as
 // often as one likes.
 //
-// A Raw is not safe for concurrent use, as long as somebody changes it.
+// A Raw is safe for concurrent use as long as nothing changes it.
 type Raw struct {
 	Calls    [Conditions]RawCalls // the finished calls, by the condition that they were traced in
 	InFlight []Flight             // sorted as in a Snapshot; at most one of each key, reason and Resumed

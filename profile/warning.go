@@ -32,16 +32,17 @@ const (
 	// SameCPUInferred: what tracing adds while tracer and tracee are pinned to one CPU was not calibrated; it
 	// concerns this Share.
 	SameCPUInferred WarningKind = "same-cpu-inferred"
-	// CrossCPUInferred: the same while they are not pinned to one CPU.
+	// CrossCPUInferred: what tracing adds while tracer and tracee are not pinned to one CPU was not calibrated; it
+	// concerns this Share.
 	CrossCPUInferred WarningKind = "cross-cpu-inferred"
-	// CrossCPUVaries: this Share was made while they were not pinned to one CPU, and what tracing adds to
-	// these varies from LowNs to HighNs.
+	// CrossCPUVaries: this Share was made while tracer and tracee were not pinned to one CPU, and what tracing
+	// adds to these calls varies from LowNs to HighNs.
 	CrossCPUVaries WarningKind = "cross-cpu-varies"
 	// UntracedByTracing: the untraced run time is uncertain, since tracing took so much longer than the program.
 	UntracedByTracing WarningKind = "untraced-uncertain-tracing"
-	// UntracedByOthers: it is, since other programs had the CPU.
+	// UntracedByOthers: the untraced run time is uncertain, since other programs had the CPU.
 	UntracedByOthers WarningKind = "untraced-uncertain-others"
-	// UntracedByDoubt: it is, since some of it may have been lost to tracing, or may not.
+	// UntracedByDoubt: the untraced run time is uncertain, since some of it may have been lost to tracing, or may not.
 	UntracedByDoubt WarningKind = "untraced-uncertain-doubt"
 )
 

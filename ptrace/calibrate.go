@@ -135,7 +135,7 @@ func (w *worker) forkCalibrated(page *calibrationPage, crossCPU bool) (pid int32
 	for page.gate.phase.Load() == gateSeized {
 		page.gate.phase.Wait(gateSeized, childCheckEvery)
 		if got, err := unix.Wait4(int(pid), nil, unix.WALL|unix.WNOHANG, nil); err != nil || got != 0 {
-			unix.Kill(int(pid), unix.SIGKILL) // somebody interferes with it
+			unix.Kill(int(pid), unix.SIGKILL) // another process has ended it, or waited for it
 			w.remove(tr)
 			return 0, errors.New("the calibration child did not begin")
 		}

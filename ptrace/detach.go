@@ -10,12 +10,11 @@ import (
 	"sysprof/ptrace/internal/raw"
 )
 
-// handover is the part of a worker that gives way to other tracers.
+// handover is the part of a worker that detaches tracees for tracers of their own.
 //
 // A thread has at most one tracer, so a debugger that is traced itself could not trace anything
-// that is traced, too: strace says "PTRACE_TRACEME: Operation not permitted" there. sysprof gives
-// way instead: whoever is to be traced by a tracee is detached first. The tracee stands at the entry-stop of its
-// ptrace call until that has happened.
+// that is traced, too: strace says "PTRACE_TRACEME: Operation not permitted" there. sysprof detaches the thread that a
+// tracee wants to trace. The tracee stands at the entry-stop of its ptrace call until that has happened.
 type handover struct {
 	waiting []*tracee // for the thread of waitingFor to be detached
 }
@@ -34,7 +33,7 @@ func (h *handover) remove(tr *tracee) {
 	}
 }
 
-// take returns who waits for target, and need not any more.
+// take removes and returns the tracees that wait for target.
 func (h *handover) take(target int32) (ready []*tracee) {
 	for i := 0; i < len(h.waiting); {
 		tr := h.waiting[i]
@@ -55,7 +54,7 @@ func (w *worker) makesTracer(tr *tracee) bool {
 	switch c := &tr.call; c.Args[0] {
 	case unix.PTRACE_TRACEME:
 		if parentOf(c.TID) == int32(os.Getpid()) {
-			// There is no other tracer to give way to. The call fails, as under strace.
+			// The tracer that it asks for is this process. The call fails, as under strace.
 			w.t.warn(profile.Warning{Kind: profile.TraceMeFailed, ID: int(c.PID)})
 			return false
 		}
@@ -125,7 +124,7 @@ func (w *worker) detach(tr *tracee, sig int) {
 	w.remove(tr)
 }
 
-// resumeAllWaiting resumes who waits for target to be detached, in all workers.
+// resumeAllWaiting resumes, in all workers, the tracees whose ptrace call waits for target to be detached.
 func (w *worker) resumeAllWaiting(target int32) {
 	for _, other := range w.t.workers {
 		if other != w {

@@ -22,8 +22,8 @@
 // the clock, and no allocation.
 //
 // The loop asks these parts at named points: package place, where a tracee and the worker are to run; filtering.go,
-// which deals with a filter in the kernel that lets uninteresting calls through without a stop; detach.go, which gives
-// way to tracers among the tracees; cputime.go, the CPU time of calls.
+// which deals with a filter in the kernel that lets uninteresting calls through without a stop; detach.go,
+// which detaches tracees for tracers of their own; cputime.go, the CPU time of calls.
 //
 // # What it costs
 //
@@ -50,7 +50,7 @@
 // itself (kernel/ptrace.c, exit_ptrace): a running one runs on, one that sleeps in a call goes on
 // sleeping in it, a stopped one stays stopped, and a stop that nobody had waited for still
 // delivers its signal. No PTRACE_INTERRUPT is needed, so no call returns EINTR for it, and a
-// tracee that cannot be interrupted (the parent of a vfork) needs no special case. The same holds
+// tracee that cannot be interrupted (the parent of a vfork) needs no special case. The same happens
 // when the process is killed with SIGKILL.
 //
 // A filtered process cannot be detached: filtering.go says why, and what happens instead.
@@ -60,5 +60,5 @@
 // A tracee can die between any two requests (SIGKILL, exit_group or execve in another thread), so
 // ESRCH is an outcome of every one of them and never an error: its death is then reported by
 // wait4. The one death that is not reported is that of a process's first thread when another thread makes an
-// execve (fs/exec.c, de_thread). The table of tracees is the only truth about who is traced.
+// execve (fs/exec.c, de_thread). Which threads are traced is known from the table of tracees alone.
 package ptrace

@@ -73,7 +73,7 @@ func (w *worker) launch(c *Command) error {
 	if err := w.awaitReady(plan, tr); err != nil {
 		return err
 	}
-	// The first stop has to be over before the child is let go, or it could be through its execve
+	// The first stop has to be over before the child is told to go on, or it could be through its execve
 	// before it is traced.
 	tr.interruptPending = true
 	if err := raw.Interrupt(tr.call.TID); err != nil {
@@ -121,7 +121,7 @@ func (w *worker) awaitReady(plan *childPlan, tr *tracee) error {
 	return nil
 }
 
-// traceExec deals with the child's stops until its execve has succeeded. At its first stop the child is let go.
+// traceExec deals with the child's stops until its execve has succeeded. At its first stop the child is told to go on.
 func (w *worker) traceExec(plan *childPlan, tr *tracee) error {
 	pid, gate := tr.call.TID, plan.gate
 	for gate.phase.Load() != gateGo || tr.launching {

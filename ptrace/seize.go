@@ -15,7 +15,7 @@ import (
 //
 // A seize waits while the process executes a program (kernel/ptrace.c, ptrace_attach: cred_guard_mutex), and that
 // waits until all other threads are gone for good (fs/exec.c, de_thread): also for those that are traced
-// already, until their tracer has been told of their ends. So somebody has to ask for these meanwhile.
+// already, until their tracer has been told of their ends. So deadOf asks for these meanwhile.
 //
 // Precondition: no worker waits for stops yet.
 func (t *Tracer) seizeThread(tid, pid int32) (err error) {

@@ -130,7 +130,7 @@ func (tr *tracee) continues(special *specialCalls) {
 	}
 }
 
-// detachAtEntry gives way to tracers among the tracees, or sees to the filters that they make. It reports whether tr
+// detachAtEntry detaches a tracee for a tracer of its own, or deals with a filter that tr makes. It reports whether tr
 // is not to be resumed.
 func (w *worker) detachAtEntry(tr *tracee, special *specialCalls) bool {
 	switch {

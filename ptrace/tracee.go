@@ -34,7 +34,7 @@ type restart struct {
 	sinceNs int64 // when the thread entered the call, or was seen in it
 }
 
-// table has the tracees of one worker. It is the only truth about who is traced.
+// table has the tracees of one worker. A thread that is not in it is not traced by the worker.
 type table struct {
 	tracees map[int32]*tracee // by tid
 	last    *tracee           // that was looked up

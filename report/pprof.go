@@ -255,9 +255,8 @@ func newLabelMaps(labels []label.Label) *labelMaps {
 	return l
 }
 
-// The kernel's calls have addresses in a mapping of their own, made up from their numbers: where the
-// kernel really has them is nobody's business and differs from boot to boot, but merging and comparing
-// profiles takes addresses that stay the same.
+// The kernel's calls have addresses in a mapping of their own, made up from their numbers. Their real
+// addresses differ from boot to boot, and merging and comparing profiles takes addresses that stay the same.
 const (
 	kernelStart = 0xffffffff80000000
 	kernelSize  = 0x40000000

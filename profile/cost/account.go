@@ -67,7 +67,7 @@ func (f *fitted) correctOutcome(o *profile.RawOutcome, a *account) *profile.Hist
 	return h
 }
 
-// loss is what calls lost to tracing besides being held, in all, and how wrong each may be.
+// loss is what calls lost to tracing besides hold, in all, and how wrong each part may be.
 type loss struct {
 	transitNs, transitOff   float64
 	switchesNs, switchesOff float64

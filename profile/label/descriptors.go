@@ -143,7 +143,7 @@ func (d *descriptors) describe(pid, fd int32) uint32 {
 	what := describe(pid, fd)
 	number := d.names.number(what)
 	d.mu.Lock()
-	// Of a number that is closed nothing tells who is given it next, and when.
+	// Nothing tells which file a closed number is given to next, or when, so that nothing is kept of it.
 	if what != closed && stable() && t.changes == before {
 		t.known[fd] = number
 	}

@@ -3,8 +3,8 @@
 //
 // Each of these is a Field: one value with a name, a way to take it from a call as a number, a way to print that
 // number, and the calls that have to be seen for it to be right, whether they are asked for or not. A Projection
-// is a choice of fields, parsed once; it gives the Values by which calls are told apart. Whoever leaves calls out
-// asks it for what must not be left out.
+// is a choice of fields, parsed once; it gives the Values by which calls are told apart. Projection.Watched
+// names the calls that no filter may leave out.
 //
 // To add a field, add it to the table below. One that has to follow what programs do is a tracker (see thread
 // names and descriptors); all others are taken from the call alone.
@@ -66,7 +66,7 @@ func errnoName(errno uint32) string {
 // tracker follows what threads do as far as a field depends on it. It is safe for concurrent use, as long as
 // each thread's stops are told in their order. What the kernel has to be asked for is asked for without a lock.
 type tracker interface {
-	// entered is told of an entry-stop. wanted says that somebody will ask for the value.
+	// entered is told of an entry-stop. wanted says that the value will be asked for.
 	entered(c *profile.Call, thread Memory, wanted bool)
 	// value is asked for when the call has returned, before returned.
 	value(c *profile.Call) uint32

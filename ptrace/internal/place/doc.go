@@ -1,4 +1,4 @@
-// Package place decides where tracees and tracer threads run, and sees to it that nobody notices. It knows threads
+// Package place decides where tracees and tracer threads run, and hides from tracees that it does. It knows threads
 // by their ids, how long they ran between their calls, and how many stops there were. It knows nothing of calls,
 // stops, or who traces whom, and makes no ptrace request.
 //
@@ -22,9 +22,9 @@
 //  2. A thread that runs for long between two calls computes. Its affinity is restored at its next stop (Entered) or,
 //     if that is not soon, by the timer (Tick). The more often that happens, the longer it has to be bound by its
 //     calls before it is pinned again.
-//  3. Nobody is to see it. Before a pinned thread enters a call that asks for or sets CPUs, or that creates a thread,
-//     its affinity is restored (Reveal). So the kernel answers truthfully, the thread's own wish is kept, and children
-//     inherit what they would have had.
+//  3. Programs are not to see that threads are pinned. Before a pinned thread enters a call that asks for or sets
+//     CPUs, or that creates a thread, its affinity is restored (Reveal). So the kernel answers truthfully, the
+//     thread's own wish is kept, and children inherit what they would have had.
 //  4. All affinities are restored before tracing ends (RestoreAll). If this process is killed, the guard restores
 //     them: a child that does nothing else.
 //

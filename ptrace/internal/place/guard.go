@@ -26,7 +26,7 @@ type guard struct {
 	ledger *ledger
 }
 
-// ledger is who is pinned, in memory that is shared with the guard.
+// ledger lists the pinned threads, in memory that is shared with the guard.
 type ledger struct {
 	masks [mostMasks]raw.CPUMask // the first one is of all CPUs
 
@@ -183,8 +183,9 @@ func (g *guard) has(slot, tid int32) bool {
 	return tidOf(g.ledger.slots[slot].Load()) == tid
 }
 
-// isHeld reports whether the thread of a slot has the mask that it was pinned by, if it is still the one of that slot.
-func (g *guard) isHeld(slot, tid int32) bool {
+// isUnchanged reports whether the thread of a slot still has the mask that it was pinned by. It reports true, too, if the
+// slot is not that thread's any more.
+func (g *guard) isUnchanged(slot, tid int32) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	noted := g.ledger.slots[slot].Load()

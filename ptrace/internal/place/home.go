@@ -138,7 +138,7 @@ func (h *Home) check() {
 		if h.next--; h.next < 0 || h.next >= len(h.pinned) {
 			h.next = len(h.pinned) - 1
 		}
-		if th := h.pinned[h.next]; !h.machine.guard.isHeld(th.slot, th.tid) || th.isStarver() {
+		if th := h.pinned[h.next]; !h.machine.guard.isUnchanged(th.slot, th.tid) || th.isStarver() {
 			h.Restore(th)
 			th.unplaceable = true
 		}

@@ -68,7 +68,7 @@ func ResumeToEvent(tid int32, sig int) error { return request(unix.PTRACE_CONT, 
 // Listen leaves tid in its group-stop and lets it report the end of that (PTRACE_LISTEN).
 func Listen(tid int32) error { return request(unix.PTRACE_LISTEN, tid, 0, 0) }
 
-// Detach lets go of tid, delivering sig if it is not 0 (PTRACE_DETACH).
+// Detach detaches tid, delivering sig if it is not 0 (PTRACE_DETACH).
 func Detach(tid int32, sig int) error { return request(unix.PTRACE_DETACH, tid, 0, uintptr(sig)) }
 
 // EventMessage reads what the last event of tid carries (PTRACE_GETEVENTMSG).

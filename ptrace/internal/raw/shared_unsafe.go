@@ -43,7 +43,7 @@ const (
 // Load returns the word.
 func (f *Futex) Load() uint32 { return f.word.Load() }
 
-// Set sets the word and wakes who waits for that.
+// Set sets the word and wakes the threads that wait for that.
 func (f *Futex) Set(value uint32) {
 	f.word.Store(value)
 	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&f.word)), futexWake, 1, 0, 0, 0)

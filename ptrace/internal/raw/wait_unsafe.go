@@ -55,5 +55,5 @@ func SetTimer(id int32, everyNs int64) error {
 	return nil
 }
 
-// DeleteTimer does away with a timer (timer_delete(2)).
+// DeleteTimer deletes a timer (timer_delete(2)).
 func DeleteTimer(id int32) { syscall.RawSyscall(unix.SYS_TIMER_DELETE, uintptr(id), 0, 0) }
