@@ -47,6 +47,9 @@ func TestInClass(t *testing.T) {
 		{I386, "oldlstat", "%lstat", true},
 		{I386, "socketcall", "%network", false}, // strace has it in %desc
 		{I386, "socketcall", "%desc", true},
+		{I386, "semop", "%ipc", true},
+		{I386, "send", "%network", true},
+		{I386, "send", "%desc", false},
 		{X32, "ioctl#64", "%desc", true},
 		{X32, "ioctl", "%desc", true},
 		{X32, "mq_notify#64", "%desc", false},

@@ -37,6 +37,12 @@ func (a ABI) index(nr uint64) (i int, ok bool) {
 	switch a {
 	case X32:
 		nr ^= x32Bit
+	case I386:
+		if nr >= subcallIndex {
+			if nr, ok = subcallIndexOf(nr); !ok {
+				return 0, false
+			}
+		}
 	case ARM:
 		switch {
 		case nr < armPrivateIndex:
@@ -60,6 +66,8 @@ func (a ABI) number(i int) uint64 {
 	switch {
 	case a == X32:
 		return uint64(i) | x32Bit
+	case a == I386 && i >= subcallIndex:
+		return subcallNumber(uint64(i))
 	case a == ARM && i == armCmpxchgIndex:
 		return armCmpxchg
 	case a == ARM && i >= armPrivateIndex:
@@ -90,13 +98,16 @@ var numbers = sync.OnceValue(func() *[abiCount]map[string]uint64 {
 	for a := range m {
 		m[a] = make(map[string]uint64, len(tables[a]))
 		for nr, name := range ABI(a).Each() {
-			m[a][name] = nr
+			if _, ok := m[a][name]; !ok {
+				m[a][name] = nr
+			}
 		}
 	}
 	return &m
 })
 
-// Number finds a call by its exact name. Made-up names (syscall_0x1f4) are not found.
+// Number finds a call by its exact name. Made-up names (syscall_0x1f4) are not found. Of a call and a subcall with the
+// same name it is the call.
 func (a ABI) Number(name string) (nr uint64, ok bool) {
 	if int(a) >= abiCount {
 		return 0, false

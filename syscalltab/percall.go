@@ -6,7 +6,7 @@ import (
 )
 
 // PerCall has a value for some calls, in every ABI that has them. A look-up takes some nanoseconds and
-// allocates nothing.
+// allocates nothing. Subcalls have no value, since their arguments are not in the registers of the call of that name.
 type PerCall[T any] struct {
 	names  []string
 	values [abiCount][]T // by index; short where the last calls have none
@@ -18,7 +18,7 @@ func NewPerCall[T any](byName map[string]T) *PerCall[T] {
 	for abi := range ABI(abiCount) {
 		for name, value := range byName {
 			nr, ok := abi.Number(name)
-			if !ok {
+			if !ok || abi.isSubcall(nr) {
 				continue
 			}
 			i, _ := abi.index(nr)

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// setWords is what the longest table needs: x32's, which ends at 547.
+// setWords is what the longest tables need: x32's, which ends at 547, and i386's, at 545.
 const setWords = 9
 
 // Set is a choice of calls, in every ABI. The zero Set chooses none. It is never changed once it is
@@ -48,6 +48,7 @@ func (s *Set) add(a ABI, i int) {
 //	?ITEM        do not mind if nothing is called so
 //	ITEM@32      in this ABI only: @64, @32, @x32
 //
+// A name means all calls and subcalls that are called so, ipc and socketcall their unknown subcalls only.
 // An item counts in each of the given ABIs (Native, if none is given), and it has to mean something
 // in one of them. Expressions are Go's, not POSIX's; they match anywhere in a name and cannot contain
 // a comma. Empty items are skipped, but one has to be there.
@@ -125,14 +126,7 @@ func (s *Set) addWord(word string, abis []ABI) (found bool, err error) {
 		s.addMatching(abis, func(name string) bool { return inClasses(name, mask) })
 		return true, nil // also if no call of these ABIs is in it
 	}
-	for _, a := range abis {
-		if nr, ok := a.Number(word); ok {
-			i, _ := a.index(nr)
-			s.add(a, i)
-			found = true
-		}
-	}
-	return found, nil
+	return s.addMatching(abis, func(name string) bool { return name == word }), nil
 }
 
 // addNumber adds a decimal number. As in strace, it has to be a known call's, and x32's is taken with

@@ -61,7 +61,14 @@ func TestParseSet(t *testing.T) {
 		{"%lstat", x86, "lstat oldlstat@32 lstat@32 lstat64@32 lstat@x32", false},
 		{"%stat", []ABI{RISCV64}, "", false}, // a class without members is no error
 		{"%%statfs@64", x86, "ustat statfs fstatfs", false},
-		{"ipc", []ABI{I386}, "ipc semget semctl shmget shmctl shmat shmdt msgget msgsnd msgrcv msgctl semtimedop_time64", false},
+		{"ipc", []ABI{I386}, "ipc semget semctl shmget shmctl shmat shmdt msgget msgsnd msgrcv msgctl semtimedop_time64 " +
+			"semop semget semctl semtimedop msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl", false},
+		{"semop", x86, "semop semop@32 semop@x32", false},
+		{"socket@32", x86, "socket@32 socket@32", false}, // the call and the subcall
+		{"socketcall", x86, "socketcall@32", false},
+		{"/^(send|recv)$", x86, "send@32 recv@32", false},
+		{"?501@32", x86, "", false}, // where the table has socket
+		{"359,102", []ABI{I386}, "socketcall socket", false},
 		{"stat@64", x86, "stat", false}, // a call; the class needs its %
 	}
 	for _, tt := range tests {
@@ -85,6 +92,7 @@ func TestParseSetNegated(t *testing.T) {
 		{"!read", "read read@32 read@x32"},
 		{"!!!read", "read read@32 read@x32"},
 		{"!%lstat,read@64", "read lstat oldlstat@32 lstat@32 lstat64@32 lstat@x32"},
+		{"!socketcall,semop", "semop socketcall@32 semop@32 semop@x32"},
 		{"!none", ""},
 		{"all", ""},
 	} {
@@ -158,6 +166,7 @@ func TestParseSetErrors(t *testing.T) {
 		{"%fil", x86, `unknown class of system calls "%fil" (did you mean %file?)`},
 		{"%", x86, `unknown class of system calls "%"`},
 		{"400@64", x86, `unknown system call number "400"`},
+		{"4294993409@32", x86, `unknown system call number "4294993409"`}, // a subcall's
 		{"0x10", x86, `unknown system call number "0x10"`},
 		{"99999999999999999999", x86, `unknown system call number "99999999999999999999"`},
 		{"/^nosuch", x86, `no system call's name matches "^nosuch"`},

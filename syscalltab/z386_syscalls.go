@@ -2,7 +2,7 @@
 
 package syscalltab
 
-// i386Names: system calls of i386.
+// i386Names: system calls of i386, the subcalls of socketcall and ipc from 500 on.
 var i386Names = [...]string{
 	0:   "restart_syscall",
 	1:   "exit",
@@ -465,4 +465,36 @@ var i386Names = [...]string{
 	469: "file_setattr",
 	470: "listns",
 	471: "rseq_slice_yield",
+	501: "socket",
+	502: "bind",
+	503: "connect",
+	504: "listen",
+	505: "accept",
+	506: "getsockname",
+	507: "getpeername",
+	508: "socketpair",
+	509: "send",
+	510: "recv",
+	511: "sendto",
+	512: "recvfrom",
+	513: "shutdown",
+	514: "setsockopt",
+	515: "getsockopt",
+	516: "sendmsg",
+	517: "recvmsg",
+	518: "accept4",
+	519: "recvmmsg",
+	520: "sendmmsg",
+	522: "semop",
+	523: "semget",
+	524: "semctl",
+	525: "semtimedop",
+	532: "msgsnd",
+	533: "msgrcv",
+	534: "msgget",
+	535: "msgctl",
+	542: "shmat",
+	543: "shmdt",
+	544: "shmget",
+	545: "shmctl",
 }

@@ -141,7 +141,8 @@ func (t table) build(code []byte) ([]string, error) {
 	}
 	seen := make(map[string]int)
 	for i, name := range names {
-		if j, ok := seen[name]; ok && name != "" {
+		isSubcall := t.file == "386" && i >= subcallIndex
+		if j, ok := seen[name]; ok && name != "" && !isSubcall {
 			return nil, fmt.Errorf("%s is both %d and %d", name, j, i)
 		}
 		seen[name] = i

@@ -27,7 +27,7 @@ var amd64 = table{file: "amd64", vr: "amd64Names", goos: "amd64", doc: "x86-64"}
 
 var all = []table{
 	amd64,
-	{file: "386", vr: "i386Names", goos: "386", doc: "i386"},
+	{file: "386", vr: "i386Names", goos: "386", doc: "i386, the subcalls of socketcall and ipc from 500 on", add: i386Subcalls},
 	{file: "x32", vr: "x32Names", goos: "amd64", doc: "x32, less bit 30", x32: true},
 	{
 		file: "arm64", vr: "arm64Names", goos: "arm64", doc: "arm64",
@@ -55,6 +55,35 @@ var all = []table{
 		add: []entry{{38, "renameat"}, {163, "getrlimit"}, {164, "setrlimit"}},
 	},
 }
+
+// i386Subcalls are those of <linux/net.h> (SYS_SOCKET, …) and <linux/ipc.h> (SEMOP, …) by their numbers there.
+var i386Subcalls = subcalls()
+
+func subcalls() (entries []entry) {
+	for i, name := range []string{
+		"socket", "bind", "connect", "listen", "accept", "getsockname", "getpeername", "socketpair", "send", "recv",
+		"sendto", "recvfrom", "shutdown", "setsockopt", "getsockopt", "sendmsg", "recvmsg", "accept4", "recvmmsg",
+		"sendmmsg",
+	} {
+		entries = append(entries, entry{subcallIndex + 1 + i, name})
+	}
+	for first, names := range map[int][]string{
+		1:  {"semop", "semget", "semctl", "semtimedop"},
+		11: {"msgsnd", "msgrcv", "msgget", "msgctl"},
+		21: {"shmat", "shmdt", "shmget", "shmctl"},
+	} {
+		for i, name := range names {
+			entries = append(entries, entry{ipcSubcallIndex + first + i, name})
+		}
+	}
+	return entries
+}
+
+// subcallIndex and ipcSubcallIndex are also in subcalls.go.
+const (
+	subcallIndex    = 500
+	ipcSubcallIndex = 521
+)
 
 // armOnly: x/sys reads the EABI headers. These are the calls of the old ABI, which strace names also
 // for EABI programs (arch/arm/tools/syscall.tbl, "oabi", and the numbers of i386 that arm never had),
