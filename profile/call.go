@@ -14,10 +14,10 @@ import (
 type Call struct {
 	PID, TID int32          // thread group and thread
 	ABI      syscalltab.ABI // the numbering that Nr belongs to
-	Nr       uint64         // the call's number, known or not
-	Args     [6]uint64
-	Ret      int64 // the return register
-	Errno    int32 // 0: the call succeeded; else the positive errno
+	Nr       uint64         // the call's number, known or not; that of the subcall (syscalltab, Demultiplex)
+	Args     [6]uint64      // in registers
+	Ret      int64          // the return register
+	Errno    int32          // 0: the call succeeded; else the positive errno
 
 	EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
 

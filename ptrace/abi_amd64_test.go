@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,6 +66,37 @@ func TestInt80From64BitCode(t *testing.T) {
 	}
 	if got64.Calls[unix.SYS_GETPPID] != 40 {
 		t.Errorf("counted %d 64-bit getppid, want 40", got64.Calls[unix.SYS_GETPPID])
+	}
+}
+
+// A thread that sleeps in a subcall during the attach is in flight in that, for as long as it is not known when it
+// was entered.
+func TestAttachToSleeperInSubcall(t *testing.T) {
+	p := startCommand(t, exec.Command(build(t, "386", "compat"), "recvfrom"))
+	p.line()
+	const socketcall = 102
+	tid := 0
+	sleeps := func() bool {
+		i := slices.IndexFunc(threads(p.pid), func(tid int) bool { return sleepsIn(tid) == socketcall })
+		if i >= 0 {
+			tid = threads(p.pid)[i]
+		}
+		return i >= 0
+	}
+	eventually(t, "a thread sleeps in recvfrom", sleeps)
+	tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+	eventually(t, "it sleeps again", sleeps)
+	stop(t, tracer)
+	i := slices.IndexFunc(r.flights, func(f profile.InFlight) bool { return int(f.TID) == tid })
+	if i < 0 {
+		t.Fatalf("not reported as in flight: %+v", r.flights)
+	}
+	f := r.flights[i]
+	if name := f.ABI.Name(f.Nr); f.ABI != syscalltab.I386 || name != "recvfrom" || !f.Resumed {
+		t.Errorf("reported as %s: %+v", name, f)
+	}
+	if got := p.ask(""); got != "recvfrom has returned 1 <nil>" {
+		t.Errorf("the target says %q", got)
 	}
 }
 

@@ -81,17 +81,20 @@ type run struct {
 
 // runs divides all numbers of an architecture by the answer, in ascending order.
 func (f *Filter) runs(arch uint32, abis []syscalltab.ABI) []run {
-	also := make(map[syscalltab.ABI]map[uint64]bool)
+	stops := make(map[syscalltab.ABI]map[uint64]bool) // by the number that the kernel knows
 	// Between two numbers that some table knows, and the ends of x32's, all numbers have the same answer.
 	bounds := []uint32{0, 1 << 30, 1 << 31}
 	for _, abi := range abis {
 		if auditOf[abi] != arch {
 			continue
 		}
-		also[abi] = make(map[uint64]bool)
+		stops[abi] = make(map[uint64]bool)
 		for nr, name := range abi.Each() {
-			bounds = append(bounds, uint32(nr), uint32(nr)+1)
-			also[abi][nr] = slices.Contains(alwaysStopped, name) || slices.Contains(f.Also, name)
+			entered := abi.KernelNumber(nr) // ipc, for all of its subcalls
+			bounds = append(bounds, uint32(entered), uint32(entered)+1)
+			if f.Calls.Has(abi, nr) || slices.Contains(alwaysStopped, name) || slices.Contains(f.Also, name) {
+				stops[abi][entered] = true
+			}
 		}
 	}
 	slices.Sort(bounds)
@@ -99,7 +102,7 @@ func (f *Filter) runs(arch uint32, abis []syscalltab.ABI) []run {
 	for _, first := range bounds {
 		nr := uint64(int64(int32(first))) // as PTRACE_GET_SYSCALL_INFO has it
 		abi := syscalltab.FromAudit(arch, nr)
-		stop := f.Calls.Has(abi, nr) || also[abi][nr]
+		stop := f.Calls.Has(abi, nr) || stops[abi][nr] // the set alone decides about unknown numbers
 		if n := len(runs); n == 0 || runs[n-1].stop != stop {
 			runs = append(runs, run{first, stop})
 		}

@@ -118,7 +118,7 @@ func (w *worker) readEntry(tr *tracee, seenNs int64) {
 		c.GapNs = seenNs - c.ExitResumedNs
 	}
 	c.ABI = syscalltab.FromAudit(info.Arch, info.Nr)
-	c.Nr = info.Nr
+	c.Nr = c.ABI.Demultiplex(info.Nr, &info.Args)
 	c.Args = info.Args
 	c.EntrySeenNs = seenNs
 }
@@ -126,7 +126,7 @@ func (w *worker) readEntry(tr *tracee, seenNs int64) {
 // continues takes note of whether the call that tr enters is still the one that it was in before the attach.
 func (tr *tracee) continues(special *specialCalls) {
 	if tr.resumed {
-		tr.resumed = tr.restart.known && (tr.call.Nr == tr.restart.nr || tr.call.Nr == special.restart)
+		tr.resumed = tr.restart.known && (tr.call.ABI.KernelNumber(tr.call.Nr) == tr.restart.nr || tr.call.Nr == special.restart)
 	}
 }
 
