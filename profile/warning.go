@@ -44,6 +44,10 @@ const (
 	UntracedByOthers WarningKind = "untraced-uncertain-others"
 	// UntracedByDoubt: the untraced run time is uncertain, since some of it may have been lost to tracing, or may not.
 	UntracedByDoubt WarningKind = "untraced-uncertain-doubt"
+	// StoodStill: the tracer itself was stopped or frozen Count times, HighNs in all, which is taken off.
+	StoodStill WarningKind = "stood-still"
+	// TracerStarved: the tracer had to wait for a CPU for long Count times, HighNs in all, which is not taken off.
+	TracerStarved WarningKind = "tracer-starved"
 )
 
 // Kinds about what was traced.

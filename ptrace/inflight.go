@@ -25,7 +25,11 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
 	switch {
 	case tr.inCall:
-		f.SoFarNs = w.t.now() - tr.call.EntrySeenNs
+		nowNs := w.t.now()
+		f.SoFarNs = nowNs - tr.call.EntrySeenNs
+		if f.SoFarNs >= longNs {
+			f.SoFarNs -= w.t.heart.waited(tr.call.EntrySeenNs, nowNs)
+		}
 		if w.t.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
 		}

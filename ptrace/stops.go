@@ -106,6 +106,7 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 		tr.cpu.enter()
 	}
 	tr.call.EntryResumedNs = w.t.now()
+	w.shortenEntryHold(&tr.call)
 	w.resumedNs = tr.call.EntryResumedNs
 	w.resume(tr, 0)
 }
@@ -116,6 +117,9 @@ func (w *worker) readEntry(tr *tracee, seenNs int64) {
 	c.GapNs = -1
 	if c.ExitResumedNs != 0 {
 		c.GapNs = seenNs - c.ExitResumedNs
+		if c.GapNs >= longNs {
+			c.GapNs -= w.t.heart.waited(c.ExitResumedNs, seenNs)
+		}
 	}
 	c.ABI = syscalltab.FromAudit(info.Arch, info.Nr)
 	c.Nr = c.ABI.Demultiplex(info.Nr, &info.Args)
@@ -184,6 +188,7 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	w.home.Returned(&tr.place)
 	tr.call.ExitResumedNs = w.t.now()
 	w.resumedNs = tr.call.ExitResumedNs
+	w.shortenExitHold(&tr.call)
 	if tr.detachRequested {
 		w.detach(tr, 0)
 	} else {
@@ -211,6 +216,9 @@ func (w *worker) hideSpoilt(tr *tracee) bool {
 // readExit takes over from the kernel's information how the call ended, and when.
 func (w *worker) readExit(tr *tracee, seenNs int64) {
 	c, info := &tr.call, &w.at.info
+	if seenNs-c.EntryResumedNs >= longNs {
+		moveEntry(c, w.t.heart.waited(c.EntryResumedNs, seenNs))
+	}
 	c.ExitSeenNs = seenNs
 	c.Queued = w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
 	if w.t.options.CPUTime {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type Tracer struct {
 	run     runState
 	command *Launched // nil: none
 	machine *place.Machine
+	heart   heartbeat
 
 	// Set before any worker but the first one works.
 	calibrations  []*Calibration
@@ -94,7 +96,7 @@ type Result struct {
 // Progress is how far a run is.
 type Progress struct {
 	Start   time.Time     // when the clock of every Call stood at 0
-	Elapsed time.Duration // how long it has been traced, or was traced until the end
+	Elapsed time.Duration // how long it has been traced, or was traced until the end, less the tracer's own standstill
 
 	// Processes is how many processes' first threads are traced now. A process that goes on after its first
 	// thread has ended is not among them, nor one of which only another thread was named.
@@ -169,7 +171,7 @@ func (t *Tracer) Result() (Result, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.Warnings = t.warnings
+	r.Warnings = append(slices.Clip(t.warnings), t.heart.warnings()...)
 	return r, t.failure
 }
 
@@ -177,7 +179,7 @@ func (t *Tracer) Result() (Result, error) {
 func (t *Tracer) Progress() Progress {
 	return Progress{
 		Start:     t.start,
-		Elapsed:   t.run.elapsed(t.now()),
+		Elapsed:   max(t.run.elapsed(t.now())-time.Duration(t.heart.takenNs.Load()), 0),
 		Processes: int(t.processes.Load()),
 		Threads:   int(t.threads.Load()),
 	}
@@ -223,6 +225,7 @@ func (t *Tracer) begin() error {
 		first.thread.do(func() { err = first.launch(t.options.Command) })
 	}
 	if err == nil {
+		t.startHeartbeat()
 		t.run.enter(counting, t.now())
 	} else {
 		t.run.enter(stopping, t.now())

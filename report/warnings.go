@@ -57,6 +57,14 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.UntracedByDoubt: func(*profile.Warning) string {
 		return uncertain + "some of it may have been lost to tracing, or may not"
 	},
+	profile.StoodStill: func(w *profile.Warning) string {
+		return fmt.Sprintf("sysprof itself was stopped or frozen for %s (%s): that is taken off all times, so that calls that were under way may have taken longer than shown",
+			humanTime(w.HighNs), times(w.Count))
+	},
+	profile.TracerStarved: func(w *profile.Warning) string {
+		return fmt.Sprintf("sysprof had to wait for a CPU for %s (%s), which is part of what calls took: other programs had it",
+			humanTime(w.HighNs), times(w.Count))
+	},
 
 	profile.AttachFailed: func(w *profile.Warning) string { return w.Text },
 	profile.ThreadsMissed: func(w *profile.Warning) string {
@@ -109,6 +117,13 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 }
 
 const uncertain = "the run's time without tracing is uncertain: "
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
 
 func queued(w *profile.Warning) string {
 	return wholePercent(w) + " of the calls ended while the tracer was busy with another thread; "

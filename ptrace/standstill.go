@@ -1,0 +1,234 @@
+package ptrace
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+)
+
+// heartbeat finds out when this process stands still as a whole: it is stopped (SIGSTOP, a debugger) or frozen
+// (a cgroup's freezer). A stop of a tracee waits for that long, which is neither the call's time nor the program's.
+//
+// A thread beats every beatNs, and a beat that comes lateNs too late ends a standstill that began after the beat
+// before. A beat that is late for want of a CPU ends none: the tracees wanted CPUs just as much, and the tracer threads
+// may have had theirs. That a tracer thread itself had to wait so long for a CPU is counted, and taken off nothing.
+// A machine that is suspended is none of this, since the clock stands still, too.
+//
+// Tracer threads ask only where an interval is longNs or longer, so that ordinary stops pay one comparison.
+type heartbeat struct {
+	beatAtNs atomic.Int64 // 0: it does not beat yet
+	takenNs  atomic.Int64 // of the run's time, in which tracees were held up
+
+	mu          sync.Mutex // guards what follows
+	standstills []standstill
+	stood       tally // standstills
+	starved     tally // times that a tracer thread waited for a CPU
+}
+
+// standstill is a time in which no thread of this process ran.
+type standstill struct {
+	fromNs, toNs int64
+	takenNs      int64 // the longest part of it that was taken off an interval
+}
+
+// tally counts stretches of time.
+type tally struct {
+	count   uint64
+	totalNs int64
+}
+
+func (c *tally) add(ns int64) {
+	c.count++
+	c.totalNs += ns
+}
+
+const (
+	beatNs   = 50_000_000
+	lateNs   = 200_000_000
+	longNs   = 50_000_000
+	settleNs = 50_000_000 // after a standstill, until every thread has run, and every stop that waited is dealt with
+
+	keptStandstills = 16 // intervals that reach further back do not end just after a standstill
+)
+
+// run beats until done is closed. tids are the tracer threads.
+func (h *heartbeat) run(tids []int32, now func() int64, done <-chan struct{}) {
+	runtime.LockOSThread() // how long it waited for a CPU is known of a thread
+	defer runtime.UnlockOSThread()
+	own := openRunDelay(int32(unix.Gettid()))
+	defer own.close()
+	workers := make([]runDelay, len(tids))
+	for i, tid := range tids {
+		workers[i] = openRunDelay(tid)
+		defer workers[i].close()
+	}
+	ticker := time.NewTicker(beatNs * time.Nanosecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+		}
+		var starvedNs int64
+		for i := range workers {
+			starvedNs = max(starvedNs, workers[i].sinceLast())
+		}
+		h.beat(now(), own.sinceLast(), starvedNs)
+	}
+}
+
+// beat is one beat, whose thread has waited for a CPU for waitedNs since the last one, and a tracer thread for
+// starvedNs.
+func (h *heartbeat) beat(nowNs, waitedNs, starvedNs int64) {
+	lastNs := h.beatAtNs.Load()
+	if nowNs-lastNs-beatNs-waitedNs >= lateNs {
+		h.mu.Lock()
+		if len(h.standstills) == keptStandstills {
+			h.standstills = append(h.standstills[:0], h.standstills[1:]...)
+		}
+		h.standstills = append(h.standstills, standstill{fromNs: lastNs, toNs: nowNs})
+		h.stood.add(nowNs - lastNs - beatNs)
+		h.mu.Unlock()
+	}
+	if starvedNs >= lateNs {
+		h.mu.Lock()
+		h.starved.add(starvedNs)
+		h.mu.Unlock()
+	}
+	h.beatAtNs.Store(nowNs) // last, so that who waits for it finds the standstill
+}
+
+// waited takes the standstill off the interval that ended with a stop of a tracee, which was seen at toNs. It returns
+// how much that is. Where a stop is seen just after a standstill, the tracee may have come to it at any time in it:
+// what is left of the interval is the least that it can have been. A stop that is seen later was not waiting, so that
+// the interval is as long as it seems.
+func (h *heartbeat) waited(fromNs, toNs int64) int64 { return h.take(fromNs, toNs, settleNs) }
+
+// held takes standstills off an interval in which a tracer thread dealt with a stop. It returns how much that is.
+func (h *heartbeat) held(fromNs, toNs int64) int64 { return h.take(fromNs, toNs, toNs-fromNs) }
+
+// take takes standstills off an interval, as far as they ended no more than withinNs before it did.
+func (h *heartbeat) take(fromNs, toNs, withinNs int64) (ns int64) {
+	h.await(toNs)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.standstills {
+		s := &h.standstills[i]
+		overlap := min(toNs, s.toNs) - max(fromNs, s.fromNs)
+		if overlap <= 0 || toNs-s.toNs > withinNs {
+			continue
+		}
+		ns += overlap
+		// Threads that are held up at the same time hold the run up once.
+		if more := overlap - s.takenNs; more > 0 {
+			s.takenNs += more
+			h.takenNs.Add(more)
+		}
+	}
+	return ns
+}
+
+// await lets a beat that is overdue at nowNs come: after a standstill the tracer thread may be the first one to run.
+// It waits no longer than settleNs; if the beat has not come by then, it is for want of a CPU.
+func (h *heartbeat) await(nowNs int64) {
+	last := h.beatAtNs.Load()
+	if last == 0 || nowNs-last < beatNs+lateNs {
+		return
+	}
+	for deadline := time.Now().Add(settleNs); h.beatAtNs.Load() == last && time.Now().Before(deadline); {
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// warnings says what of the run was not the program's time, or may not have been.
+func (h *heartbeat) warnings() (w []profile.Warning) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stood.count > 0 {
+		w = append(w, profile.Warning{Kind: profile.StoodStill, Count: h.stood.count, HighNs: h.stood.totalNs})
+	}
+	if h.starved.count > 0 {
+		w = append(w, profile.Warning{Kind: profile.TracerStarved, Count: h.starved.count, HighNs: h.starved.totalNs})
+	}
+	return w
+}
+
+// startHeartbeat has the heartbeat beat until the run has ended.
+//
+// Precondition: there are all workers that there are going to be.
+func (t *Tracer) startHeartbeat() {
+	var tids []int32
+	for _, w := range t.workers {
+		tids = append(tids, w.thread.tid.Load())
+	}
+	t.heart.beatAtNs.Store(max(t.now(), 1))
+	go t.heart.run(tids, t.now, t.run.done)
+}
+
+// shortenEntryHold takes standstills off the time for which a tracee stood at its entry-stop.
+func (w *worker) shortenEntryHold(c *profile.Call) {
+	if c.EntryResumedNs-c.EntrySeenNs >= longNs {
+		c.EntrySeenNs += w.t.heart.held(c.EntrySeenNs, c.EntryResumedNs)
+	}
+}
+
+// shortenExitHold does so at an exit-stop. All before the standstill is moved, so that the latency stays.
+func (w *worker) shortenExitHold(c *profile.Call) {
+	if c.ExitResumedNs-c.ExitSeenNs >= longNs {
+		heldNs := w.t.heart.held(c.ExitSeenNs, c.ExitResumedNs)
+		c.ExitSeenNs += heldNs
+		moveEntry(c, heldNs)
+	}
+}
+
+// moveEntry has a call begin later, so that it took less.
+func moveEntry(c *profile.Call, ns int64) {
+	c.EntrySeenNs += ns
+	c.EntryResumedNs += ns
+}
+
+// runDelay reads from /proc/TID/schedstat how long a thread has waited for a CPU, which is the second number.
+type runDelay struct {
+	file *os.File // nil: not known
+	last int64
+}
+
+func openRunDelay(tid int32) (d runDelay) {
+	if file, err := os.Open(fmt.Sprintf("/proc/self/task/%d/schedstat", tid)); err == nil {
+		d.file = file
+		d.sinceLast()
+	}
+	return d
+}
+
+func (d *runDelay) close() {
+	if d.file != nil {
+		d.file.Close()
+	}
+}
+
+// sinceLast is how much it has grown since it was asked for last, 0 if that is not known.
+func (d *runDelay) sinceLast() int64 {
+	if d.file == nil {
+		return 0
+	}
+	var text [64]byte
+	n, _ := d.file.ReadAt(text[:], 0)
+	_, second, found := strings.Cut(string(text[:n]), " ")
+	if !found {
+		return 0
+	}
+	now := firstNumber([]byte(second))
+	grown := now - d.last
+	d.last = now
+	return grown
+}
