@@ -28,7 +28,7 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		nowNs := w.t.now()
 		f.SoFarNs = nowNs - tr.call.EntrySeenNs
 		if f.SoFarNs >= longNs {
-			f.SoFarNs -= w.t.heart.waited(tr.call.EntrySeenNs, nowNs)
+			f.SoFarNs -= w.t.heart.waited(w.number, tr.call.EntrySeenNs, nowNs)
 		}
 		if w.t.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)

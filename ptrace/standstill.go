@@ -26,6 +26,7 @@ import (
 type heartbeat struct {
 	beatAtNs atomic.Int64 // 0: it does not beat yet
 	takenNs  atomic.Int64 // of the run's time, in which tracees were held up
+	workers  []runDelay   // by worker; not changed once it beats
 
 	mu          sync.Mutex // guards what follows
 	standstills []standstill
@@ -36,7 +37,8 @@ type heartbeat struct {
 // standstill is a time in which no thread of this process ran.
 type standstill struct {
 	fromNs, toNs int64
-	takenNs      int64 // the longest part of it that was taken off an interval
+	takenNs      int64   // the longest part of it that was taken off an interval
+	waitedNs     []int64 // how long each worker had waited for a CPU until toNs
 }
 
 // tally counts stretches of time.
@@ -54,22 +56,22 @@ const (
 	beatNs   = 50_000_000
 	lateNs   = 200_000_000
 	longNs   = 50_000_000
-	settleNs = 50_000_000 // after a standstill, until every thread has run, and every stop that waited is dealt with
+	settleNs = 50_000_000 // after a standstill, until every stop that waited is dealt with by a thread that has a CPU
 
 	keptStandstills = 16 // intervals that reach further back do not end just after a standstill
 )
 
-// run beats until done is closed. tids are the tracer threads.
-func (h *heartbeat) run(tids []int32, now func() int64, done <-chan struct{}) {
+// run beats until done is closed.
+func (h *heartbeat) run(now func() int64, done <-chan struct{}) {
 	runtime.LockOSThread() // how long it waited for a CPU is known of a thread
 	defer runtime.UnlockOSThread()
 	own := openRunDelay(int32(unix.Gettid()))
 	defer own.close()
-	workers := make([]runDelay, len(tids))
-	for i, tid := range tids {
-		workers[i] = openRunDelay(tid)
-		defer workers[i].close()
-	}
+	defer func() {
+		for i := range h.workers {
+			h.workers[i].close()
+		}
+	}()
 	ticker := time.NewTicker(beatNs * time.Nanosecond)
 	defer ticker.Stop()
 	for {
@@ -79,8 +81,8 @@ func (h *heartbeat) run(tids []int32, now func() int64, done <-chan struct{}) {
 		case <-ticker.C:
 		}
 		var starvedNs int64
-		for i := range workers {
-			starvedNs = max(starvedNs, workers[i].sinceLast())
+		for i := range h.workers {
+			starvedNs = max(starvedNs, h.workers[i].sinceLast())
 		}
 		h.beat(now(), own.sinceLast(), starvedNs)
 	}
@@ -95,7 +97,11 @@ func (h *heartbeat) beat(nowNs, waitedNs, starvedNs int64) {
 		if len(h.standstills) == keptStandstills {
 			h.standstills = append(h.standstills[:0], h.standstills[1:]...)
 		}
-		h.standstills = append(h.standstills, standstill{fromNs: lastNs, toNs: nowNs})
+		s := standstill{fromNs: lastNs, toNs: nowNs, waitedNs: make([]int64, len(h.workers))}
+		for i := range h.workers {
+			s.waitedNs[i] = h.workers[i].last
+		}
+		h.standstills = append(h.standstills, s)
 		h.stood.add(nowNs - lastNs - beatNs)
 		h.mu.Unlock()
 	}
@@ -107,32 +113,57 @@ func (h *heartbeat) beat(nowNs, waitedNs, starvedNs int64) {
 	h.beatAtNs.Store(nowNs) // last, so that who waits for it finds the standstill
 }
 
-// waited takes the standstill off the interval that ended with a stop of a tracee, which was seen at toNs. It returns
-// how much that is. Where a stop is seen just after a standstill, the tracee may have come to it at any time in it:
-// what is left of the interval is the least that it can have been. A stop that is seen later was not waiting, so that
-// the interval is as long as it seems.
-func (h *heartbeat) waited(fromNs, toNs int64) int64 { return h.take(fromNs, toNs, settleNs) }
+// waited takes the standstill off the interval that ended with a stop of a tracee, which a worker saw at toNs. It
+// returns how much that is. Where a stop is seen just after a standstill, the tracee may have come to it at any time
+// since that began: what is left of the interval is the least that it can have been. How long the worker waited for a
+// CPU after the standstill belongs to it. A stop that is seen later was not waiting, so that the interval is as long
+// as it seems.
+func (h *heartbeat) waited(worker int, fromNs, toNs int64) (ns int64) {
+	h.await(toNs)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	endNs := toNs
+	for i := len(h.standstills) - 1; i >= 0 && endNs > fromNs; i-- {
+		s := &h.standstills[i]
+		if s.fromNs >= endNs {
+			continue
+		}
+		late := endNs - s.toNs
+		if late > settleNs {
+			late -= h.workers[worker].total() - s.waitedNs[worker]
+		}
+		if s.toNs <= fromNs || late > settleNs {
+			break
+		}
+		beganNs := max(fromNs, s.fromNs)
+		ns += h.take(s, endNs-beganNs)
+		endNs = beganNs // of one just after another one
+	}
+	return ns
+}
 
 // held takes standstills off an interval in which a tracer thread dealt with a stop. It returns how much that is.
-func (h *heartbeat) held(fromNs, toNs int64) int64 { return h.take(fromNs, toNs, toNs-fromNs) }
-
-// take takes standstills off an interval, as far as they ended no more than withinNs before it did.
-func (h *heartbeat) take(fromNs, toNs, withinNs int64) (ns int64) {
+func (h *heartbeat) held(fromNs, toNs int64) (ns int64) {
 	h.await(toNs)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.standstills {
 		s := &h.standstills[i]
-		overlap := min(toNs, s.toNs) - max(fromNs, s.fromNs)
-		if overlap <= 0 || toNs-s.toNs > withinNs {
-			continue
+		if overlap := min(toNs, s.toNs) - max(fromNs, s.fromNs); overlap > 0 {
+			ns += h.take(s, overlap)
 		}
-		ns += overlap
-		// Threads that are held up at the same time hold the run up once.
-		if more := overlap - s.takenNs; more > 0 {
-			s.takenNs += more
-			h.takenNs.Add(more)
-		}
+	}
+	return ns
+}
+
+// take takes ns off an interval for a standstill, and off the run's time: once for all threads that are held up at
+// the same time.
+//
+// Precondition: h.mu is held.
+func (h *heartbeat) take(s *standstill, ns int64) int64 {
+	if more := ns - s.takenNs; more > 0 {
+		s.takenNs += more
+		h.takenNs.Add(more)
 	}
 	return ns
 }
@@ -166,12 +197,12 @@ func (h *heartbeat) warnings() (w []profile.Warning) {
 //
 // Precondition: there are all workers that there are going to be.
 func (t *Tracer) startHeartbeat() {
-	var tids []int32
-	for _, w := range t.workers {
-		tids = append(tids, w.thread.tid.Load())
+	for i, w := range t.workers {
+		w.number = i
+		t.heart.workers = append(t.heart.workers, openRunDelay(w.thread.tid.Load()))
 	}
 	t.heart.beatAtNs.Store(max(t.now(), 1))
-	go t.heart.run(tids, t.now, t.run.done)
+	go t.heart.run(t.now, t.run.done)
 }
 
 // shortenEntryHold takes standstills off the time for which a tracee stood at its entry-stop.
@@ -199,7 +230,7 @@ func moveEntry(c *profile.Call, ns int64) {
 // runDelay reads from /proc/TID/schedstat how long a thread has waited for a CPU, which is the second number.
 type runDelay struct {
 	file *os.File // nil: not known
-	last int64
+	last int64    // used by the heartbeat's thread only
 }
 
 func openRunDelay(tid int32) (d runDelay) {
@@ -218,17 +249,18 @@ func (d *runDelay) close() {
 
 // sinceLast is how much it has grown since it was asked for last, 0 if that is not known.
 func (d *runDelay) sinceLast() int64 {
-	if d.file == nil {
-		return 0
-	}
+	last := d.last
+	d.last = d.total()
+	return max(d.last-last, 0) // the thread may be gone
+}
+
+// total is how long the thread has waited in all. 0 if that is not known.
+func (d *runDelay) total() int64 {
 	var text [64]byte
-	n, _ := d.file.ReadAt(text[:], 0)
-	_, second, found := strings.Cut(string(text[:n]), " ")
-	if !found {
-		return 0
+	n := 0
+	if d.file != nil {
+		n, _ = d.file.ReadAt(text[:], 0)
 	}
-	now := firstNumber([]byte(second))
-	grown := now - d.last
-	d.last = now
-	return grown
+	_, second, _ := strings.Cut(string(text[:n]), " ")
+	return firstNumber([]byte(second))
 }

@@ -118,7 +118,7 @@ func (w *worker) readEntry(tr *tracee, seenNs int64) {
 	if c.ExitResumedNs != 0 {
 		c.GapNs = seenNs - c.ExitResumedNs
 		if c.GapNs >= longNs {
-			c.GapNs -= w.t.heart.waited(c.ExitResumedNs, seenNs)
+			c.GapNs -= w.t.heart.waited(w.number, c.ExitResumedNs, seenNs)
 		}
 	}
 	c.ABI = syscalltab.FromAudit(info.Arch, info.Nr)
@@ -217,7 +217,7 @@ func (w *worker) hideSpoilt(tr *tracee) bool {
 func (w *worker) readExit(tr *tracee, seenNs int64) {
 	c, info := &tr.call, &w.at.info
 	if seenNs-c.EntryResumedNs >= longNs {
-		moveEntry(c, w.t.heart.waited(c.EntryResumedNs, seenNs))
+		moveEntry(c, w.t.heart.waited(w.number, c.EntryResumedNs, seenNs))
 	}
 	c.ExitSeenNs = seenNs
 	c.Queued = w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs

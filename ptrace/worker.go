@@ -15,6 +15,7 @@ import (
 // is touched by any other thread once it waits for stops.
 type worker struct {
 	t      *Tracer
+	number int // among all workers
 	thread thread
 	table  table
 	waiter waiter
