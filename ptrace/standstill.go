@@ -24,9 +24,11 @@ import (
 //
 // Tracer threads ask only where an interval is longNs or longer, so that ordinary stops pay one comparison.
 type heartbeat struct {
-	beatAtNs atomic.Int64 // 0: it does not beat yet
-	takenNs  atomic.Int64 // of the run's time, in which tracees were held up
-	workers  []runDelay   // by worker; not changed once it beats
+	beatAtNs atomic.Int64  // 0: it does not beat yet
+	takenNs  atomic.Int64  // of the run's time, in which tracees were held up
+	workers  []runDelay    // by worker; not changed once it beats
+	quit     chan struct{} // closed to end it; nil if it never beat
+	gone     chan struct{} // closed when it has ended
 
 	mu          sync.Mutex // guards what follows
 	standstills []standstill
@@ -61,8 +63,9 @@ const (
 	keptStandstills = 16 // intervals that reach further back do not end just after a standstill
 )
 
-// run beats until done is closed.
-func (h *heartbeat) run(now func() int64, done <-chan struct{}) {
+// run beats until it is told to quit.
+func (h *heartbeat) run(now func() int64) {
+	defer close(h.gone)
 	runtime.LockOSThread() // how long it waited for a CPU is known of a thread
 	defer runtime.UnlockOSThread()
 	own := openRunDelay(int32(unix.Gettid()))
@@ -76,7 +79,7 @@ func (h *heartbeat) run(now func() int64, done <-chan struct{}) {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-done:
+		case <-h.quit:
 			return
 		case <-ticker.C:
 		}
@@ -180,6 +183,16 @@ func (h *heartbeat) await(nowNs int64) {
 	}
 }
 
+// stop ends the beating.
+//
+// Precondition: no worker works any more.
+func (h *heartbeat) stop() {
+	if h.quit != nil {
+		close(h.quit)
+		<-h.gone
+	}
+}
+
 // warnings says what of the run was not the program's time, or may not have been.
 func (h *heartbeat) warnings() (w []profile.Warning) {
 	h.mu.Lock()
@@ -193,7 +206,7 @@ func (h *heartbeat) warnings() (w []profile.Warning) {
 	return w
 }
 
-// startHeartbeat has the heartbeat beat until the run has ended.
+// startHeartbeat has the heartbeat beat until it is stopped.
 //
 // Precondition: there are all workers that there are going to be.
 func (t *Tracer) startHeartbeat() {
@@ -202,7 +215,8 @@ func (t *Tracer) startHeartbeat() {
 		t.heart.workers = append(t.heart.workers, openRunDelay(w.thread.tid.Load()))
 	}
 	t.heart.beatAtNs.Store(max(t.now(), 1))
-	go t.heart.run(t.now, t.run.done)
+	t.heart.quit, t.heart.gone = make(chan struct{}), make(chan struct{})
+	go t.heart.run(t.now)
 }
 
 // shortenEntryHold takes standstills off the time for which a tracee stood at its entry-stop.

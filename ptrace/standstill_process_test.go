@@ -14,7 +14,7 @@ import (
 )
 
 // The target makes short calls, or calls of 50 ms, until it is killed.
-var _ = target("calls", func(l *ledger, args []string) {
+var _ = target("endless calls", func(l *ledger, args []string) {
 	for {
 		if args[0] == "long" {
 			unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
@@ -62,7 +62,7 @@ var _ = target("timing tracer", func(_ *ledger, args []string) {
 func TestOwnStandstillIsNotTheProgramsTime(t *testing.T) {
 	for _, kind := range []string{"short", "long"} {
 		t.Run(kind, func(t *testing.T) {
-			busy := start(t, "calls", kind)
+			busy := start(t, "endless calls", kind)
 			tracer := start(t, "timing tracer", strconv.Itoa(busy.pid))
 			began := time.Now()
 			if got := tracer.line(); got != "ready" {

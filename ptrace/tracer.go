@@ -125,6 +125,7 @@ func Start(options Options) (*Tracer, error) {
 		for _, w := range t.workers {
 			<-w.thread.gone
 		}
+		t.heart.stop()
 		if err := t.machine.Close(); errors.Is(err, place.ErrGuardDied) {
 			t.warn(profile.Warning{Kind: profile.GuardDied})
 		} else if err != nil {
