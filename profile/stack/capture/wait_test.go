@@ -9,6 +9,7 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/stack"
+	"sysprof/syscalltab/needs"
 )
 
 // TestAFileThatDoesNotAnswer, as on FUSE whose server is traced, cuts the stack, and nobody waits for it again.
@@ -53,14 +54,12 @@ func TestMemoryThatNobodyBrings(t *testing.T) {
 		missing  = 1
 	)
 	uffd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
-	if errno != 0 {
-		t.Skip("no userfaultfd:", errno)
-	}
+	needs.That(t, errno == 0, "userfaultfd", "run the tests as root, or set vm.unprivileged_userfaultfd to 1")
 	defer unix.Close(int(uffd))
 	ioctl := func(nr uintptr, argument []uint64) {
 		t.Helper()
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uffd, nr, uintptr(unsafe.Pointer(unsafe.SliceData(argument)))); errno != 0 {
-			t.Skip("no userfaultfd:", errno)
+			t.Fatal("userfaultfd:", errno)
 		}
 	}
 	ioctl(api, []uint64{version, 0, 0})

@@ -61,8 +61,13 @@ type Session struct {
 func New(config Config, engine Engine) (*Session, error) {
 	s := &Session{config: config, engine: engine, profile: profile.New()}
 	if config.Outputs.Pprof != "" {
-		if can := engine.Can(); !can.SingleCalls || config.Stacks != StacksOff && !can.Stacks {
-			return nil, errors.New("this engine sees no single calls, so it cannot write a profile with stacks")
+		switch can := engine.Can(); {
+		case !can.SingleCalls:
+			return nil, errors.New("--pprof: this engine sees no single calls, so it cannot write a profile of them")
+		case config.Stacks != StacksOff && !can.Stacks:
+			return nil, errors.New("--pprof: this engine stops no threads, so it has no stacks; add --stacks=off")
+		case config.Labels.Tracks() && !can.Stacks:
+			return nil, errors.New("--labels: this engine stops no threads, so it cannot tell their names and files; leave out comm and fd")
 		}
 		s.samples = newSamples(&s.config)
 	}

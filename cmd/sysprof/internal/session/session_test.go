@@ -9,6 +9,7 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
+	"sysprof/profile/label"
 	"sysprof/syscalltab"
 )
 
@@ -16,13 +17,14 @@ import (
 type adder struct {
 	rows          []*profile.Raw
 	counted, done chan struct{}
+	can           Abilities
 }
 
 func newAdder(rows ...*profile.Raw) *adder {
 	return &adder{rows: rows, counted: make(chan struct{}), done: make(chan struct{})}
 }
 
-func (a *adder) Can() Abilities { return Abilities{} }
+func (a *adder) Can() Abilities { return a.can }
 
 func (a *adder) Start(sink profile.Sink, entered Entered) error {
 	for _, r := range a.rows {
@@ -83,9 +85,32 @@ func TestAnEngineWithoutSingleCalls(t *testing.T) {
 
 // TestWhatAnEngineCannotDo is refused before it starts.
 func TestWhatAnEngineCannotDo(t *testing.T) {
-	for _, stacks := range []StackMode{StacksFull, StacksOff} {
-		if _, err := New(Config{Stacks: stacks, Outputs: Outputs{Pprof: "prof.gz"}}, newAdder()); err == nil {
-			t.Errorf("stacks %d: a profile of single calls is promised by an engine that sees none", stacks)
+	projection := func(list string) *label.Projection {
+		p, err := label.Parse(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	outputs := Outputs{Pprof: "prof.gz"}
+	single := Abilities{SingleCalls: true}
+	for _, c := range []struct {
+		name    string
+		can     Abilities
+		config  Config
+		refused string // "": it is possible
+	}{
+		{"no single calls", Abilities{}, Config{Stacks: StacksOff, Outputs: outputs}, "no single calls"},
+		{"no stacks", single, Config{Outputs: outputs}, "--stacks=off"},
+		{"no names of threads", single, Config{Stacks: StacksOff, Labels: projection("pid,comm"), Outputs: outputs}, "comm and fd"},
+		{"numbers alone", single, Config{Stacks: StacksOff, Labels: projection("pid,errno"), Outputs: outputs}, ""},
+		{"tables", Abilities{}, Config{}, ""},
+	} {
+		engine := newAdder()
+		engine.can = c.can
+		_, err := New(c.config, engine)
+		if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.refused)
 		}
 	}
 }
