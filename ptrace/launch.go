@@ -33,12 +33,21 @@ type Credential struct {
 // Origin is the part of a process's state that survives execve(2) and that the Go runtime changes
 // when it starts. The sets have bit n−1 for signal n, as the kernel has them.
 type Origin struct {
-	Ignored uint64 // signals that were ignored
-	Blocked uint64 // the signal mask
-	Pending uint64 // signals that were pending (they are if they are blocked, too)
+	Ignored uint64          // signals that were ignored
+	Blocked uint64          // the signal mask
+	Pending []PendingSignal // signals that were pending, as they are if they are blocked, too
 	Closed  [3]bool
 	NoFile  unix.Rlimit
 }
+
+// PendingSignal is a signal that waits for a process, or for its only thread.
+type PendingSignal struct {
+	Info   [16]uint64 // its siginfo_t (sigaction(2)), whose first field is the signal's number
+	Thread bool       // it was sent to the thread
+}
+
+// Signal is the signal's number.
+func (p *PendingSignal) Signal() uint32 { return uint32(p.Info[0]) } // of 32 bits, and all architectures are little-endian
 
 // ExecError is a command that could not be executed.
 type ExecError struct {
@@ -121,7 +130,9 @@ func (w *worker) awaitReady(plan *childPlan, tr *tracee) error {
 	return nil
 }
 
-// traceExec deals with the child's stops until its execve has succeeded. At its first stop the child is told to go on.
+// traceExec deals with the child's stops until its execve has succeeded. At its first stop the child is told to go on: it
+// is resumed from there to the next of its calls. That stop answers the interrupt, whatever its kind: a signal that came
+// before (SIGCONT is seen even if it is blocked) has had the child resumed to a call already.
 func (w *worker) traceExec(plan *childPlan, tr *tracee) error {
 	pid, gate := tr.call.TID, plan.gate
 	for gate.phase.Load() != gateGo || tr.launching {
@@ -134,7 +145,7 @@ func (w *worker) traceExec(plan *childPlan, tr *tracee) error {
 		if err != nil || s.isEnd() {
 			return w.launchFailed(plan, status)
 		}
-		if gate.phase.Load() != gateGo && (s.kind == eventStop || s.kind == groupStop) {
+		if gate.phase.Load() != gateGo {
 			gate.phase.Set(gateGo)
 			w.t.run.begin(w.t.now())
 		}

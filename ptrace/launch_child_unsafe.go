@@ -184,10 +184,28 @@ func (o *Origin) childRestoreMask() syscall.Errno {
 	// fork(2): "The child's set of pending signals is initially empty". They were pending
 	// because they are blocked, so they will be again.
 	self, _, _ := syscall.RawSyscall6(unix.SYS_GETPID, 0, 0, 0, 0, 0, 0)
-	for sig := uintptr(1); sig <= raw.LastSignal; sig++ {
-		if o.Pending&o.Blocked&(1<<(sig-1)) != 0 {
-			syscall.RawSyscall6(unix.SYS_KILL, self, sig, 0, 0, 0, 0)
-		}
+	for i := range o.Pending {
+		o.Pending[i].childSend(self)
 	}
 	return 0
+}
+
+// childSend has the signal be sent to this process, or to its thread, as it was sent before. A process may send itself
+// whatever siginfo it likes (rt_sigqueueinfo(2)). Where there is no room for that (RLIMIT_SIGPENDING), a signal of kill(2)
+// still pends (kernel/signal.c, __send_signal_locked).
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (p *PendingSignal) childSend(self uintptr) {
+	sig := uintptr(uint32(p.Info[0]))
+	var errno syscall.Errno
+	if p.Thread {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, self, self, sig, uintptr(unsafe.Pointer(&p.Info)), 0, 0)
+	} else {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_RT_SIGQUEUEINFO, self, sig, uintptr(unsafe.Pointer(&p.Info)), 0, 0, 0)
+	}
+	if errno != 0 {
+		syscall.RawSyscall6(unix.SYS_TGKILL, self, self, sig, 0, 0, 0)
+	}
 }

@@ -35,15 +35,6 @@ func prepareSignals() error {
 // wake makes a wait4 of thread tid return EINTR.
 func wake(tid int32) { unix.Tgkill(unix.Getpid(), int(tid), wakeSignal) }
 
-// DropPending takes the signals of a set that wait for this process, or for the calling thread, while
-// they are blocked. Bit n−1 is signal n.
-func DropPending(set uint64) {
-	for left := set; left != 0; left &= left - 1 {
-		for raw.TakePending(left & -left) { // a real-time signal may be queued several times
-		}
-	}
-}
-
 // DieOf ends this process by sig, as if it had never been handled, and without a core dump. It
 // returns only if sig does not end processes.
 func DieOf(sig syscall.Signal) {

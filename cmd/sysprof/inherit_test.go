@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/sysprof/internal/origin"
 	"sysprof/syscalltab/needs"
 )
 
@@ -28,6 +29,7 @@ var _ = target("prepare", func(args []string) {
 	runtime.LockOSThread()
 	end := slices.Index(args, "--")
 	var blocked uint64
+	var queued uint64
 	var more []string
 	for _, arg := range args[:end] {
 		key, value, _ := strings.Cut(arg, "=")
@@ -39,8 +41,13 @@ var _ = target("prepare", func(args []string) {
 		case "block":
 			blocked |= 1 << (n - 1)
 			raw(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&blocked)), 0, 8)
-		case "pending": // a signal that every thread blocks, or it would be taken
+		case "pending": // for this thread: of those for the process, another thread takes what it does not block
 			raw(unix.SYS_TGKILL, uintptr(unix.Getpid()), uintptr(unix.Gettid()), uintptr(n), 0)
+		case "queue": // with a value: 100, 101 and so on
+			const siQueue = 0xffffffff // SI_QUEUE, which is -1
+			info := [16]uint64{uint64(n), siQueue, 0, 100 + queued}
+			raw(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(unix.Getpid()), uintptr(unix.Gettid()), uintptr(n), uintptr(unsafe.Pointer(&info)))
+			queued++
 		case "close":
 			raw(unix.SYS_CLOSE, uintptr(n), 0, 0, 0)
 		case "nofile":
@@ -79,6 +86,10 @@ func raw(nr, a, b, c, d uintptr) {
 // (Where threads may run is not hidden in /proc while they are placed. They are told the truth when they ask for it.)
 var byChance = regexp.MustCompile(`(?m)^(Name|Pid|Tgid|NStgid|NSpid|NSpgid|PPid|TracerPid|Vm\w+|Rss\w+|HugetlbPages|voluntary_ctxt_switches|nonvoluntary_ctxt_switches|x86_Thread_features\w*|SigQ|THP_enabled|CoreDumping|State|Cpus_allowed\w*):.*\n`)
 
+// sendSelf comes before the signals that a shell, which has one thread, sends to its own process before it becomes the
+// program.
+const sendSelf = "shell sends "
+
 // TestCommandInherits runs a command directly and under sysprof, from the same prepared state, and
 // demands that the command sees the same.
 func TestCommandInherits(t *testing.T) {
@@ -95,7 +106,12 @@ func TestCommandInherits(t *testing.T) {
 		{"ignored signals", "ignore=1 ignore=2 ignore=10 ignore=13 ignore=17 ignore=20 ignore=33 ignore=40 ignore=64", state, "SigIgn:\t8000008100091203"},
 		{"all of Go's signals ignored", "ignore=15 ignore=23 ignore=27 ignore=28", state, "SigIgn:\t000000000c404000"},
 		{"a signal mask", "block=10 block=12 block=15 block=2 block=34", state, "SigBlk:\t0000000200004a02"},
-		{"pending signals", "block=10 block=12 block=40 pending=12 pending=40", state, "Pnd:\t0000008000000800"},
+		{"pending signals", "block=10 block=12 block=40 pending=12 pending=40", state, "SigPnd:\t0000008000000800"},
+		{"pending signals that end programs", "block=1 block=2 block=3 block=14 block=15 block=24 block=31 pending=1 pending=2 pending=3 pending=14 pending=15 pending=24 pending=31", state, "SigPnd:\t0000000040806007"},
+		{"pending signals that Go unblocks", "block=6 block=8 block=11 block=17 block=23 block=27 block=34 pending=6 pending=8 pending=11 pending=17 pending=23 pending=27 pending=34", state, "SigPnd:\t00000002044104a0"},
+		{"a pending signal that stops programs", "block=20 block=21 pending=20 pending=21", state, "SigPnd:\t0000000000180000"},
+		{"a pending signal that continues programs", "block=18 pending=18", state, "SigPnd:\t0000000000020000"},
+		{"signals pending for the process", "block=1 block=15 block=18 block=23 block=40 pending=15 " + sendSelf + "1,15,18,23,40", state, "ShdPnd:\t0000008000424001"},
 		{"a limit of open files", "nofile=123", state, "Max open files            123                  246"},
 		{"a mask of file modes", "umask=23", state, "Umask:\t0027"},
 		{"working directory", "cd=/usr", []string{"/bin/ls", "-l", "--time-style=+", "/proc/self/cwd"}, "-> /usr"},
@@ -113,7 +129,11 @@ func TestCommandInherits(t *testing.T) {
 			table := filepath.Join(t.TempDir(), "table")
 			see := func(tracer ...string) string {
 				os.Remove(file)
-				args := append(strings.Fields(test.prepare), "--")
+				prepare, toProcess, _ := strings.Cut(test.prepare, sendSelf)
+				args := append(strings.Fields(prepare), "--")
+				if toProcess != "" {
+					args = append(args, "/bin/sh", "-c", `for sig in $0; do kill -$sig $$; done; exec "$@"`, strings.ReplaceAll(toProcess, ",", " "))
+				}
 				args = append(append(args, tracer...), test.command...)
 				cmd := as(exec.Command(self(), args...), "prepare")
 				cmd.Env = append(cmd.Env, "SYSPROF_TEST_MARK=x y")
@@ -124,9 +144,6 @@ func TestCommandInherits(t *testing.T) {
 					t.Fatalf("the command has written nothing; stderr: %s", o.stderr)
 				}
 				seen = byChance.ReplaceAllString(seen, "")
-				// A signal may be pending for the thread or for the process.
-				seen = regexp.MustCompile(`SigPnd:\t0{16}\nShdPnd|SigPnd`).ReplaceAllString(seen, "Pnd")
-				seen = regexp.MustCompile(`(Pnd:\t\w*[1-9a-f]\w*\n)ShdPnd:\t0{16}\n`).ReplaceAllString(seen, "$1")
 				seen = regexp.MustCompile(`/proc/\d+`).ReplaceAllString(seen, "/proc/PID")
 				seen = regexp.MustCompile(`pipe:\[\d+\]`).ReplaceAllString(seen, "a pipe")
 				return seen
@@ -141,6 +158,34 @@ func TestCommandInherits(t *testing.T) {
 			}
 			hasTable(t, read(table), 1)
 		})
+	}
+}
+
+// The target says what came with the signals that were pending when it was executed. As the test binary has package
+// origin, that has taken them.
+var _ = target("pending", func(args []string) {
+	for _, p := range origin.Of().Pending {
+		fmt.Printf("signal %d, si_code %d, value %d\n", p.Signal(), int32(p.Info[1]), p.Info[3])
+	}
+})
+
+// What came with a pending signal, and how often it is pending, is the command's, too.
+func TestCommandInheritsQueuedSignals(t *testing.T) {
+	if origin.Of() == nil {
+		t.Skip("a test binary with the race detector has no package origin")
+	}
+	see := func(tracer ...string) string {
+		args := append([]string{"block=40", "queue=40", "queue=40", "queue=40", "env=" + targetEnv + "=pending", "--"}, tracer...)
+		o := run(t, as(exec.Command(self(), append(args, self())...), "prepare"))
+		o.exited(t, 0)
+		return o.stdout
+	}
+	untraced := see()
+	if want := "signal 40, si_code -1, value 100\nsignal 40, si_code -1, value 101\nsignal 40, si_code -1, value 102\n"; untraced != want {
+		t.Fatalf("the case is no test: the command says %q, want %q", untraced, want)
+	}
+	if traced := see(program(t), "-c"); traced != untraced {
+		t.Errorf("the command says %q under sysprof, want %q", traced, untraced)
 	}
 }
 

@@ -73,9 +73,19 @@ func (p *process) run(args []string) ending {
 	}
 	if err != nil {
 		p.messages.say(err)
-		return ending{status: statusOf(err)}
+		return endingOf(err)
 	}
 	return end
+}
+
+// endingOf is how the process is to end for what kept sysprof from its work. A command that died in its execve, as one
+// does whose program turns out not to fit when the former one is gone (execve(2), "point of no return"), has died for the
+// shell, too.
+func endingOf(err error) ending {
+	if killed := (*ptrace.KilledError)(nil); errors.As(err, &killed) {
+		return ending{signal: killed.Signal}
+	}
+	return ending{status: statusOf(err)}
 }
 
 // statusOf is the exit status for what kept sysprof from its work.

@@ -22,9 +22,6 @@ import (
 // background jobs with SIGINT and SIGQUIT ignored, and a script that sends one of them to a sysprof that is
 // only attached means that: there is nothing else that could end it.
 func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
-	if origin != nil {
-		ptrace.DropPending(origin.Pending) // they are the command's, see ptrace.Origin
-	}
 	signals := make(chan os.Signal, 16)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU} {
 		ignored := signal.Ignored(sig) || origin != nil && origin.Ignored&(1<<(sig-1)) != 0

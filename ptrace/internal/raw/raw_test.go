@@ -55,9 +55,3 @@ func TestFork(t *testing.T) {
 		raw.UnmapShared(p)
 	}
 }
-
-func TestTakePending(t *testing.T) {
-	if raw.TakePending(1 << (unix.SIGUSR2 - 1)) {
-		t.Error("a signal is pending that nobody sent")
-	}
-}

@@ -54,12 +54,3 @@ func Unblock(sig syscall.Signal) error {
 	}
 	return nil
 }
-
-// TakePending takes one pending signal of a set (rt_sigtimedwait(2)), of which bit n−1 is signal n. It reports
-// false if none is pending.
-func TakePending(set uint64) bool {
-	var now unix.Timespec
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0,
-		uintptr(unsafe.Pointer(&now)), SigsetSize, 0, 0)
-	return errno == 0
-}

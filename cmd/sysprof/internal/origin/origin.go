@@ -6,7 +6,9 @@
 // own handlers (but for HUP and INT), unblocks signals, opens /dev/null on closed standard
 // descriptors (runtime.checkfds) and raises RLIMIT_NOFILE. A command that is launched from here has
 // to get back what was before. None of it can be found out afterwards: an ignored signal leaves no
-// trace, and the /dev/null that the runtime opened looks like one that somebody redirected.
+// trace, and the /dev/null that the runtime opened looks like one that somebody redirected. A pending signal is lost, or
+// ends the program: the runtime unblocks those that it thinks nobody should block, SIGHUP, SIGINT and SIGTERM among them,
+// before it has handlers for them (runtime.minitSignalMask). So pending signals are not only asked for, but taken.
 //
 // So this package runs first. The runtime's entry code calls the function that the symbol
 // _cgo_init points to, if there is one, before it does anything else (runtime/asm_*.s, rt0_go). In
@@ -19,6 +21,9 @@
 package origin
 
 import (
+	"strconv"
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"sysprof/ptrace"
@@ -33,11 +38,24 @@ var (
 	open    uint64 // bit n: descriptor n was open
 	noFile  [2]uint64
 
+	// The signals that were pending, in the order in which they would have been delivered, and what
+	// /proc/self/status said before they were taken. Of more than mostTaken the rest is lost.
+	took   uint64
+	infos  [mostTaken + 1][16]uint64
+	status [4096]byte
+
 	//lint:ignore U1000 used by preMain alone
 	action [4]uint64 // scratch: struct sigaction
 	//lint:ignore U1000 used by preMain alone
 	tls [2]uint64 // amd64: where FS points to, for want of the runtime's own place
+	//lint:ignore U1000 used by preMain alone
+	noTime [2]uint64 // a struct timespec
+	//lint:ignore U1000 used by preMain alone
+	statusPath = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 's', 't', 'a', 't', 'u', 's', 0}
 )
+
+// mostTaken is how many pending signals are kept. A signal pends once, but for real-time signals.
+const mostTaken = 127
 
 // limits are what the Go runtime cannot begin with: it ends a program with a dump of all its state then. preMain
 // says so in a sentence instead and ends this process with status 1. (Measured with Go 1.26 on amd64: it begins with
@@ -66,11 +84,35 @@ func Of() *ptrace.Origin {
 	o := &ptrace.Origin{
 		Ignored: ignored,
 		Blocked: blocked,
-		Pending: pending,
 		NoFile:  unix.Rlimit{Cur: noFile[0], Max: noFile[1]},
 	}
 	for fd := range o.Closed {
 		o.Closed[fd] = open&(1<<fd) == 0
 	}
+	for i := range infos[:took] {
+		o.Pending = append(o.Pending, ptrace.PendingSignal{Info: infos[i]})
+	}
+	markThreads(o.Pending, string(status[:]))
 	return o
+}
+
+// markThreads says of pending signals that they were sent to the thread, where /proc/PID/status says so. Of a signal that
+// waits for both the thread and the process, the thread gets its own first (kernel/signal.c, dequeue_signal); how many
+// there are of a real-time signal is not said.
+func markThreads(all []ptrace.PendingSignal, status string) {
+	threads, both := pendingIn(status, "SigPnd"), pendingIn(status, "ShdPnd")
+	var seen uint64
+	for i := range all {
+		bit := uint64(1) << (all[i].Signal() - 1)
+		all[i].Thread = threads&bit != 0 && (both&bit == 0 || seen&bit == 0)
+		seen |= bit
+	}
+}
+
+// pendingIn reads a set of signals from the text of /proc/PID/status. 0 if it is not there.
+func pendingIn(status, field string) uint64 {
+	_, text, _ := strings.Cut(status, "\n"+field+":\t")
+	text, _, _ = strings.Cut(text, "\n")
+	set, _ := strconv.ParseUint(text, 16, 64)
+	return set
 }

@@ -7,14 +7,18 @@
 DATA _cgo_init(SB)/8, $·preMain(SB)
 GLOBL _cgo_init(SB), NOPTR, $8
 
+#define SYS_read 0
 #define SYS_write 1
+#define SYS_close 3
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
 #define SYS_fcntl 72
 #define SYS_rt_sigpending 127
+#define SYS_rt_sigtimedwait 128
 #define SYS_geteuid 107
 #define SYS_arch_prctl 158
 #define SYS_exit_group 231
+#define SYS_openat 257
 #define SYS_prlimit64 302
 
 TEXT ·preMain(SB),NOSPLIT|NOFRAME,$0
@@ -96,6 +100,50 @@ handled:
 	LEAQ	·pending(SB), DI
 	MOVQ	$8, SI
 	SYSCALL
+	CMPQ	·pending(SB), $0
+	JEQ	taken
+
+	// BX = openat(AT_FDCWD, "/proc/self/status", O_RDONLY); read(BX, &status, 4096); close(BX)
+	MOVQ	$SYS_openat, AX
+	MOVQ	$-100, DI
+	LEAQ	·statusPath(SB), SI
+	XORQ	DX, DX
+	XORQ	R10, R10
+	SYSCALL
+	CMPQ	AX, $0
+	JLT	take
+	MOVQ	AX, BX
+	MOVQ	$SYS_read, AX
+	MOVQ	BX, DI
+	LEAQ	·status(SB), SI
+	MOVQ	$4096, DX
+	SYSCALL
+	MOVQ	$SYS_close, AX
+	MOVQ	BX, DI
+	SYSCALL
+
+take:
+	// for BX = 0; rt_sigtimedwait(&pending, &infos[BX], &{0, 0}, 8) > 0; if BX < 127 { BX++ }
+	XORQ	BX, BX
+takeOne:
+	MOVQ	$SYS_rt_sigtimedwait, AX
+	LEAQ	·pending(SB), DI
+	MOVQ	BX, R9
+	SHLQ	$7, R9
+	LEAQ	·infos(SB), SI
+	ADDQ	R9, SI
+	LEAQ	·noTime(SB), DX
+	MOVQ	$8, R10
+	SYSCALL
+	CMPQ	AX, $0
+	JLE	tookAll
+	CMPQ	BX, $127
+	JEQ	takeOne
+	INCQ	BX
+	JMP	takeOne
+tookAll:
+	MOVQ	BX, ·took(SB)
+taken:
 
 	// prlimit64(0, RLIMIT_NOFILE, nil, &noFile)
 	MOVQ	$SYS_prlimit64, AX

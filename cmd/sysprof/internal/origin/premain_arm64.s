@@ -8,11 +8,15 @@ DATA _cgo_init(SB)/8, $·preMain(SB)
 GLOBL _cgo_init(SB), NOPTR, $8
 
 #define SYS_fcntl 25
+#define SYS_openat 56
+#define SYS_close 57
+#define SYS_read 63
 #define SYS_write 64
 #define SYS_exit_group 94
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_rt_sigpending 136
+#define SYS_rt_sigtimedwait 137
 #define SYS_geteuid 175
 #define SYS_prlimit64 261
 
@@ -87,6 +91,48 @@ handled:
 	MOVD	$8, R1
 	MOVD	$SYS_rt_sigpending, R8
 	SVC
+	MOVD	·pending(SB), R11
+	CBZ	R11, taken
+
+	// R9 = openat(AT_FDCWD, "/proc/self/status", O_RDONLY); read(R9, &status, 4096); close(R9)
+	MOVD	$-100, R0
+	MOVD	$·statusPath(SB), R1
+	MOVD	$0, R2
+	MOVD	$0, R3
+	MOVD	$SYS_openat, R8
+	SVC
+	CMP	$0, R0
+	BLT	take
+	MOVD	R0, R9
+	MOVD	$·status(SB), R1
+	MOVD	$4096, R2
+	MOVD	$SYS_read, R8
+	SVC
+	MOVD	R9, R0
+	MOVD	$SYS_close, R8
+	SVC
+
+take:
+	// for R9 = 0; rt_sigtimedwait(&pending, &infos[R9], &{0, 0}, 8) > 0; if R9 < 127 { R9++ }
+	MOVD	$0, R9
+takeOne:
+	MOVD	$·pending(SB), R0
+	MOVD	$·infos(SB), R1
+	LSL	$7, R9, R10
+	ADD	R10, R1, R1
+	MOVD	$·noTime(SB), R2
+	MOVD	$8, R3
+	MOVD	$SYS_rt_sigtimedwait, R8
+	SVC
+	CMP	$0, R0
+	BLE	tookAll
+	CMP	$127, R9
+	BEQ	takeOne
+	ADD	$1, R9, R9
+	B	takeOne
+tookAll:
+	MOVD	R9, ·took(SB)
+taken:
 
 	// prlimit64(0, RLIMIT_NOFILE, nil, &noFile)
 	MOVD	$0, R0

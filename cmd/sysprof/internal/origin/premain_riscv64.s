@@ -8,11 +8,15 @@ DATA _cgo_init(SB)/8, $·preMain(SB)
 GLOBL _cgo_init(SB), NOPTR, $8
 
 #define SYS_fcntl 25
+#define SYS_openat 56
+#define SYS_close 57
+#define SYS_read 63
 #define SYS_write 64
 #define SYS_exit_group 94
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_rt_sigpending 136
+#define SYS_rt_sigtimedwait 137
 #define SYS_geteuid 175
 #define SYS_prlimit64 261
 
@@ -85,6 +89,46 @@ handled:
 	MOV	$8, A1
 	MOV	$SYS_rt_sigpending, A7
 	ECALL
+	MOV	·pending(SB), T5
+	BEQ	T5, ZERO, taken
+
+	// T3 = openat(AT_FDCWD, "/proc/self/status", O_RDONLY); read(T3, &status, 4096); close(T3)
+	MOV	$-100, A0
+	MOV	$·statusPath(SB), A1
+	MOV	ZERO, A2
+	MOV	ZERO, A3
+	MOV	$SYS_openat, A7
+	ECALL
+	BLT	A0, ZERO, take
+	MOV	A0, T3
+	MOV	$·status(SB), A1
+	MOV	$4096, A2
+	MOV	$SYS_read, A7
+	ECALL
+	MOV	T3, A0
+	MOV	$SYS_close, A7
+	ECALL
+
+take:
+	// for T3 = 0; rt_sigtimedwait(&pending, &infos[T3], &{0, 0}, 8) > 0; if T3 < 127 { T3++ }
+	MOV	ZERO, T3
+takeOne:
+	MOV	$·pending(SB), A0
+	MOV	$·infos(SB), A1
+	SLL	$7, T3, T4
+	ADD	T4, A1, A1
+	MOV	$·noTime(SB), A2
+	MOV	$8, A3
+	MOV	$SYS_rt_sigtimedwait, A7
+	ECALL
+	BGE	ZERO, A0, tookAll
+	MOV	$127, T5
+	BEQ	T3, T5, takeOne
+	ADD	$1, T3, T3
+	JMP	takeOne
+tookAll:
+	MOV	T3, ·took(SB)
+taken:
 
 	// prlimit64(0, RLIMIT_NOFILE, nil, &noFile)
 	MOV	ZERO, A0

@@ -36,7 +36,8 @@ type Engine interface {
 	// Warnings are those so far. The error is what ended the run, nil if it ended by itself or by Stop.
 	Warnings() ([]profile.Warning, error)
 
-	// Launched is the command that the engine has launched, nil if there is none.
+	// Launched is the command that the engine has launched, nil if there is none. It may be asked for when Start
+	// has failed.
 	Launched() Launched
 }
 

@@ -64,6 +64,9 @@ func (e *ptraceEngine) Warnings() ([]profile.Warning, error) {
 }
 
 func (e *ptraceEngine) Launched() Launched {
+	if e.tracer == nil { // it could not be started
+		return nil
+	}
 	if command := e.tracer.Command(); command != nil {
 		return command
 	}

@@ -10,6 +10,7 @@ import (
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/profile/label"
+	"sysprof/ptrace"
 	"sysprof/syscalltab"
 )
 
@@ -80,6 +81,17 @@ func TestAnEngineWithoutSingleCalls(t *testing.T) {
 	}
 	if out, _ := os.ReadFile(table); !strings.Contains(string(out), "read") {
 		t.Errorf("the table:\n%s", out)
+	}
+}
+
+// A signal may come while an engine fails to start, and asks for the command then.
+func TestAnEngineThatFailsToStart(t *testing.T) {
+	engine := Ptrace(ptrace.Options{Command: &ptrace.Command{Path: "/no/such/command", Args: []string{"x"}}}, false)
+	if err := engine.Start(nil, nil); err == nil {
+		t.Fatal("it starts")
+	}
+	if command := engine.Launched(); command != nil {
+		t.Errorf("it has launched %v", command)
 	}
 }
 
