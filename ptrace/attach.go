@@ -64,6 +64,9 @@ func (t *Tracer) attachAll() error {
 		return errors.Join(failures...)
 	}
 	for _, err := range failures {
+		if t.options.OnAttachFailed != nil {
+			t.options.OnAttachFailed(err)
+		}
 		t.warn(profile.Warning{Kind: profile.AttachFailed, Text: err.Error()})
 	}
 	return nil

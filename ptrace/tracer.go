@@ -36,6 +36,10 @@ type Options struct {
 	// tracee stands still. What it returns becomes the call's Stack.
 	OnEntry func(*profile.Call, *EntryStop) uint32
 
+	// OnAttachFailed, if not nil, is told of processes that could not be attached to where others could, by the
+	// goroutine that calls Start, and before it returns. They are warnings of the result, too.
+	OnAttachFailed func(error)
+
 	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, pinned to the
 	// tracer's CPU or not.
 	OnCalibration func(*profile.Call)

@@ -22,7 +22,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	s, engine, err := newSession(opt, command)
+	s, engine, err := p.newSession(opt, command)
 	if err != nil {
 		return ending{}, err
 	}
@@ -69,18 +69,19 @@ func (p *process) profile(opt *options) (ending, error) {
 }
 
 // newSession prepares a run and its engine.
-func newSession(opt *options, command *ptrace.Command) (*session.Session, session.Engine, error) {
+func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Session, session.Engine, error) {
 	config := opt.config(command)
 	filter := opt.filter(config.Watched())
 	config.GapsHaveCalls = filter != nil
 	engine := session.Ptrace(ptrace.Options{
-		Command:    command,
-		Attach:     opt.attach,
-		Follow:     !opt.noFollow,
-		KillOnExit: opt.killOnExit,
-		CPUTime:    opt.outputs.CPU,
-		CPU:        opt.cpu,
-		Filter:     filter,
+		Command:        command,
+		Attach:         opt.attach,
+		Follow:         !opt.noFollow,
+		KillOnExit:     opt.killOnExit,
+		CPUTime:        opt.outputs.CPU,
+		CPU:            opt.cpu,
+		Filter:         filter,
+		OnAttachFailed: p.messages.say, // it may be long until the table
 	}, !opt.raw && opt.overhead == nil)
 	s, err := session.New(config, engine)
 	return s, engine, err
