@@ -6,10 +6,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"sysprof/profile/label"
+	"sysprof/syscalltab"
 	"sysprof/syscalltab/needs"
 )
 
@@ -105,4 +108,36 @@ func hasLine(text, want string) bool {
 		}
 	}
 	return false
+}
+
+// TestDocumentedLists holds what the help and the manual page list against the tables that they are lists of.
+func TestDocumentedLists(t *testing.T) {
+	help, man := run(t, plain(t, "--help")).stdout, strings.ReplaceAll(read("sysprof.1"), `\-`, "-")
+	for _, test := range []struct {
+		name, text  string
+		begin, end  string // what the list stands between
+		want        []string
+		parentheses bool // have to do with one of the list, and are not of it
+	}{
+		{"the labels of the help", help, "tell samples apart by ", "--", label.Names(), true},
+		{"the labels of the manual page", man, "tell samples apart by\n", "The last", label.Names(), false},
+		{"the classes of the manual page", man, "names, numbers, classes\n", "regular expressions", syscalltab.Classes(), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, list, ok := strings.Cut(test.text, test.begin)
+			list, _, ends := strings.Cut(list, test.end)
+			if !ok || !ends {
+				t.Fatalf("there is no list between %q and %q", test.begin, test.end)
+			}
+			if test.parentheses {
+				list = regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(list, "")
+			}
+			got := regexp.MustCompile(`%{0,2}[a-z]+\b`).FindAllString(list, -1)
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(test.want))
+			if !slices.Equal(got, want) {
+				t.Errorf("it lists %q, want %q", got, want)
+			}
+		})
+	}
 }
