@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"fmt"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +41,34 @@ func wake(tid int32) { unix.Tgkill(unix.Getpid(), int(tid), wakeSignal) }
 func DieOf(sig syscall.Signal) {
 	// A limit of 0 does not stop a core_pattern that is a pipe (core(5)); this stops both.
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	raw.SetDefaultAction(sig)
+	SetDefault(sig)
 	raw.Unblock(sig)
 	unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
+}
+
+// SetDefault gives sig its default action. (signal.Reset does not: the Go runtime keeps its handler, and ignores what is
+// not asked for.)
+func SetDefault(sig syscall.Signal) { raw.SetAction(sig, raw.Action{}) }
+
+// StopBy stops this process by a job-control signal, as if it had never been handled, if still says that it is to be when
+// the signal is on its way. It returns when the process goes on, or at once if the signal does not stop it (setpgid(2),
+// "orphaned").
+//
+// A SIGCONT is not lost that comes after still has been asked: the kernel takes stop signals back that wait when it is sent
+// (kernel/signal.c, prepare_signal).
+func StopBy(sig syscall.Signal, still func() bool) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if raw.Block(sig) != nil {
+		return
+	}
+	former, err := raw.SetAction(sig, raw.Action{})
+	unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
+	if !still() {
+		raw.TakePending(1 << (sig - 1))
+	}
+	raw.Unblock(sig)
+	if err == nil {
+		raw.SetAction(sig, former)
+	}
 }

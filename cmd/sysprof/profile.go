@@ -35,6 +35,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		r.close(files)
 		return ending{}, explainLaunch(err, opt)
 	}
+	obeyNoMore := r.obeyStops(p)
 	ownTerminal, keepStderr := p.ownTerminal(opt), func() {}
 	if command != nil && p.own {
 		closeInherited(inherited)
@@ -61,6 +62,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		return errors.Join(s.Write(ctx, files, losesPrivileges(command)...), files.Close(ctx))
 	})
 	r.awaitFiltered(p.messages, opt.outputs.Quiet)
+	obeyNoMore()
 	end := r.ending()
 	if err != nil && end == (ending{}) { // it has been said
 		end.status = statusFailure

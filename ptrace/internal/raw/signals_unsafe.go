@@ -21,9 +21,8 @@ const (
 
 // ChangeAction sets and clears flags of the handler that sig has (rt_sigaction(2)).
 func ChangeAction(sig syscall.Signal, set, clear uint64) error {
-	// struct sigaction of the kernel: handler, flags (unsigned long), then restorer and mask, or
-	// mask alone. It is written back as it was read, so only the flags' place matters.
-	var action [4]uint64
+	// It is written back as it was read, so only the flags' place matters.
+	var action Action
 	if err := sigaction(sig, nil, &action); err != nil {
 		return err
 	}
@@ -32,10 +31,17 @@ func ChangeAction(sig syscall.Signal, set, clear uint64) error {
 	return sigaction(sig, &action, nil)
 }
 
-// SetDefaultAction gives sig its default action (rt_sigaction(2)).
-func SetDefaultAction(sig syscall.Signal) error { return sigaction(sig, new([4]uint64), nil) }
+// Action is the kernel's struct sigaction: handler, flags (unsigned long), then restorer and mask, or mask alone.
+type Action [4]uint64
 
-func sigaction(sig syscall.Signal, action, old *[4]uint64) error {
+// SetAction gives sig an action, and returns the one that it had. The zero Action is the default one.
+func SetAction(sig syscall.Signal, action Action) (former Action, err error) {
+	err = sigaction(sig, &action, &former)
+	return former, err
+}
+
+// sigaction is rt_sigaction(2).
+func sigaction(sig syscall.Signal, action, old *Action) error {
 	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
 		uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(old)), SigsetSize, 0, 0)
 	if errno != 0 {
@@ -44,13 +50,28 @@ func sigaction(sig syscall.Signal, action, old *[4]uint64) error {
 	return nil
 }
 
-// Unblock unblocks a signal for the calling thread (rt_sigprocmask(2)).
-func Unblock(sig syscall.Signal) error {
+// Block blocks a signal for the calling thread.
+func Block(sig syscall.Signal) error { return changeMask(unix.SIG_BLOCK, sig) }
+
+// Unblock unblocks a signal for the calling thread.
+func Unblock(sig syscall.Signal) error { return changeMask(unix.SIG_UNBLOCK, sig) }
+
+// changeMask is rt_sigprocmask(2) with one signal.
+func changeMask(how uintptr, sig syscall.Signal) error {
 	set := uint64(1) << (sig - 1)
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK,
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, how,
 		uintptr(unsafe.Pointer(&set)), 0, SigsetSize, 0, 0)
 	if errno != 0 {
 		return errno
 	}
 	return nil
+}
+
+// TakePending takes one pending signal of a set (rt_sigtimedwait(2)), of which bit n−1 is signal n. It reports
+// false if none is pending.
+func TakePending(set uint64) bool {
+	var now unix.Timespec
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0,
+		uintptr(unsafe.Pointer(&now)), SigsetSize, 0, 0)
+	return errno == 0
 }

@@ -30,6 +30,9 @@ type Engine interface {
 	Done() <-chan struct{}
 
 	Progress() Progress
+	// RunsOn is a process that cannot go on for long while this process is stopped, and is not stopped itself, the launched
+	// command if that is one; 0 if there is none.
+	RunsOn() (pid int)
 
 	// Model says what tracing adds to calls. It is settled when Start returns.
 	Model() cost.Model

@@ -58,6 +58,8 @@ func (e *ptraceEngine) Model() cost.Model        { return e.model }
 
 func (e *ptraceEngine) Progress() Progress { return Progress(e.tracer.Progress()) }
 
+func (e *ptraceEngine) RunsOn() int { return e.tracer.RunsOn() }
+
 func (e *ptraceEngine) Warnings() ([]profile.Warning, error) {
 	result, err := e.tracer.Result()
 	return result.Warnings, err

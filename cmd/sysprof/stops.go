@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace"
+)
+
+// What is traced stands still at its next call while sysprof is stopped. ^Z stops sysprof and all that is in its process
+// group. A program may handle that: it gives the terminal back first, and stops itself then. With a tracer that has
+// stopped already it could do neither, and would stop after the shell has continued it, which nobody sees.
+//
+// So sysprof is the last one to stop: when nothing that it traces runs on. What does not stop keeps it running.
+
+// stopSignals are the job-control signals that can be caught, but for SIGTTOU. That comes of sysprof's own writes, too,
+// where the terminal forbids them in the background (stty tostop), and again and again if the write is made anew after a
+// handler instead of being stopped.
+var stopSignals = [...]syscall.Signal{syscall.SIGTSTP, syscall.SIGTTIN}
+
+// obeyStops has sysprof stop when it is told to, but not before what it traces, until the function is called that it
+// returns: what is not traced any more may be left alone. A signal that was ignored or blocked when sysprof was started
+// remains so.
+//
+// Precondition: the engine has been started. (What it does to start would wait for what the signal stops.)
+func (r *run) obeyStops(p *process) (noMore func()) {
+	stops, over := make(chan os.Signal, len(stopSignals)), make(chan struct{})
+	var caught []os.Signal
+	for _, sig := range stopSignals {
+		untouchable := signal.Ignored(sig)
+		if p.origin != nil {
+			untouchable = untouchable || (p.origin.Ignored|p.origin.Blocked)&(1<<(sig-1)) != 0
+		}
+		if !untouchable {
+			caught = append(caught, sig)
+		}
+	}
+	if len(caught) == 0 {
+		return func() {}
+	}
+	signal.Notify(stops, caught...)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			case sig := <-stops:
+				if r.mayStop(sig.(syscall.Signal), over, p.messages) {
+					r.stop(sig.(syscall.Signal), stops, caught)
+				}
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-ended
+		signal.Reset(caught...)
+		for _, sig := range caught {
+			ptrace.SetDefault(sig.(syscall.Signal))
+		}
+	}
+}
+
+// mayStop waits until nothing that is traced runs on, and reports whether that has come true. The command gets the signal,
+// too, and decides; that it does not stop is nothing to be said.
+func (r *run) mayStop(sig syscall.Signal, over <-chan struct{}, messages *messages) bool {
+	const (
+		nap   = 5 * time.Millisecond
+		soon  = 500 * time.Millisecond // who stops has most often done so
+		never = 10 * time.Second       // what stops after that does so for another reason
+	)
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		if r.commandRuns() {
+			r.engine.Launched().PassOn(sig, time.Now())
+		}
+	}()
+	said := false
+	for begin := time.Now(); time.Since(begin) < never; {
+		select {
+		case <-over:
+			return false
+		case <-time.After(nap):
+		}
+		runs := r.engine.RunsOn()
+		switch {
+		case runs == 0:
+			<-passed // or it would come after the SIGCONT
+			return true
+		case !said && time.Since(begin) >= soon && !r.isCommand(runs):
+			said = true
+			messages.say(fmt.Errorf("it does not stop by %s while process %d runs on, which it traces and which would stand still at its next call; kill -STOP %d stops both",
+				unix.SignalName(sig), runs, os.Getpid()))
+		}
+	}
+	return false
+}
+
+// isCommand reports whether a process is the launched command.
+func (r *run) isCommand(pid int) bool {
+	command := r.engine.Launched()
+	return command != nil && command.PID() == pid
+}
+
+// stop stops sysprof by a signal, if still nothing runs on, and goes on when it is continued. What has come of these
+// signals until then meant the same.
+func (r *run) stop(sig syscall.Signal, stops chan os.Signal, caught []os.Signal) {
+	signal.Reset(caught...)
+	stopped := false
+	ptrace.StopBy(sig, func() bool {
+		stopped = r.engine.RunsOn() == 0
+		return stopped
+	})
+	for len(stops) > 0 {
+		<-stops
+	}
+	signal.Notify(stops, caught...)
+	if stopped && r.commandRuns() {
+		r.passOnContinue()
+	}
+}
+
+// passOnContinue has the command go on if only sysprof was told to: to who waits for sysprof, sysprof is the command.
+func (r *run) passOnContinue() {
+	const soon, nap = 50 * time.Millisecond, 5 * time.Millisecond
+	for begin := time.Now(); time.Since(begin) < soon; time.Sleep(nap) {
+		if r.isCommand(r.engine.RunsOn()) {
+			return
+		}
+	}
+	r.engine.Launched().PassOn(syscall.SIGCONT, time.Now())
+}

@@ -1,0 +1,59 @@
+package ptrace
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// RunsOn returns a traced process that does not stand still, the launched command if that is one; 0 if there is none. A
+// process stands still when job control has stopped it. If none runs on, this process may be stopped, too, without holding
+// up anybody.
+//
+// Precondition: Start has returned.
+func (t *Tracer) RunsOn() (pid int) {
+	for _, w := range t.workers {
+		found := make(chan int32, 1)
+		w.thread.post(func() { found <- w.runsOn() })
+		select {
+		case runs := <-found:
+			if runs != 0 && (pid == 0 || t.command.is(runs)) {
+				pid = int(runs)
+			}
+		case <-w.thread.gone: // its tracees are not traced any more
+		}
+	}
+	return pid
+}
+
+// runsOn is RunsOn for the tracees of one worker.
+func (w *worker) runsOn() (pid int32) {
+	for _, tr := range w.table.tracees {
+		isCommand := w.t.command.is(tr.call.PID)
+		if (pid == 0 || isCommand) && !tr.standsStill() {
+			pid = tr.call.PID
+			if isCommand {
+				break
+			}
+		}
+	}
+	return pid
+}
+
+// standsStill reports whether a tracee is stopped by job control, or is a process's first thread that has ended before
+// the others, of which the kernel tells its tracer later.
+func (tr *tracee) standsStill() bool {
+	tid := tr.call.TID
+	if !tr.stopped {
+		return isEnding(tid)
+	}
+	// SIGCONT wakes it (kernel/signal.c, ptrace_trap_notify), so that it stops once more, to be resumed. That may not have
+	// been seen yet.
+	if state := statusField(tid, "State"); !strings.HasPrefix(state, "t") && !strings.HasPrefix(state, "T") {
+		return isEnding(tid)
+	}
+	var info unix.Siginfo
+	const look = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOHANG | unix.WNOWAIT
+	err := unix.Waitid(unix.P_PID, int(tid), &info, look, nil)
+	return err == nil && info.Signo == 0
+}
