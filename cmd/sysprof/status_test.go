@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -364,4 +365,33 @@ func TestKilledSysprof(t *testing.T) {
 			p.alive()
 		}
 	})
+}
+
+// Who kills sysprof by its name, or by what stands in its command line, must not kill the child that gives threads their CPUs
+// back then.
+func TestGuardHasAnotherName(t *testing.T) {
+	s := start(t, as(sysprof(t, self()), "echo"))
+	command := s.line()
+	var guards []string
+	eventually(t, "the guard is there, and has its name", func() bool {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid()))
+		guards = nil
+		for _, list := range lists {
+			for _, child := range strings.Fields(read(list)) {
+				if child != command && read("/proc/"+child+"/comm") == "sysp-guard\n" {
+					guards = append(guards, child)
+				}
+			}
+		}
+		return len(guards) == 1
+	})
+	cmdline := read("/proc/" + guards[0] + "/cmdline")
+	if name, _, _ := strings.Cut(cmdline, "\x00"); name != "sysp-guard" || strings.Trim(cmdline[len(name):], "\x00") != "" {
+		t.Errorf("the guard's command line is %q", cmdline)
+	}
+	if own := read(fmt.Sprintf("/proc/%d/cmdline", s.pid())); own != strings.Join(s.cmd.Args, "\x00")+"\x00" {
+		t.Errorf("sysprof's own command line is %q", own)
+	}
+	s.say("end")
+	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 }

@@ -216,7 +216,7 @@ func TestAttachForms(t *testing.T) {
 				text, _ := os.ReadFile(list)
 				return slices.ContainsFunc(strings.Fields(string(text)), func(pid string) bool {
 					comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-					return string(comm) != "sysprof-guard\n"
+					return string(comm) != "sysp-guard\n"
 				})
 			})
 		})

@@ -1,6 +1,10 @@
 package place
 
 import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -10,10 +14,31 @@ import (
 )
 
 // guardName is what ps(1) calls the guard, and rootPath the path of a directory, for the kernel.
+//
+// sysprof's own name is no part of it: pkill -9 sysprof looks for that anywhere in a process's name, with -f in its
+// arguments, too, and would kill both at the same time, so that nobody were left to do what the guard is for.
 var (
-	guardName = [16]byte{'s', 'y', 's', 'p', 'r', 'o', 'f', '-', 'g', 'u', 'a', 'r', 'd'}
+	guardName = [16]byte{'s', 'y', 's', 'p', '-', 'g', 'u', 'a', 'r', 'd'}
 	rootPath  = [2]byte{'/', 0}
 )
+
+// ownArguments is where the kernel looks for this process's arguments (/proc/PID/cmdline); nil if that is not known.
+func ownArguments() []byte {
+	const startAt, endAt = 48 - 3, 49 - 3 // of proc(5)'s numbers; what is behind the name begins with the third
+	stat, _ := os.ReadFile("/proc/self/stat")
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= endAt || len(os.Args) == 0 {
+		return nil
+	}
+	start, err1 := strconv.ParseUint(fields[startAt], 10, 64)
+	end, err2 := strconv.ParseUint(fields[endAt], 10, 64)
+	// The runtime makes os.Args of that very memory, unless somebody has put something else there.
+	first := unsafe.StringData(os.Args[0])
+	if err1 != nil || err2 != nil || first == nil || uint64(uintptr(unsafe.Pointer(first))) != start || end <= start {
+		return nil
+	}
+	return unsafe.Slice(first, end-start)
+}
 
 // forkGuard forks the guard. parent is a descriptor of this process. It returns in the parent only.
 //
@@ -21,11 +46,18 @@ var (
 //go:norace
 //go:nocheckptr
 func forkGuard(l *ledger, parent int) (int, error) {
+	arguments := ownArguments()
 	pid, errno := raw.Fork()
 	if errno != 0 {
 		return 0, errno
 	}
 	if pid == 0 {
+		for i := range arguments { // the child's alone: it is a copy
+			arguments[i] = 0
+			if i < len(guardName)-1 && i < len(arguments)-1 {
+				arguments[i] = guardName[i]
+			}
+		}
 		childHide(uintptr(parent))
 		if childAwaitEnd() {
 			l.childRestoreAll()
