@@ -41,19 +41,21 @@ func (w *worker) runsOn() (pid int32) {
 }
 
 // standsStill reports whether a tracee is stopped by job control, or is a process's first thread that has ended before
-// the others, of which the kernel tells its tracer later.
+// the others, of which the kernel tells its tracer later. If there is news of it, it is about to go on, or has ended.
+//
+// SIGCONT wakes who is stopped (kernel/signal.c, ptrace_trap_notify), so that it stops once more, to be resumed.
 func (tr *tracee) standsStill() bool {
-	tid := tr.call.TID
-	if !tr.stopped {
-		return isEnding(tid)
-	}
-	// SIGCONT wakes it (kernel/signal.c, ptrace_trap_notify), so that it stops once more, to be resumed. That may not have
-	// been seen yet.
-	if state := statusField(tid, "State"); !strings.HasPrefix(state, "t") && !strings.HasPrefix(state, "T") {
-		return isEnding(tid)
+	switch state := statusField(tr.call.TID, "State"); {
+	case strings.HasPrefix(state, "t"), strings.HasPrefix(state, "T"):
+		if !tr.stopped {
+			return false
+		}
+	case strings.HasPrefix(state, "Z"):
+	default:
+		return false
 	}
 	var info unix.Siginfo
 	const look = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOHANG | unix.WNOWAIT
-	err := unix.Waitid(unix.P_PID, int(tid), &info, look, nil)
+	err := unix.Waitid(unix.P_PID, int(tr.call.TID), &info, look, nil)
 	return err == nil && info.Signo == 0
 }

@@ -70,7 +70,8 @@ What to write:
 
 SIGUSR1 makes it write the table so far. SIGINT, SIGTERM, SIGHUP and SIGQUIT end it when
 it is attached; a launched command gets them instead and decides. After the run they end
-the search for names and whatever is being written.
+the search for names and whatever is being written. SIGTSTP (^Z) stops it when all that
+it traces has stopped.
 
 Exit status: the command's own; 126 or 127 if it could not be executed or found; with
 only -p, 0; 1 if sysprof failed, 2 for bad usage. It dies of the signal that the command

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -51,9 +52,10 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 			select {
 			case <-over:
 				return
-			case sig := <-stops:
-				if r.mayStop(sig.(syscall.Signal), over, p.messages) {
-					r.stop(sig.(syscall.Signal), stops, caught)
+			case got := <-stops:
+				w := r.wishToStop(got.(syscall.Signal), over)
+				if w.comesTrue(p.messages) {
+					w.stop(stops, caught)
 				}
 			}
 		}
@@ -68,9 +70,40 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 	}
 }
 
-// mayStop waits until nothing that is traced runs on, and reports whether that has come true. The command gets the signal,
-// too, and decides; that it does not stop is nothing to be said.
-func (r *run) mayStop(sig syscall.Signal, over <-chan struct{}, messages *messages) bool {
+// wish is somebody's wish that sysprof and all that it traces stop. It is void when the command ends, or the run does: that
+// was the answer to it then.
+type wish struct {
+	r    *run
+	sig  syscall.Signal
+	void []<-chan struct{} // closed when it is
+}
+
+func (r *run) wishToStop(sig syscall.Signal, over <-chan struct{}) *wish {
+	w := &wish{r: r, sig: sig, void: []<-chan struct{}{over}}
+	for _, end := range []<-chan struct{}{r.commandEnded(), r.engine.Counted()} {
+		select {
+		case <-end: // before the signal came
+		default:
+			w.void = append(w.void, end)
+		}
+	}
+	return w
+}
+
+func (w *wish) isVoid() bool {
+	return slices.ContainsFunc(w.void, func(end <-chan struct{}) bool {
+		select {
+		case <-end:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+// comesTrue waits until nothing that is traced runs on, and reports whether it does. The command gets the signal, too, and
+// decides; that it does not stop is nothing to be said.
+func (w *wish) comesTrue(messages *messages) bool {
 	const (
 		nap   = 5 * time.Millisecond
 		soon  = 500 * time.Millisecond // who stops has most often done so
@@ -79,53 +112,48 @@ func (r *run) mayStop(sig syscall.Signal, over <-chan struct{}, messages *messag
 	passed := make(chan struct{})
 	go func() {
 		defer close(passed)
-		if r.commandRuns() {
-			r.engine.Launched().PassOn(sig, time.Now())
+		if w.r.commandRuns() {
+			w.r.engine.Launched().PassOn(w.sig, time.Now())
 		}
 	}()
 	said := false
-	for begin := time.Now(); time.Since(begin) < never; {
-		select {
-		case <-over:
-			return false
-		case <-time.After(nap):
-		}
-		runs := r.engine.RunsOn()
+	for begin := time.Now(); time.Since(begin) < never && !w.isVoid(); time.Sleep(nap) {
+		runs := w.r.engine.RunsOn()
 		switch {
 		case runs == 0:
 			<-passed // or it would come after the SIGCONT
 			return true
-		case !said && time.Since(begin) >= soon && !r.isCommand(runs):
+		case !said && time.Since(begin) >= soon && !w.r.isCommand(runs):
 			said = true
 			messages.say(fmt.Errorf("it does not stop by %s while process %d runs on, which it traces and which would stand still at its next call; kill -STOP %d stops both",
-				unix.SignalName(sig), runs, os.Getpid()))
+				unix.SignalName(w.sig), runs, os.Getpid()))
 		}
 	}
 	return false
 }
 
-// isCommand reports whether a process is the launched command.
-func (r *run) isCommand(pid int) bool {
-	command := r.engine.Launched()
-	return command != nil && command.PID() == pid
-}
-
-// stop stops sysprof by a signal, if still nothing runs on, and goes on when it is continued. What has come of these
-// signals until then meant the same.
-func (r *run) stop(sig syscall.Signal, stops chan os.Signal, caught []os.Signal) {
+// stop stops sysprof, if still nothing runs on, and goes on when it is continued. What has come of stop signals until
+// then meant the same.
+func (w *wish) stop(stops chan os.Signal, caught []os.Signal) {
 	signal.Reset(caught...)
 	stopped := false
-	ptrace.StopBy(sig, func() bool {
-		stopped = r.engine.RunsOn() == 0
+	ptrace.StopBy(w.sig, func() bool {
+		stopped = w.r.engine.RunsOn() == 0 && !w.isVoid()
 		return stopped
 	})
 	for len(stops) > 0 {
 		<-stops
 	}
 	signal.Notify(stops, caught...)
-	if stopped && r.commandRuns() {
-		r.passOnContinue()
+	if stopped && w.r.commandRuns() {
+		w.r.passOnContinue()
 	}
+}
+
+// isCommand reports whether a process is the launched command.
+func (r *run) isCommand(pid int) bool {
+	command := r.engine.Launched()
+	return command != nil && command.PID() == pid
 }
 
 // passOnContinue has the command go on if only sysprof was told to: to who waits for sysprof, sysprof is the command.

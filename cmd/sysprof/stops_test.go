@@ -140,6 +140,25 @@ func TestCommandThatIgnoresStops(t *testing.T) {
 	hasTable(t, s.written(), 2)
 }
 
+// Its end is the answer then: sysprof does not stop for want of others.
+func TestCommandThatEndsInsteadOfStopping(t *testing.T) {
+	s := start(t, as(sysprof(t, self(), "ignores"), "stops"))
+	s.line()
+	unix.Kill(-s.pid(), unix.SIGTSTP)
+	s.alive()
+	s.say("end")
+	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	p := start(t, as(exec.Command(self()), "echo"))
+	p.line()
+	s = start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
+	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
+	s.signal(unix.SIGTSTP)
+	p.alive()
+	p.say("end")
+	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	p.end()
+}
+
 // What is traced and is not told to stop would stand still with sysprof, so that this goes on, and says so.
 func TestDoesNotStopWhatRunsOn(t *testing.T) {
 	saysSo := func(t *testing.T, s *talk, pid int) {
