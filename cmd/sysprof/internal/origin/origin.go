@@ -34,7 +34,6 @@ var (
 	ran     uint64
 	ignored uint64
 	blocked uint64
-	pending uint64
 	open    uint64 // bit n: descriptor n was open
 	noFile  [2]uint64
 
@@ -44,6 +43,8 @@ var (
 	infos  [mostTaken + 1][16]uint64
 	status [4096]byte
 
+	//lint:ignore U1000 used by preMain alone
+	pending uint64 // what was to be taken
 	//lint:ignore U1000 used by preMain alone
 	action [4]uint64 // scratch: struct sigaction
 	//lint:ignore U1000 used by preMain alone
