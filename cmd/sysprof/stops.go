@@ -61,8 +61,12 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 		}
 	}()
 	return func() {
+		const atMost = 100 * time.Millisecond // it may wait for a tracer thread that has much to do
 		close(over)
-		<-ended
+		select {
+		case <-ended:
+		case <-time.After(atMost):
+		}
 		signal.Reset(caught...)
 		for _, sig := range caught {
 			ptrace.SetDefault(sig.(syscall.Signal))
