@@ -105,7 +105,7 @@ func (w *worker) forkCommand(plan *childPlan) (*tracee, error) {
 	}
 	tr := w.add(pid, pid)
 	tr.launching = true
-	w.t.command.post = w.thread.post
+	w.t.command.tracer = &w.thread
 	w.t.command.pid.Store(pid)
 	return tr, nil
 }

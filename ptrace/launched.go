@@ -15,7 +15,7 @@ import (
 // Launched is the command that a Tracer has launched.
 type Launched struct {
 	start     time.Time                        // when the clock of delivered stood at 0
-	post      func(func())                     // has something done on its tracer thread; set before pid
+	tracer    *thread                          // set before pid
 	pid       atomic.Int32                     // 0 until it is forked
 	delivered [raw.LastSignal + 1]atomic.Int64 // when a signal from elsewhere last reached it, 0 if none did
 	ended     chan struct{}
@@ -75,10 +75,10 @@ func (l *Launched) PassOn(sig syscall.Signal, at time.Time) {
 // seen yet that a signal has reached the command.
 func (l *Launched) seeStops(patience time.Duration) {
 	seen := make(chan struct{})
-	l.post(func() { close(seen) }) // such letters are read when there is no stop to be seen
+	l.tracer.post(func() { close(seen) }) // such letters are read when there is no stop to be seen
 	select {
 	case <-seen:
-	case <-l.ended:
+	case <-l.tracer.gone:
 	case <-time.After(patience):
 	}
 }
