@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,7 +55,7 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 				return
 			case got := <-stops:
 				w := r.wishToStop(got.(syscall.Signal), over)
-				if w.comesTrue(p.messages) {
+				if w.comesTrue(stops, p.messages) {
 					w.stop(stops, caught)
 				}
 			}
@@ -77,55 +78,59 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 // wish is somebody's wish that sysprof and all that it traces stop. It is void when the command ends, or the run does: that
 // was the answer to it then.
 type wish struct {
-	r    *run
-	sig  syscall.Signal
-	void []<-chan struct{} // closed when it is
+	r        *run
+	sig      syscall.Signal
+	void     []<-chan struct{} // closed when it is
+	counting bool              // it came while there was something to count
+	passed   sync.WaitGroup    // signals that are passed on
 }
 
 func (r *run) wishToStop(sig syscall.Signal, over <-chan struct{}) *wish {
 	w := &wish{r: r, sig: sig, void: []<-chan struct{}{over}}
 	for _, end := range []<-chan struct{}{r.commandEnded(), r.engine.Counted()} {
-		select {
-		case <-end: // before the signal came
-		default:
+		if !isClosed(end) { // else it was when the signal came
 			w.void = append(w.void, end)
 		}
 	}
+	w.counting = !isClosed(r.engine.Counted())
 	return w
 }
 
 func (w *wish) isVoid() bool {
-	return slices.ContainsFunc(w.void, func(end <-chan struct{}) bool {
-		select {
-		case <-end:
-			return true
-		default:
-			return false
-		}
-	})
+	over := w.counting && w.r.engine.Progress().Threads == 0 // as will be said soon
+	return over || slices.ContainsFunc(w.void, isClosed)
+}
+
+func isClosed(end <-chan struct{}) bool {
+	select {
+	case <-end:
+		return true
+	default:
+		return false
+	}
 }
 
 // comesTrue waits until nothing that is traced runs on, and reports whether it does. The command gets the signal, too, and
-// decides; that it does not stop is nothing to be said.
-func (w *wish) comesTrue(messages *messages) bool {
+// decides; that it does not stop is nothing to be said. More such signals are the same wish once more.
+func (w *wish) comesTrue(stops <-chan os.Signal, messages *messages) bool {
 	const (
 		nap   = 5 * time.Millisecond
 		soon  = 500 * time.Millisecond // who stops has most often done so
 		never = 10 * time.Second       // what stops after that does so for another reason
 	)
-	passed := make(chan struct{})
-	go func() {
-		defer close(passed)
-		if w.r.commandRuns() {
-			w.r.engine.Launched().PassOn(w.sig, time.Now())
-		}
-	}()
+	w.passOn(w.sig)
 	said := false
 	for begin := time.Now(); time.Since(begin) < never && !w.isVoid(); time.Sleep(nap) {
+		select {
+		case again := <-stops:
+			w.passOn(again.(syscall.Signal))
+			begin = time.Now()
+		default:
+		}
 		runs := w.r.engine.RunsOn()
 		switch {
 		case runs == 0:
-			<-passed // or it would come after the SIGCONT
+			w.passed.Wait() // or it would come after the SIGCONT
 			return true
 		case !said && time.Since(begin) >= soon && !w.r.isCommand(runs):
 			said = true
@@ -133,7 +138,24 @@ func (w *wish) comesTrue(messages *messages) bool {
 				unix.SignalName(w.sig), runs, os.Getpid()))
 		}
 	}
+	drain(stops)
 	return false
+}
+
+// passOn gives the command a signal, unless it has got it.
+func (w *wish) passOn(sig syscall.Signal) {
+	if !w.r.commandRuns() {
+		return
+	}
+	at := time.Now()
+	w.passed.Go(func() { w.r.engine.Launched().PassOn(sig, at) })
+}
+
+// drain takes what has come of signals.
+func drain(signals <-chan os.Signal) {
+	for len(signals) > 0 {
+		<-signals
+	}
 }
 
 // stop stops sysprof, if still nothing runs on, and goes on when it is continued. What has come of stop signals until
@@ -145,9 +167,7 @@ func (w *wish) stop(stops chan os.Signal, caught []os.Signal) {
 		stopped = w.r.engine.RunsOn() == 0 && !w.isVoid()
 		return stopped
 	})
-	for len(stops) > 0 {
-		<-stops
-	}
+	drain(stops)
 	signal.Notify(stops, caught...)
 	if stopped && w.r.commandRuns() {
 		w.r.passOnContinue()

@@ -67,6 +67,13 @@ func (k *talk) isStopped(sig syscall.Signal) {
 	}
 }
 
+// hasGotSignals waits until sysprof has got what was sent to it: when it has dealt with a later one.
+func (k *talk) hasGotSignals() {
+	k.t.Helper()
+	k.signal(unix.SIGUSR1)
+	eventually(k.t, "a table is written", func() bool { return strings.Contains(k.written(), " total\n") })
+}
+
 // standsStill demands that a process is stopped, though it is traced.
 func standsStill(t *testing.T, pid int) {
 	t.Helper()
@@ -133,8 +140,7 @@ func TestCommandThatIgnoresStops(t *testing.T) {
 		unix.Kill(-s.pid(), unix.SIGTSTP)
 		s.alive()
 	}
-	s.signal(unix.SIGUSR1)
-	eventually(t, "a table is written", func() bool { return strings.Contains(s.written(), " total\n") })
+	s.hasGotSignals()
 	s.say("end")
 	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 	hasTable(t, s.written(), 2)
@@ -146,6 +152,7 @@ func TestCommandThatEndsInsteadOfStopping(t *testing.T) {
 	s.line()
 	unix.Kill(-s.pid(), unix.SIGTSTP)
 	s.alive()
+	s.hasGotSignals()
 	s.say("end")
 	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 	p := start(t, as(exec.Command(self()), "echo"))
@@ -154,6 +161,7 @@ func TestCommandThatEndsInsteadOfStopping(t *testing.T) {
 	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
 	s.signal(unix.SIGTSTP)
 	p.alive()
+	s.hasGotSignals()
 	p.say("end")
 	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 	p.end()
