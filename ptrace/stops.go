@@ -281,6 +281,9 @@ func (w *worker) execStop(tr *tracee) {
 	if err == nil && int32(former) != tr.call.TID {
 		w.dropReplacedElsewhere(tr.call.TID)
 	}
+	if tr.launching && w.t.options.OnBegin != nil {
+		w.t.options.OnBegin()
+	}
 	tr.launching = false
 	if tr.detachRequested {
 		w.detach(tr, 0)

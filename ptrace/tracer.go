@@ -40,6 +40,10 @@ type Options struct {
 	// goroutine that calls Start, and before it returns. They are warnings of the result, too.
 	OnAttachFailed func(error)
 
+	// OnBegin, if not nil, is called once before anything runs that is traced: while the command that has just been
+	// executed stands at its first stop, or, without one, all that is attached to.
+	OnBegin func()
+
 	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, pinned to the
 	// tracer's CPU or not.
 	OnCalibration func(*profile.Call)
@@ -225,9 +229,13 @@ func (t *Tracer) begin() error {
 		t.run.enter(attaching, t.now())
 		err = t.attachAll()
 	}
-	if err == nil && t.options.Command != nil {
+	switch {
+	case err != nil:
+	case t.options.Command != nil:
 		t.run.enter(launching, t.now())
 		first.thread.do(func() { err = first.launch(t.options.Command) })
+	case t.options.OnBegin != nil:
+		t.options.OnBegin()
 	}
 	if err == nil {
 		t.startHeartbeat()

@@ -31,11 +31,13 @@ func (p *process) profile(opt *options) (ending, error) {
 		return ending{}, err
 	}
 	r := newRun(engine, catchSignals(p.origin, len(opt.command) == 0), opt)
+	started, obeyNoMore := r.obeyStops(p)
 	if err := s.Start(); err != nil {
+		obeyNoMore()
 		r.close(files)
 		return ending{}, explainLaunch(err, opt)
 	}
-	obeyNoMore := r.obeyStops(p)
+	started()
 	ownTerminal, keepStderr := p.ownTerminal(opt), func() {}
 	if command != nil && p.own {
 		closeInherited(inherited)
@@ -84,6 +86,7 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 		CPU:            opt.cpu,
 		Filter:         filter,
 		OnAttachFailed: p.messages.say, // it may be long until the table
+		OnBegin:        func() { p.begun.Store(true) },
 	}, !opt.raw && opt.overhead == nil)
 	s, err := session.New(config, engine)
 	return s, engine, err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"sysprof/cmd/sysprof/internal/session"
@@ -18,6 +19,7 @@ type process struct {
 	origin                *ptrace.Origin // nil if not known
 	own                   bool           // it is ours alone: its descriptors may be closed, its signals taken
 	messages              *messages      // to stderr
+	begun                 atomic.Bool    // something that is traced may run
 }
 
 // streams are what outputs are told of it.

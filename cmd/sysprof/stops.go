@@ -25,12 +25,13 @@ import (
 // handler instead of being stopped.
 var stopSignals = [...]syscall.Signal{syscall.SIGTSTP, syscall.SIGTTIN}
 
-// obeyStops has sysprof stop when it is told to, but not before what it traces, until the function is called that it
-// returns: what is not traced any more may be left alone. A signal that was ignored or blocked when sysprof was started
-// remains so.
+// obeyStops has sysprof stop when it is told to, but not before what it traces. started is to be called when the engine
+// has been started, noMore when nothing is traced any more that could not be left alone. A signal that was ignored or
+// blocked when sysprof was started remains so.
 //
-// Precondition: the engine has been started. (What it does to start would wait for what the signal stops.)
-func (r *run) obeyStops(p *process) (noMore func()) {
+// Until anything that is traced runs, sysprof stops at once: the engine waits for what the signal stops, its calibration's
+// child or the command before its execve.
+func (r *run) obeyStops(p *process) (started, noMore func()) {
 	stops, over := make(chan os.Signal, len(stopSignals)), make(chan struct{})
 	var caught []os.Signal
 	for _, sig := range stopSignals {
@@ -43,10 +44,10 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 		}
 	}
 	if len(caught) == 0 {
-		return func() {}
+		return func() {}, func() {}
 	}
 	signal.Notify(stops, caught...)
-	ended := make(chan struct{})
+	ready, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		for {
@@ -54,6 +55,14 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 			case <-over:
 				return
 			case got := <-stops:
+				if stopNow(got.(syscall.Signal), stops, caught, func() bool { return !p.begun.Load() }) {
+					continue
+				}
+				select {
+				case <-over:
+					return
+				case <-ready:
+				}
 				w := r.wishToStop(got.(syscall.Signal), over)
 				if w.comesTrue(stops, p.messages) {
 					w.stop(stops, caught)
@@ -61,7 +70,7 @@ func (r *run) obeyStops(p *process) (noMore func()) {
 			}
 		}
 	}()
-	return func() {
+	return func() { close(ready) }, func() {
 		const atMost = 100 * time.Millisecond // it may wait for a tracer thread that has much to do
 		close(over)
 		select {
@@ -158,20 +167,30 @@ func drain(signals <-chan os.Signal) {
 	}
 }
 
-// stop stops sysprof, if still nothing runs on, and goes on when it is continued. What has come of stop signals until
-// then meant the same.
+// stop stops sysprof, if still nothing runs on, and has the command go on with it.
 func (w *wish) stop(stops chan os.Signal, caught []os.Signal) {
-	signal.Reset(caught...)
-	stopped := false
-	ptrace.StopBy(w.sig, func() bool {
-		stopped = w.r.engine.RunsOn() == 0 && !w.isVoid()
-		return stopped
-	})
-	drain(stops)
-	signal.Notify(stops, caught...)
+	stopped := stopNow(w.sig, stops, caught, func() bool { return w.r.engine.RunsOn() == 0 && !w.isVoid() })
 	if stopped && w.r.commandRuns() {
 		w.r.passOnContinue()
 	}
+}
+
+// stopNow stops sysprof by a signal if it still is to be. It reports whether it was, and has been continued. What has come
+// of stop signals until then meant the same.
+func stopNow(sig syscall.Signal, stops chan os.Signal, caught []os.Signal, still func() bool) (stopped bool) {
+	if !still() {
+		return false
+	}
+	signal.Reset(caught...)
+	ptrace.StopBy(sig, func() bool {
+		stopped = still()
+		return stopped
+	})
+	if stopped {
+		drain(stops)
+	}
+	signal.Notify(stops, caught...)
+	return stopped
 }
 
 // isCommand reports whether a process is the launched command.
