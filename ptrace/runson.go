@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,8 +12,32 @@ import (
 // up anybody.
 //
 // Precondition: Start has returned.
-func (t *Tracer) RunsOn() (pid int) {
+func (t *Tracer) RunsOn() (pid int) { return t.runsOn(nil) }
+
+// StopBy stops this process as the function StopBy does, if nothing runs on and still says so. It is done by a tracer
+// thread, so that when all are continued, the signal is handled again before any of its tracees makes a call.
+//
+// Precondition: Start has returned.
+func (t *Tracer) StopBy(sig syscall.Signal, still func() bool) {
+	w := t.workers[0]
+	done := make(chan struct{})
+	w.thread.post(func() {
+		defer close(done)
+		StopBy(sig, func() bool { return w.runsOn() == 0 && t.runsOn(w) == 0 && still() })
+	})
+	select {
+	case <-done:
+	case <-w.thread.gone:
+		StopBy(sig, func() bool { return t.runsOn(w) == 0 && still() })
+	}
+}
+
+// runsOn is RunsOn for all workers but one, which may be nil.
+func (t *Tracer) runsOn(but *worker) (pid int) {
 	for _, w := range t.workers {
+		if w == but {
+			continue
+		}
 		found := make(chan int32, 1)
 		w.thread.post(func() { found <- w.runsOn() })
 		select {

@@ -55,7 +55,7 @@ func (r *run) obeyStops(p *process) (started, noMore func()) {
 			case <-over:
 				return
 			case got := <-stops:
-				if stopNow(got.(syscall.Signal), stops, caught, func() bool { return !p.begun.Load() }) {
+				if stopNow(ptrace.StopBy, got.(syscall.Signal), stops, caught, func() bool { return !p.begun.Load() }) {
 					continue
 				}
 				select {
@@ -64,8 +64,8 @@ func (r *run) obeyStops(p *process) (started, noMore func()) {
 				case <-ready:
 				}
 				w := r.wishToStop(got.(syscall.Signal), over)
-				if w.comesTrue(stops, p.messages) {
-					w.stop(stops, caught)
+				w.passOn(w.sig)
+				for w.comesTrue(stops, p.messages) && !w.stop(stops, caught) {
 				}
 			}
 		}
@@ -127,7 +127,6 @@ func (w *wish) comesTrue(stops <-chan os.Signal, messages *messages) bool {
 		soon  = 500 * time.Millisecond // who stops has most often done so
 		never = 10 * time.Second       // what stops after that does so for another reason
 	)
-	w.passOn(w.sig)
 	said := false
 	for begin := time.Now(); time.Since(begin) < never && !w.isVoid(); time.Sleep(nap) {
 		select {
@@ -167,29 +166,28 @@ func drain(signals <-chan os.Signal) {
 	}
 }
 
-// stop stops sysprof, if still nothing runs on, and has the command go on with it.
-func (w *wish) stop(stops chan os.Signal, caught []os.Signal) {
-	stopped := stopNow(w.sig, stops, caught, func() bool { return w.r.engine.RunsOn() == 0 && !w.isVoid() })
+// stop stops sysprof, if still nothing runs on, and has the command go on with it. It reports whether it was stopped.
+func (w *wish) stop(stops chan os.Signal, caught []os.Signal) (stopped bool) {
+	stopped = stopNow(w.r.engine.StopBy, w.sig, stops, caught, func() bool { return !w.isVoid() })
 	if stopped && w.r.commandRuns() {
 		w.r.passOnContinue()
 	}
+	return stopped
 }
 
 // stopNow stops sysprof by a signal if it still is to be. It reports whether it was, and has been continued. What has come
-// of stop signals until then meant the same.
-func stopNow(sig syscall.Signal, stops chan os.Signal, caught []os.Signal, still func() bool) (stopped bool) {
+// of stop signals until then meant the same, so that it is forgotten (signal.Stop waits for what is under way).
+func stopNow(stopBy func(syscall.Signal, func() bool), sig syscall.Signal, stops chan os.Signal, caught []os.Signal, still func() bool) (stopped bool) {
 	if !still() {
 		return false
 	}
-	signal.Reset(caught...)
-	ptrace.StopBy(sig, func() bool {
+	signal.Stop(stops)
+	drain(stops)
+	signal.Notify(stops, caught...)
+	stopBy(sig, func() bool {
 		stopped = still()
 		return stopped
 	})
-	if stopped {
-		drain(stops)
-	}
-	signal.Notify(stops, caught...)
 	return stopped
 }
 

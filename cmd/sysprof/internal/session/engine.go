@@ -33,6 +33,9 @@ type Engine interface {
 	// RunsOn is a process that cannot go on for long while this process is stopped, and is not stopped itself, the launched
 	// command if that is one; 0 if there is none.
 	RunsOn() (pid int)
+	// StopBy stops this process by a signal, if nothing runs on, and still says so when the signal is on its way. It
+	// returns when the process goes on.
+	StopBy(sig syscall.Signal, still func() bool)
 
 	// Model says what tracing adds to calls. It is settled when Start returns.
 	Model() cost.Model

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"syscall"
+
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/ptrace"
@@ -59,6 +61,8 @@ func (e *ptraceEngine) Model() cost.Model        { return e.model }
 func (e *ptraceEngine) Progress() Progress { return Progress(e.tracer.Progress()) }
 
 func (e *ptraceEngine) RunsOn() int { return e.tracer.RunsOn() }
+
+func (e *ptraceEngine) StopBy(sig syscall.Signal, still func() bool) { e.tracer.StopBy(sig, still) }
 
 func (e *ptraceEngine) Warnings() ([]profile.Warning, error) {
 	result, err := e.tracer.Result()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func (a *adder) Counted() <-chan struct{}             { return a.counted }
 func (a *adder) Done() <-chan struct{}                { return a.done }
 func (a *adder) Progress() Progress                   { return Progress{Elapsed: time.Second} }
 func (a *adder) RunsOn() int                          { return 0 }
+func (a *adder) StopBy(syscall.Signal, func() bool)   {}
 func (a *adder) Model() cost.Model                    { return cost.Model{} }
 func (a *adder) Warnings() ([]profile.Warning, error) { return nil, nil }
 func (a *adder) Launched() Launched                   { return nil }
