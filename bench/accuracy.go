@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // accuracyWorkload is the name of the accuracy part for -only. It is the referee of what sysprof prints:
@@ -90,10 +91,11 @@ func measureAccuracy(k *toolkit, opt *accuracyOptions, rounds int, m machine, un
 		return nil, err
 	}
 	for _, c := range opt.chosen(len(allowedCPUsOf(unpin, m.CPU))) {
-		fmt.Fprintf(progress, "bench: %s, %s, %d rounds\n", accuracyWorkload, c, rounds)
+		start := time.Now()
 		if err := r.measure(ctx, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", c, err)
 		}
+		fmt.Fprintf(progress, "bench: %s, %s, %d rounds, %.1f s\n", accuracyWorkload, c, rounds, time.Since(start).Seconds())
 	}
 	return &to.all, nil
 }

@@ -107,8 +107,8 @@ func (kit *accuracyKit) spin(cpus []int) (end func(), err error) {
 	return end, nil
 }
 
-// spinHelper computes on one CPU until its input ends. Its priority is the ordinary one, even if bench
-// runs with a higher one.
+// spinHelper computes on one CPU until its input ends. It has the priority of bench, and so of what is
+// measured: with a lower one it would leave the CPU to that.
 func spinHelper(args []string, stdin io.Reader, _, stderr io.Writer) int {
 	var mask unix.CPUSet
 	cpu := -1
@@ -122,7 +122,6 @@ func spinHelper(args []string, stdin io.Reader, _, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: spin: CPU %v: %v\n", args, err)
 		return statusFailure
 	}
-	unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
 	var end atomic.Bool
 	go func() {
 		io.Copy(io.Discard, stdin)

@@ -19,6 +19,7 @@ type observer struct {
 	file   string   // has its results
 	parse  func(text []byte) ([]tableRow, error)
 	spread bool // a kind of call may have many rows, one for each thread
+	lossy  bool // rows may be missing: what is lost is not judged
 }
 
 // tableRow is what a tracer says of the calls of one name.
@@ -31,14 +32,14 @@ type tableRow struct {
 // observers returns the sysprofs, and the other tracers that are installed.
 func (kit *accuracyKit) observers() (list []observer) {
 	for _, s := range kit.sysprofs {
-		list = append(list, observer{s.name, kit.sysprofWords(s.path, "--"), kit.json, parseSysprof, false})
+		list = append(list, observer{s.name, kit.sysprofWords(s.path, "--"), kit.json, parseSysprof, false, false})
 	}
 	if kit.strace != "" {
 		list = append(list, observer{straceC, []string{kit.strace, "-f", "-c", "-w", "-U", "name,total-time,calls", "-o", kit.table, "--"},
-			kit.table, foreignRows(straceRow), false})
+			kit.table, foreignRows(straceRow), false, false})
 	}
 	if kit.perf != "" {
-		list = append(list, observer{perfName, []string{kit.perf, "trace", "-s", "-o", kit.table, "--"}, kit.table, foreignRows(perfRow), true})
+		list = append(list, observer{perfName, []string{kit.perf, "trace", "-s", "-o", kit.table, "--"}, kit.table, foreignRows(perfRow), true, true})
 	}
 	return list
 }
@@ -71,7 +72,7 @@ func (kit *accuracyKit) observe(ctx context.Context, o *observer, words []string
 		}
 		for _, k := range s.kinds {
 			t, ok := timingIn(rows, k.names, least)
-			if !ok {
+			if !ok && !o.lossy {
 				return nil, fmt.Errorf("no row of %d × %s", least, k.name)
 			}
 			found[k.name] = t

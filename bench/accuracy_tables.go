@@ -179,14 +179,18 @@ func percent(t tally) string {
 
 // writeKinds prints each kind of call over all conditions.
 func (a *accuracy) writeKinds(w io.Writer, rows []*judged) error {
-	heading := []string{"call", "truth p50", "truth mean"}
+	heading := []string{"call", "truth p50", "steady", "truth mean", "steady"}
 	for _, s := range a.sysprofs() {
 		heading = append(heading, "p50: "+s, "off", "mean: "+s, "off")
 	}
 	table := [][]string{heading}
 	for _, name := range kindNames(rows) {
 		here := selected(rows, func(row *judged) bool { return row.Kind == name })
-		line := []string{name, micros(middle(here, figures[0].truth)), micros(middle(here, figures[1].truth))}
+		line := []string{name}
+		for i := range figures {
+			m := &figures[i]
+			line = append(line, micros(middle(here, m.truth)), steadyOf(m, by(a.sysprofs()[0], here)).String())
+		}
 		for _, s := range a.sysprofs() {
 			own := by(s, here)
 			for i := range figures {
