@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -48,8 +49,8 @@ type header struct {
 	Missing  []string `json:"missing,omitempty"` // tracers and programs that are left out, and why
 }
 
-// conditionLoad is how busy the machine was while a condition was measured. The load that bench made
-// itself is part of it.
+// conditionLoad is how busy the machine was with other work while a condition was measured. The load that
+// the condition asks for is part of it: 1 for each CPU that computes.
 type conditionLoad struct {
 	Condition string `json:"condition"`
 	Load      load   `json:"load"`
@@ -122,7 +123,7 @@ func (r *accuracyRun) measure(ctx context.Context, c condition) error {
 		return err
 	}
 	defer end()
-	meter, err := startLoadMeter(r.cpu)
+	meter, err := startLoadMeter(allCPUs)
 	if err != nil {
 		return err
 	}
@@ -170,10 +171,10 @@ func (r *accuracyRun) failed(ctx context.Context, c condition, what string, err 
 	return r.to.failure(text)
 }
 
-// readAccuracy reads raw files, and returns what is in all of them together.
-func readAccuracy(files []string) (*accuracy, error) {
+// readAccuracy reads the raw files that the options name, and returns what they choose of all of them together.
+func readAccuracy(opt *accuracyOptions) (*accuracy, error) {
 	a := new(accuracy)
-	for _, name := range files {
+	for _, name := range opt.tables {
 		file, err := os.Open(name)
 		if err != nil {
 			return nil, err
@@ -184,5 +185,8 @@ func readAccuracy(files []string) (*accuracy, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	a.Rows = slices.DeleteFunc(a.Rows, func(row judged) bool {
+		return !opt.conditions.MatchString(row.Condition) || !opt.only.MatchString(row.Kind)
+	})
 	return a, nil
 }

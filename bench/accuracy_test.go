@@ -246,6 +246,11 @@ func TestTablesOfRawFiles(t *testing.T) {
 	if strings.Index(text, "pinned/quiet/blocks/1") > strings.Index(text, "free/quiet/blocks/1") {
 		t.Error("the conditions are not in the order in which they are measured")
 	}
+	stdout.Reset()
+	run([]string{"bench", "-accuracy-tables", strings.Join(files, ","), "-accuracy-conditions", "^free/", "-accuracy-only", "^open$"}, nil, &stdout, &stderr)
+	if text := stdout.String(); !strings.Contains(text, "free/quiet/blocks/1") || strings.Contains(text, "pinned/quiet/") || strings.Contains(text, "find") {
+		t.Errorf("of free calls alone:\n%s", text)
+	}
 	if status := run([]string{"bench", "-accuracy-tables", filepath.Join(dir, "nosuch")}, nil, &stdout, &stderr); status != statusFailure {
 		t.Errorf("a file that is not there: status %d", status)
 	}

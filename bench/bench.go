@@ -40,7 +40,7 @@ func bench(opt *options, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if opt.accuracy.tables != nil {
-		a, err := readAccuracy(opt.accuracy.tables)
+		a, err := readAccuracy(&opt.accuracy)
 		if err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (o *accuracyOptions) define(set *flag.FlagSet) {
 	})
 	set.BoolVar(&o.quick, "quick", false, "measure the accuracy in few conditions")
 	set.StringVar(&o.raw, "accuracy-raw", "", "append what the accuracy part measures to `FILE`, as JSON by line")
-	set.Func("accuracy-tables", "measure nothing, and print the tables of a comma-separated `LIST` of files of -accuracy-raw", func(s string) error {
+	set.Func("accuracy-tables", "measure nothing, and print the tables of a comma-separated `LIST` of files of -accuracy-raw, of what -accuracy-only and -accuracy-conditions choose", func(s string) error {
 		o.tables = strings.Split(s, ",")
 		return nil
 	})
