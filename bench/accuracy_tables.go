@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,9 +116,10 @@ func (a *accuracy) writeConditions(w io.Writer, rows []*judged) error {
 		}
 	}
 	table := [][]string{append(heading, "mean: strace", "mean: perf", "other work, stolen, % of a CPU")}
-	for _, name := range append(conditionNames(rows), "all") {
-		here := rows
-		if name != "all" {
+	sums := sums(rows)
+	for _, name := range append(conditionNames(rows), slices.Sorted(maps.Keys(sums))...) {
+		here, ok := sums[name]
+		if !ok {
 			here = in(name, rows)
 		}
 		line := []string{name}
@@ -137,8 +139,21 @@ func (a *accuracy) writeConditions(w io.Writer, rows []*judged) error {
 	}
 	_, err := fmt.Fprintf(w, "\nA row is a kind of call in a round. Goal: p50 within max(5 %%, 0.2 µs) and mean within max(10 %%, 0.3 µs) of what the program's own clock\n"+
 		"says untraced, just before and just after. truth itself: rows where before and after are as near to each other. Other work has the load\n"+
-		"that the condition asks for in it. With 8 threads, what a call takes untraced has the other threads' turns in it, of which tracing leaves fewer.\n")
+		"that the condition asks for in it. With 8 threads, what a call takes untraced has the other threads' turns in it, of which tracing leaves fewer.\n"+
+		"all of 1, all of 8: the conditions with that many threads.\n")
 	return err
+}
+
+// sums returns the rows of groups of conditions, by the names of the groups.
+func sums(rows []*judged) map[string][]*judged {
+	groups := map[string][]*judged{"all": rows}
+	for _, threads := range []string{"1", "8"} {
+		own := selected(rows, func(row *judged) bool { return strings.HasSuffix(row.Condition, "/"+threads) })
+		if len(own) > 0 && len(own) < len(rows) {
+			groups["all of "+threads] = own
+		}
+	}
+	return groups
 }
 
 // loadOf says how busy the machine was in a condition.
@@ -154,18 +169,21 @@ func (a *accuracy) loadOf(condition string) string {
 
 // writeTotals prints how many rows reached the goals where the truth is steady.
 func (a *accuracy) writeTotals(w io.Writer, rows []*judged) error {
-	table := [][]string{{"tracer", "p50", "p50, truth steady", "mean", "mean, truth steady"}}
-	for _, name := range append(a.sysprofs(), straceC, perfName) {
-		own := by(name, rows)
-		if len(own) == 0 {
-			continue
+	table := [][]string{{"conditions", "tracer", "p50", "p50, truth steady", "mean", "mean, truth steady"}}
+	sums := sums(rows)
+	for _, group := range slices.Sorted(maps.Keys(sums)) {
+		for _, name := range append(a.sysprofs(), straceC, perfName) {
+			own := by(name, sums[group])
+			if len(own) == 0 {
+				continue
+			}
+			line := []string{group, name}
+			for i := range figures {
+				m := &figures[i]
+				line = append(line, percent(tallyOf(m, own)), percent(tallyOf(m, selected(own, m.steady))))
+			}
+			table = append(table, line)
 		}
-		line := []string{name}
-		for i := range figures {
-			m := &figures[i]
-			line = append(line, percent(tallyOf(m, own)), percent(tallyOf(m, selected(own, m.steady))))
-		}
-		table = append(table, line)
 	}
 	fmt.Fprintln(w)
 	return writeTable(w, table)
