@@ -65,6 +65,7 @@ type accuracyRun struct {
 	unpin    func()
 	progress io.Writer
 	to       *recorder
+	dropped  map[string]bool // tracers that have failed in this condition
 }
 
 // measureAccuracy measures the chosen calls and programs in the chosen conditions. m is the machine, whose
@@ -127,6 +128,7 @@ func (r *accuracyRun) measure(ctx context.Context, c condition) error {
 	if err != nil {
 		return err
 	}
+	r.dropped = make(map[string]bool)
 	for round := range r.rounds {
 		if err := r.round(ctx, c, round); err != nil {
 			return err

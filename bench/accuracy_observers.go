@@ -8,9 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sysprof/bench/process"
 )
+
+// foreignBound is the longest that another tracer may take for a run of seconds. perf trace does not end at
+// all now and then, while all CPUs are busy.
+const foreignBound = 15 * time.Second
 
 // observer is a tracer that says how long calls take.
 type observer struct {
@@ -18,6 +23,7 @@ type observer struct {
 	before []string // the words before the command
 	file   string   // has its results
 	parse  func(text []byte) ([]tableRow, error)
+	bound  time.Duration
 	spread bool // a kind of call may have many rows, one for each thread
 	lossy  bool // rows may be missing: what is lost is not judged
 }
@@ -32,14 +38,14 @@ type tableRow struct {
 // observers returns the sysprofs, and the other tracers that are installed.
 func (kit *accuracyKit) observers() (list []observer) {
 	for _, s := range kit.sysprofs {
-		list = append(list, observer{s.name, kit.sysprofWords(s.path, "--"), kit.json, parseSysprof, false, false})
+		list = append(list, observer{s.name, kit.sysprofWords(s.path, "--"), kit.json, parseSysprof, runBound, false, false})
 	}
 	if kit.strace != "" {
 		list = append(list, observer{straceC, []string{kit.strace, "-f", "-c", "-w", "-U", "name,total-time,calls", "-o", kit.table, "--"},
-			kit.table, foreignRows(straceRow), false, false})
+			kit.table, foreignRows(straceRow), foreignBound, false, false})
 	}
 	if kit.perf != "" {
-		list = append(list, observer{perfName, []string{kit.perf, "trace", "-s", "-o", kit.table, "--"}, kit.table, foreignRows(perfRow), true, true})
+		list = append(list, observer{perfName, []string{kit.perf, "trace", "-s", "-o", kit.table, "--"}, kit.table, foreignRows(perfRow), foreignBound, true, true})
 	}
 	return list
 }
@@ -53,7 +59,7 @@ func (kit *accuracyKit) sysprofWords(path string, last ...string) []string {
 
 // observe runs the target under a tracer, and returns what that says of its calls.
 func (kit *accuracyKit) observe(ctx context.Context, o *observer, words []string, steps []step, c condition) (callTimings, error) {
-	if _, err := process.Run(ctx, process.Spec{Words: slices.Concat(o.before, words), Discard: true}, runBound); err != nil {
+	if _, err := process.Run(ctx, process.Spec{Words: slices.Concat(o.before, words), Discard: true}, o.bound); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(o.file)
