@@ -49,7 +49,7 @@ var timedSteps = []step{
 // apartSteps cannot be held to the goal. The two threads of a ping-pong wait for each other, each for what
 // tracing costs the other one, so that what is measured is an upper bound. A disk answers as it likes.
 var apartSteps = []step{
-	{"pingpong", []kind{{"pingpong", []string{"read"}}}, 50},
+	{"pingpong", []kind{{"pingpong", []string{"read"}}}, 20},
 	{"fsync", []kind{{"fsync", []string{"fsync"}}}, 2},
 }
 
