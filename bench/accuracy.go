@@ -181,7 +181,7 @@ func readAccuracy(opt *accuracyOptions) (*accuracy, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = a.read(file)
+		err = a.readFile(file)
 		file.Close()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

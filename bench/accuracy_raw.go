@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // judged is one comparison: what a tracer said of one kind of call, or of a program, and the truth just
@@ -81,6 +83,18 @@ func (a *accuracy) add(line rawLine) {
 	case line.Failure != "":
 		a.Failures = append(a.Failures, line.Failure)
 	}
+}
+
+// readFile adds what is in a raw file, which may be compressed by gzip.
+func (a *accuracy) readFile(file *os.File) error {
+	if !strings.HasSuffix(file.Name(), ".gz") {
+		return a.read(file)
+	}
+	plain, err := gzip.NewReader(file)
+	if err != nil {
+		return err
+	}
+	return a.read(plain)
 }
 
 // read adds what is in a raw file. Its last line may have been cut short.

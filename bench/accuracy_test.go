@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -233,6 +234,7 @@ func TestTablesOfRawFiles(t *testing.T) {
 	}
 	f.WriteString(`{"row": {"in": "pin`)
 	f.Close()
+	files[0] = compressed(t, files[0])
 	var stdout, stderr bytes.Buffer
 	if status := run([]string{"bench", "-accuracy-tables", strings.Join(files, ",")}, nil, &stdout, &stderr); status != statusOK {
 		t.Fatalf("status %d: %s", status, stderr.String())
@@ -254,4 +256,21 @@ func TestTablesOfRawFiles(t *testing.T) {
 	if status := run([]string{"bench", "-accuracy-tables", filepath.Join(dir, "nosuch")}, nil, &stdout, &stderr); status != statusFailure {
 		t.Errorf("a file that is not there: status %d", status)
 	}
+}
+
+// compressed compresses a file and returns the name of the other one.
+func compressed(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Write(text)
+	w.Close()
+	if err := os.WriteFile(name+".gz", out.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return name + ".gz"
 }

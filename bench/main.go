@@ -24,7 +24,7 @@
 //
 //	go run ./bench -only accuracy -quick                   a few conditions, in two minutes
 //	go run ./bench -only accuracy -accuracy-raw FILE       all of them, in ten minutes
-//	go run ./bench -accuracy-tables FILE,FILE              the tables of raw files again, measuring nothing
+//	go run ./bench -accuracy-tables FILE,FILE              the tables of raw files (or FILE.gz) again
 //	go run ./bench -only accuracy -sysprof old=FILE,new=FILE -accuracy-conditions '^free/' -accuracy-only '^poll$'
 //
 // A target times its own calls by the vDSO clock: untraced, then under a tracer, then untraced again, in each
