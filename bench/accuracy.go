@@ -1,187 +1,194 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"os"
+	"os/signal"
 	"regexp"
+	"runtime"
 	"slices"
-	"strings"
+	"syscall"
+	"time"
 )
 
-// accuracyWorkload is the name of the accuracy part for -only. That part asks whether what sysprof
-// prints is true: how long calls take, and how long a program would have run untraced. The truth is what
-// c/target.c measures of its own calls, untraced, in the same rounds.
+// accuracyWorkload is the name of the accuracy part for -only. It is the referee of what sysprof prints:
+// how long calls take, and how long a program would have run untraced.
+//
+// The truth of a run under a tracer is the mean of two untraced runs in the same condition, the one just
+// before it and the one just after it: a machine drifts, and what it was a minute ago is not the truth.
+// How far these two are from each other says how well anything at all can be judged.
 const accuracyWorkload = "accuracy"
 
-// timedCall is a kind of call that c/target.c makes.
-type timedCall struct {
-	name  string
-	names []string // what tracers call it, which differs between architectures and C libraries
-	share int      // how often it is made, in percent of a cheap call
-}
-
-var timedCalls = []timedCall{
-	{"getppid", []string{"getppid"}, 100},
-	{"pread-4K", []string{"pread64"}, 100},
-	{"pread-1M", []string{"pread64"}, 10},
-	{"write-null", []string{"write"}, 100},
-	{"fstat", []string{"newfstatat", "fstat"}, 100},
-	{"open", []string{"openat", "open"}, 100},
-	{"close", []string{"close"}, 100},
-	{"getdents", []string{"getdents64"}, 10},
-	{"mmap", []string{"mmap"}, 100},
-	{"munmap", []string{"munmap"}, 100},
-	{"poll", []string{"poll", "ppoll"}, 100},
-	{"nanosleep", []string{"clock_nanosleep"}, 10},
-	{"pingpong", []string{"read"}, 50},
-	{"futex-wake", []string{"futex"}, 100},
-	{"futex-wait", []string{"futex"}, 10},
-	{"fsync", []string{"fsync"}, 2},
-}
-
-// setting is where a measurement is made.
-type setting struct {
-	Pinned bool `json:"pinned"` // everything on one CPU
-	Busy   bool `json:"busy"`   // another CPU computes all the time
-}
-
-var allSettings = []setting{{true, false}, {true, true}, {false, false}, {false, true}}
-
-func (s setting) String() string {
-	words := "unpinned"
-	if s.Pinned {
-		words = "pinned"
-	}
-	if s.Busy {
-		words += "+load"
-	}
-	return words
+// accuracyOptions choose what of the accuracy part is measured.
+type accuracyOptions struct {
+	calls      int // of a cheap call, per run
+	only       *regexp.Regexp
+	conditions *regexp.Regexp
+	quick      bool
+	raw        string   // file that gets every row as soon as it is measured; empty: none
+	tables     []string // raw files to print the tables of; nil: measure
 }
 
 // accuracy is everything that the accuracy part measured.
 type accuracy struct {
-	Calls    int              `json:"calls"`
-	Rounds   int              `json:"rounds"`
-	Missing  []string         `json:"missing,omitempty"` // tracers that are left out, and why
-	Settings []*settingResult `json:"settings"`
+	Headers    []header        `json:"headers"` // one for each run of bench
+	Conditions []conditionLoad `json:"conditions"`
+	Rows       []judged        `json:"rows"`
+	Failures   []string        `json:"failures,omitempty"`
 }
 
-// settingResult is what was measured in one setting.
-type settingResult struct {
-	setting
-	Load  load           `json:"load"`
-	Calls []*callLatency `json:"calls,omitempty"`
-	Runs  []*runTime     `json:"runs,omitempty"`
+// header says where and with what the rows that follow were measured.
+type header struct {
+	Machine  machine  `json:"machine"`
+	Sysprofs []string `json:"sysprofs"` // in the order of the tables
+	Calls    int      `json:"calls"`
+	Rounds   int      `json:"rounds"`
+	Missing  []string `json:"missing,omitempty"` // tracers and programs that are left out, and why
 }
 
-// callLatency is the latency of one kind of call, in nanoseconds, round by round.
-type callLatency struct {
-	Call        string    `json:"call"`
-	TruthMedian []float64 `json:"truth_median"`
-	TruthMean   []float64 `json:"truth_mean"`
-	Median      []float64 `json:"sysprof_median"`
-	Mean        []float64 `json:"sysprof_mean"`
-	Strace      []float64 `json:"strace_mean,omitempty"`
-	Perf        []float64 `json:"perf_mean,omitempty"`
+// conditionLoad is how busy the machine was with other work while a condition was measured. The load that
+// the condition asks for is part of it: 1 for each CPU that computes.
+type conditionLoad struct {
+	Condition string `json:"condition"`
+	Load      load   `json:"load"`
 }
 
-// runTime is how long one program ran, in nanoseconds, round by round. Estimate, Low and High are how
-// long sysprof says that it would have run untraced.
-type runTime struct {
-	Run      string    `json:"run"`
-	Untraced []float64 `json:"untraced"`
-	Traced   []float64 `json:"traced"`
-	Estimate []float64 `json:"estimate"`
-	Low      []float64 `json:"low"`
-	High     []float64 `json:"high"`
-	Warned   []bool    `json:"warned"`
+// accuracyRun measures the accuracy part.
+type accuracyRun struct {
+	kit      *accuracyKit
+	opt      *accuracyOptions
+	rounds   int
+	cpu      int // that bench is pinned to
+	unpin    func()
+	progress io.Writer
+	to       *recorder
+	dropped  map[string]bool // tracers that have failed in this condition
 }
 
-// accuracyOptions choose what of the accuracy part is measured.
-type accuracyOptions struct {
-	calls    int // of a cheap call, per run
-	only     *regexp.Regexp
-	settings []setting
-}
-
-func parseSettings(list string) (settings []setting, err error) {
-	for name := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(allSettings, func(s setting) bool { return s.String() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("unknown setting %q; there are %v", name, allSettings)
-		}
-		settings = append(settings, allSettings[i])
-	}
-	return settings, nil
-}
-
-// measureAccuracy measures the chosen calls and programs in the chosen settings. cpu is the CPU that bench
-// is pinned to. unpin undoes that.
-func measureAccuracy(k *toolkit, opt *accuracyOptions, rounds, cpu int, unpin func(), progress io.Writer) (*accuracy, error) {
+// measureAccuracy measures the chosen calls and programs in the chosen conditions. m is the machine, whose
+// CPU bench is pinned to. unpin undoes that. SIGINT and SIGTERM end it and all that it has started.
+func measureAccuracy(k *toolkit, opt *accuracyOptions, rounds int, m machine, unpin func(), progress io.Writer) (a *accuracy, err error) {
 	if k.whyNoC != "" {
 		return nil, fmt.Errorf("the target is written in C: %s", k.whyNoC)
 	}
-	kit, err := newAccuracyKit(k)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// The kernel kills what this thread starts when this thread ends (see package process).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	kit, err := newAccuracyKit(ctx, k, opt.calls)
 	if err != nil {
 		return nil, err
 	}
-	a := &accuracy{Calls: opt.calls, Rounds: rounds, Missing: kit.missing}
-	for _, in := range opt.settings {
-		fmt.Fprintf(progress, "bench: %s, %s, %d rounds\n", accuracyWorkload, in, rounds)
-		r, err := kit.measure(in, opt, rounds, cpu, unpin)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", in, err)
-		}
-		a.Settings = append(a.Settings, r)
+	to, err := newRecorder(opt.raw)
+	if err != nil {
+		return nil, err
 	}
-	return a, nil
+	defer func() { err = errors.Join(err, to.close()) }()
+	r := &accuracyRun{kit: kit, opt: opt, rounds: rounds, cpu: m.CPU, unpin: unpin, progress: progress, to: to}
+	if err := to.header(header{m, kit.sysprofNames(), opt.calls, rounds, kit.missing}); err != nil {
+		return nil, err
+	}
+	for _, c := range opt.chosen(len(allowedCPUsOf(unpin, m.CPU))) {
+		start := time.Now()
+		if err := r.measure(ctx, c); err != nil {
+			return nil, fmt.Errorf("%s: %w", c, err)
+		}
+		fmt.Fprintf(progress, "bench: %s, %s, %d rounds, %.1f s\n", accuracyWorkload, c, rounds, time.Since(start).Seconds())
+	}
+	return &to.all, nil
 }
 
-// measure measures in one setting. It leaves bench pinned to cpu.
-func (kit *accuracyKit) measure(in setting, opt *accuracyOptions, rounds, cpu int, unpin func()) (r *settingResult, err error) {
-	if in.Pinned {
-		if _, _, err := pin(cpu); err != nil {
-			return nil, err
+// allowedCPUsOf returns the CPUs that bench may use when it is not pinned. It leaves bench pinned to cpu.
+func allowedCPUsOf(unpin func(), cpu int) []int {
+	unpin()
+	defer pin(cpu)
+	return allowedCPUs()
+}
+
+// measure measures in one condition. It leaves bench pinned.
+func (r *accuracyRun) measure(ctx context.Context, c condition) error {
+	r.unpin()
+	defer pin(r.cpu)
+	cpus := allowedCPUs()
+	if c.pinned {
+		if _, _, err := pin(r.cpu); err != nil {
+			return err
 		}
-	} else {
-		unpin()
-		defer pin(cpu)
 	}
-	if in.Busy {
-		end, err := kit.spin(cpu)
+	end, err := r.kit.spin(c.spinners(cpus, r.cpu))
+	if err != nil {
+		return err
+	}
+	defer end()
+	meter, err := startLoadMeter(allCPUs)
+	if err != nil {
+		return err
+	}
+	r.dropped = make(map[string]bool)
+	for round := range r.rounds {
+		if err := r.round(ctx, c, round); err != nil {
+			return err
+		}
+	}
+	l, err := meter.load()
+	if err != nil {
+		return err
+	}
+	return r.to.condition(conditionLoad{c.String(), l})
+}
+
+// round measures all of a condition once.
+func (r *accuracyRun) round(ctx context.Context, c condition, round int) error {
+	if c.part == partPrograms {
+		for _, p := range r.kit.programs {
+			if !r.opt.only.MatchString(p.name) {
+				continue
+			}
+			if err := r.failed(ctx, c, p.name, r.program(ctx, c, round, &p)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, steps := range c.targets(r.opt.only) {
+		if err := r.calls(ctx, c, round, steps); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed records that something could not be measured, for the tables to say so. The error is returned
+// only if bench has to end.
+func (r *accuracyRun) failed(ctx context.Context, c condition, what string, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	text := fmt.Sprintf("%s, %s: %v", c, what, err)
+	fmt.Fprintf(r.progress, "bench: %s\n", text)
+	return r.to.failure(text)
+}
+
+// readAccuracy reads the raw files that the options name, and returns what they choose of all of them together.
+func readAccuracy(opt *accuracyOptions) (*accuracy, error) {
+	a := new(accuracy)
+	for _, name := range opt.tables {
+		file, err := os.Open(name)
 		if err != nil {
 			return nil, err
 		}
-		defer end()
-	}
-	meter, err := startLoadMeter(cpu)
-	if err != nil {
-		return nil, err
-	}
-	r = &settingResult{setting: in}
-	var steps []func() error
-	for _, c := range timedCalls {
-		if opt.only.MatchString(c.name) {
-			result := &callLatency{Call: c.name}
-			r.Calls = append(r.Calls, result)
-			steps = append(steps, func() error { return kit.callOnce(&c, max(opt.calls*c.share/100, 1), result) })
+		err = a.readFile(file)
+		file.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	for _, p := range kit.programs(opt.calls) {
-		if opt.only.MatchString(p.name) {
-			result := &runTime{Run: p.name}
-			r.Runs = append(r.Runs, result)
-			steps = append(steps, func() error { return kit.programOnce(&p, result) })
-		}
-	}
-	for range rounds {
-		for _, i := range rand.Perm(len(steps)) {
-			if err := steps[i](); err != nil {
-				return nil, err
-			}
-		}
-	}
-	r.Load, err = meter.load()
-	return r, err
+	a.Rows = slices.DeleteFunc(a.Rows, func(row judged) bool {
+		return !opt.conditions.MatchString(row.Condition) || !opt.only.MatchString(row.Kind)
+	})
+	return a, nil
 }

@@ -2,167 +2,185 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
-	"sysprof/profile"
-	"sysprof/report"
+	"sysprof/bench/process"
 )
 
-// callOnce measures one kind of call once untraced and once under each tracer, in an order shuffled anew.
-func (kit *accuracyKit) callOnce(c *timedCall, count int, to *callLatency) error {
-	target := []string{kit.k.target, c.name, strconv.Itoa(count), kit.dir}
-	runs := []func() error{
-		func() error { return to.addTruth(target) },
-		func() error { return kit.addSysprof(target, c, count, to) },
-	}
-	if kit.strace != "" {
-		runs = append(runs, func() error {
-			mean, err := kit.foreignMean([]string{kit.strace, "-f", "-c", "-w", "-U", "name,total-time,calls", "-o", kit.table, "--"}, target, c, count, straceRow)
-			to.Strace = append(to.Strace, mean)
-			return err
-		})
-	}
-	if kit.perf != "" {
-		runs = append(runs, func() error {
-			mean, err := kit.foreignMean([]string{kit.perf, "trace", "-s", "-o", kit.table, "--"}, target, c, 1, perfRow)
-			to.Perf = append(to.Perf, mean)
-			return err
-		})
-	}
-	for _, i := range rand.Perm(len(runs)) {
-		if err := runs[i](); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+// kind is a kind of call.
+type kind struct {
+	name  string
+	names []string // what tracers call it, which differs between architectures and C libraries
+}
+
+// step is what c/target.c does at a time: one call, or two that belong together. No two steps of a run may
+// make calls of the same name.
+type step struct {
+	name  string
+	kinds []kind // of its calls in turn
+	share int    // how often it is made, in percent of a cheap call
+}
+
+// cheapCall is the call that sysprof calibrates with.
+const cheapCall = "getppid"
+
+var timedSteps = []step{
+	{cheapCall, []kind{{cheapCall, []string{"getppid"}}}, 100},
+	{"pread-64", []kind{{"pread-64", []string{"pread64"}}}, 100},
+	{"pread-1M", []kind{{"pread-1M", []string{"preadv"}}}, 5},
+	{"write", []kind{{"write", []string{"write"}}}, 100},
+	{"fstat", []kind{{"fstat", []string{"newfstatat", "fstat"}}}, 100},
+	{"open+close", []kind{{"open", []string{"openat", "open"}}, {"close", []string{"close"}}}, 100},
+	{"mmap+munmap", []kind{{"mmap", []string{"mmap"}}, {"munmap", []string{"munmap"}}}, 100},
+	{"getdents", []kind{{"getdents", []string{"getdents64"}}}, 5},
+	{"poll", []kind{{"poll", []string{"poll", "ppoll"}}}, 100},
+	{"epoll", []kind{{"epoll", []string{"epoll_wait", "epoll_pwait"}}}, 100},
+	{"futex-wake", []kind{{"futex-wake", []string{"futex"}}}, 100},
+	{"nanosleep", []kind{{"nanosleep", []string{"clock_nanosleep"}}}, 5},
+}
+
+// apartSteps cannot be held to the goal. The two threads of a ping-pong wait for each other, each for what
+// tracing costs the other one, so that what is measured is an upper bound. A disk answers as it likes.
+var apartSteps = []step{
+	{"pingpong", []kind{{"pingpong", []string{"read"}}}, 20},
+	{"fsync", []kind{{"fsync", []string{"fsync"}}}, 2},
+}
+
+// chosenSteps returns the steps with a kind that matches.
+func chosenSteps(steps []step, only *regexp.Regexp) (list []step) {
+	for _, s := range steps {
+		if slices.ContainsFunc(s.kinds, func(k kind) bool { return only.MatchString(k.name) }) {
+			list = append(list, s)
 		}
+	}
+	return list
+}
+
+// count is how often a thread makes the step.
+func (s *step) count(calls, threads int) int { return max(calls*s.share/100/max(threads, 1), 4) }
+
+// timing is what is said of a distribution, in nanoseconds. A P50 of 0: it is not known.
+type timing struct {
+	P50  float64 `json:"p50,omitempty"`
+	Mean float64 `json:"mean"`
+}
+
+// callTimings has a timing for each kind of call by name.
+type callTimings map[string]timing
+
+// calls measures a run of the target under each tracer, in an order shuffled anew, with an untraced run
+// before and after each.
+func (r *accuracyRun) calls(ctx context.Context, c condition, round int, steps []step) error {
+	words := r.targetWords(c, steps)
+	before, err := r.kit.truth(ctx, words, steps)
+	if err != nil {
+		return err
+	}
+	observers := r.kit.observers()
+	for _, i := range rand.Perm(len(observers)) {
+		o := &observers[i]
+		if r.dropped[o.name] {
+			continue
+		}
+		got, err := r.kit.observe(ctx, o, words, steps, c)
+		if err != nil {
+			if err := r.failed(ctx, c, o.name, err); err != nil {
+				return err
+			}
+			r.dropped[o.name] = o.bound == foreignBound // it need not be waited for again
+			continue
+		}
+		after, err := r.kit.truth(ctx, words, steps)
+		if err != nil {
+			return err
+		}
+		for _, s := range steps {
+			for _, k := range s.kinds {
+				row := judged{Condition: c.String(), Round: round, Kind: k.name, By: o.name,
+					Before: before[k.name], After: after[k.name], Got: got[k.name]}
+				if err := r.to.row(row); err != nil {
+					return err
+				}
+			}
+		}
+		before = after
 	}
 	return nil
 }
 
-// addTruth runs the target untraced and adds what it says of its own calls.
-func (to *callLatency) addTruth(target []string) error {
-	out, err := output(target)
-	if err != nil {
-		return err
+// targetWords returns the command that makes the steps.
+func (r *accuracyRun) targetWords(c condition, steps []step) []string {
+	shape := "blocks"
+	if c.part == partInterleaved {
+		shape = "interleaved"
 	}
-	median, mean, err := medianAndMean(out)
-	if err != nil {
-		return err
+	words := []string{r.kit.k.target, shape, strconv.Itoa(max(c.threads, 1)), r.kit.dir}
+	for _, s := range steps {
+		words = append(words, fmt.Sprintf("%s=%d", s.name, s.count(r.opt.calls, c.threads)))
 	}
-	to.TruthMedian, to.TruthMean = append(to.TruthMedian, median), append(to.TruthMean, mean)
-	return nil
+	return words
 }
 
-// addSysprof runs the target under sysprof and adds the row with its calls.
-func (kit *accuracyKit) addSysprof(target []string, c *timedCall, count int, to *callLatency) error {
-	seen, err := kit.runUnderSysprof(target)
+// truth runs the target untraced and returns what it says of its own calls.
+func (kit *accuracyKit) truth(ctx context.Context, words []string, steps []step) (callTimings, error) {
+	p, err := process.Run(ctx, process.Spec{Words: words}, runBound)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i := range seen.Rows {
-		row := &seen.Rows[i]
-		if slices.Contains(c.names, row.ABI.Name(row.Nr)) && row.Calls >= uint64(count) {
-			h := row.Latency()
-			to.Median = append(to.Median, float64(h.Quantile(0.5)))
-			to.Mean = append(to.Mean, float64(h.Mean()))
-			return nil
+	out, _ := p.Output()
+	return parseTarget([]byte(out), steps)
+}
+
+// parseTarget parses what c/target.c writes: for each step the number of its times, and these.
+func parseTarget(out []byte, steps []step) (callTimings, error) {
+	found := make(callTimings)
+	in := bytes.NewReader(out)
+	for _, s := range steps {
+		ns, err := readTimes(in)
+		if err != nil {
+			return nil, fmt.Errorf("what the target says of %s: %w", s.name, err)
 		}
-	}
-	return fmt.Errorf("sysprof has no row of %d × %s", count, c.name)
-}
-
-// runUnderSysprof runs a command under sysprof and returns what sysprof measured.
-func (kit *accuracyKit) runUnderSysprof(command []string) (*profile.Snapshot, error) {
-	file := filepath.Join(kit.k.dir, "json")
-	if err := runUnder([]string{kit.k.sysprof, "-c", "-o", kit.table, "--json", file, "--"}, command); err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	seen, _, err := report.ReadJSON(bytes.NewReader(text))
-	return seen, err
-}
-
-// runUnder runs a command with the words of a tracer before it.
-func runUnder(tracer, command []string) error {
-	_, err := output(slices.Concat(tracer, command))
-	return err
-}
-
-// output runs a command and returns its standard output.
-func output(words []string) ([]byte, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Env = append(os.Environ(), "LC_ALL=C") // the tables of tracers are parsed
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return stdout.Bytes(), nil
-}
-
-// medianAndMean returns those of the samples that c/target.c writes.
-func medianAndMean(samples []byte) (median, mean float64, err error) {
-	ns := make([]int64, len(samples)/8)
-	if len(ns) == 0 {
-		return 0, 0, fmt.Errorf("the target wrote no samples")
-	}
-	if err := binary.Read(bytes.NewReader(samples), binary.NativeEndian, ns); err != nil {
-		return 0, 0, err
-	}
-	sum := 0.0
-	for _, v := range ns {
-		sum += float64(v)
-	}
-	slices.Sort(ns)
-	return float64(ns[len(ns)/2]), sum / float64(len(ns)), nil
-}
-
-// foreignMean runs the target under another tracer. It returns the mean latency that the tracer's table
-// has for a call, over all rows with at least count calls: perf has a table for each thread.
-func (kit *accuracyKit) foreignMean(tracer, target []string, c *timedCall, count int, parse func(fields []string) (ns float64, calls int)) (float64, error) {
-	if err := runUnder(tracer, target); err != nil {
-		return 0, err
-	}
-	text, err := os.ReadFile(kit.table)
-	if err != nil {
-		return 0, err
-	}
-	ns, calls := 0.0, 0
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) >= 3 && slices.Contains(c.names, fields[0]) {
-			if rowNs, n := parse(fields); n >= count {
-				ns, calls = ns+rowNs, calls+n
+		for i, k := range s.kinds {
+			var own []float64
+			for j := i; j < len(ns); j += len(s.kinds) {
+				own = append(own, float64(ns[j]))
+			}
+			if found[k.name], err = timingOf(own); err != nil {
+				return nil, fmt.Errorf("what the target says of %s: %w", k.name, err)
 			}
 		}
 	}
-	if calls == 0 {
-		return 0, fmt.Errorf("no row of %s:\n%s", c.name, text)
-	}
-	return ns / float64(calls), nil
+	return found, nil
 }
 
-// straceRow parses a row of strace -U name,total-time,calls. strace prints seconds.
-func straceRow(fields []string) (ns float64, calls int) {
-	seconds, _ := strconv.ParseFloat(fields[1], 64)
-	calls, _ = strconv.Atoi(fields[2])
-	return seconds * 1e9, calls
+// readTimes reads a number, and as many times.
+func readTimes(in io.Reader) ([]int64, error) {
+	var n int64
+	if err := binary.Read(in, binary.NativeEndian, &n); err != nil {
+		return nil, err
+	}
+	if n < 0 || n > 1<<24 {
+		return nil, fmt.Errorf("there cannot be %d times", n)
+	}
+	ns := make([]int64, n)
+	return ns, binary.Read(in, binary.NativeEndian, ns)
 }
 
-// perfRow parses a row of perf trace -s. It begins with the name, calls, errors, and milliseconds.
-func perfRow(fields []string) (ns float64, calls int) {
-	if len(fields) < 4 {
-		return 0, 0
+func timingOf(ns []float64) (timing, error) {
+	if len(ns) == 0 {
+		return timing{}, fmt.Errorf("no times")
 	}
-	calls, _ = strconv.Atoi(fields[1])
-	ms, _ := strconv.ParseFloat(fields[3], 64)
-	return ms * 1e6, calls
+	sum := 0.0
+	for _, v := range ns {
+		sum += v
+	}
+	slices.Sort(ns)
+	return timing{ns[len(ns)/2], sum / float64(len(ns))}, nil
 }

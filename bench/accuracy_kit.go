@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,26 +13,33 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/bench/workload"
 )
 
-// accuracyKit has the files that targets use, and the other tracers.
+// accuracyKit has the files that targets use, the programs, and the other tracers.
 type accuracyKit struct {
 	k            *toolkit
+	calls        int
 	dir          string
-	table        string   // the table of a tracer, which each run overwrites
-	strace, perf string   // paths; empty: not installed
-	missing      []string // tracers that are left out, and why
+	table, json  string // what a tracer writes, which each run overwrites
+	env          *workload.Env
+	sysprofs     []version
+	strace, perf string // paths; empty: not installed
+	programs     []program
+	missing      []string // tracers and programs that are left out, and why
 }
 
 // newAccuracyKit makes the files and finds the tracers. The files are removed with those of the toolkit.
-func newAccuracyKit(k *toolkit) (*accuracyKit, error) {
-	kit := &accuracyKit{k: k, dir: filepath.Join(k.dir, "accuracy"), table: filepath.Join(k.dir, "table")}
+func newAccuracyKit(ctx context.Context, k *toolkit, calls int) (*accuracyKit, error) {
+	kit := &accuracyKit{k: k, calls: calls, sysprofs: k.sysprofs,
+		dir: filepath.Join(k.dir, "accuracy"), table: filepath.Join(k.dir, "table"), json: filepath.Join(k.dir, "json")}
 	if err := kit.makeFiles(); err != nil {
 		return nil, fmt.Errorf("make the files to work on: %w", err)
 	}
-	for name, path := range map[string]*string{"strace": &kit.strace, "perf": &kit.perf} {
+	for name, path := range map[string]*string{straceC: &kit.strace, perfName: &kit.perf} {
 		found, err := exec.LookPath(name)
-		if err == nil && name == "perf" {
+		if err == nil && name == perfName {
 			err = build(found, "trace", "-s", "-o", kit.table, "true") // perf trace needs root and tracefs
 		}
 		if err != nil {
@@ -41,7 +49,14 @@ func newAccuracyKit(k *toolkit) (*accuracyKit, error) {
 		*path = found
 	}
 	slices.Sort(kit.missing)
-	return kit, nil
+	return kit, kit.findPrograms(ctx)
+}
+
+func (kit *accuracyKit) sysprofNames() (names []string) {
+	for _, s := range kit.sysprofs {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 // makeFiles makes a file "data" of 1 MB, a directory "many" with 1,000 small files, and a directory
@@ -66,28 +81,34 @@ func (kit *accuracyKit) makeFiles() error {
 	return err
 }
 
-// spin keeps a CPU other than cpu busy until the function returned is called.
-func (kit *accuracyKit) spin(cpu int) (end func(), err error) {
-	other := 0
-	if cpu == 0 {
-		other = 1
+// spin keeps CPUs busy until the function returned is called.
+func (kit *accuracyKit) spin(cpus []int) (end func(), err error) {
+	var ends []func()
+	end = func() {
+		for _, f := range ends {
+			f()
+		}
 	}
-	load := exec.Command(kit.k.self, "helper-spin", strconv.Itoa(other))
-	stdin, err := load.StdinPipe()
-	if err != nil {
-		return nil, err
+	for _, cpu := range cpus {
+		load := exec.Command(kit.k.self, "helper-spin", strconv.Itoa(cpu))
+		stdin, err := load.StdinPipe()
+		if err == nil {
+			err = load.Start()
+		}
+		if err != nil {
+			end()
+			return nil, fmt.Errorf("start a load: %w", err)
+		}
+		ends = append(ends, func() {
+			stdin.Close()
+			load.Wait()
+		})
 	}
-	if err := load.Start(); err != nil {
-		return nil, fmt.Errorf("start a load: %w", err)
-	}
-	return func() {
-		stdin.Close()
-		load.Wait()
-	}, nil
+	return end, nil
 }
 
-// spinHelper computes on one CPU until its input ends. Its priority is the ordinary one, even if bench
-// runs with a higher one.
+// spinHelper computes on one CPU until its input ends. It has the priority of bench, and so of what is
+// measured: with a lower one it would leave the CPU to that.
 func spinHelper(args []string, stdin io.Reader, _, stderr io.Writer) int {
 	var mask unix.CPUSet
 	cpu := -1
@@ -101,7 +122,6 @@ func spinHelper(args []string, stdin io.Reader, _, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: spin: CPU %v: %v\n", args, err)
 		return statusFailure
 	}
-	unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
 	var end atomic.Bool
 	go func() {
 		io.Copy(io.Discard, stdin)

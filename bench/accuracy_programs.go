@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,37 +11,87 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
-	"sysprof/profile"
+	"sysprof/bench/process"
+	"sysprof/bench/workload"
 )
 
-// program is a command whose untraced run time sysprof has to estimate.
+// program is something whose untraced run time sysprof has to estimate: a command, or a service under a load.
 type program struct {
 	name    string
 	command []string
+	dir     string
+	env     []string
+	before  func() error // is called before every run, untimed; nil: there is nothing to do
+	repeat  int          // untraced runs at a time, of which the median counts: short ones differ from each other
+
+	serve func(context.Context) (workload.Service, error) // of a service
 }
 
-// programs returns those of the programs that are installed.
-func (kit *accuracyKit) programs(calls int) []program {
+// runTime is how long a program ran, in nanoseconds.
+type runTime struct {
+	Traced   float64 `json:"traced"`
+	Estimate float64 `json:"estimate"`
+	Low      float64 `json:"low"`
+	High     float64 `json:"high"`
+	Warned   bool    `json:"warned,omitempty"`
+	Units    int     `json:"units,omitempty"` // requests of a service
+}
+
+// findPrograms sets those of the programs that are installed.
+func (kit *accuracyKit) findPrograms(ctx context.Context) (err error) {
+	if kit.env, err = kit.k.workloads(1); err != nil {
+		return err
+	}
 	repository := filepath.Join(kit.dir, "repository")
 	kit.makeRepository(repository)
 	python := "python3"
 	// python3 may be a script that looks for the interpreter.
-	if path, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output(); err == nil {
+	if path, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output(); err == nil {
 		python = strings.TrimSpace(string(path))
 	}
-	list := []program{
-		{"run getppid", append(slices.Clone(kit.k.getppid), strconv.Itoa(10*calls))},
-		{"run dd bs=1", []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=" + strconv.Itoa(5*calls)}},
-		{"run find", []string{"find", filepath.Join(kit.dir, "tree"), "-size", "+1"}},
-		{"run tar", []string{"tar", "-cf", filepath.Join(kit.dir, "tar"), "-C", kit.dir, "many"}},
-		{"run git status", []string{"git", "-C", repository, "status"}},
-		{"run python", []string{python, "-S", "-c", "import json, subprocess"}},
+	tree := filepath.Join(kit.dir, "tree")
+	kit.programs = []program{
+		{name: "run getppid", command: append(slices.Clone(kit.k.getppid), strconv.Itoa(10*kit.calls)), repeat: 3},
+		{name: "run dd bs=1", command: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=" + strconv.Itoa(5*kit.calls)}, repeat: 3},
+		{name: "run find", command: []string{"find", tree, tree, tree, "-size", "+1"}, repeat: 3},
+		{name: "run tar", command: []string{"tar", "-cf", filepath.Join(kit.dir, "tar"), "-C", kit.dir, "many", "many"}, repeat: 3},
+		{name: "run git status", command: []string{"git", "-C", repository, "status"}, repeat: 3},
+		{name: "run python", command: []string{python, "-S", "-c", "import json, subprocess"}, repeat: 3},
 	}
-	return slices.DeleteFunc(list, func(p program) bool {
+	kit.programs = slices.DeleteFunc(kit.programs, func(p program) bool {
 		_, err := exec.LookPath(p.command[0])
+		if err != nil {
+			kit.missing = append(kit.missing, fmt.Sprintf("%s is left out: %v", p.name, err))
+		}
 		return err != nil
 	})
+	kit.borrow("run go build", "batch/go-build")
+	kit.borrow("run redis", "attached/redis")
+	return nil
+}
+
+// borrow takes a program from the workloads of the matrix.
+func (kit *accuracyKit) borrow(name, from string) {
+	for _, w := range workload.All() {
+		if w.Name != from {
+			continue
+		}
+		r := runner{k: kit.k, env: kit.env, cpus: allowedCPUs()}
+		if why := r.prepare(&w); why != "" {
+			kit.missing = append(kit.missing, fmt.Sprintf("%s is left out: %s", name, why))
+			return
+		}
+		p := program{name: name, env: workload.Environment, repeat: 1}
+		if w.Serve != nil {
+			p.serve = func(ctx context.Context) (workload.Service, error) { return w.Serve(ctx, kit.env) }
+		} else {
+			p.command, p.dir = w.Command(kit.env), w.Dir(kit.env)
+			p.before = func() error { return w.Before(kit.env) }
+		}
+		kit.programs = append(kit.programs, p)
+	}
 }
 
 // makeRepository makes a git repository with files that are added and not committed, unless it exists.
@@ -55,53 +107,174 @@ func (kit *accuracyKit) makeRepository(dir string) {
 	exec.Command("git", "-C", dir, "add", ".").Run()
 }
 
-// programOnce runs a program once untraced and once under sysprof, in an order shuffled anew.
-func (kit *accuracyKit) programOnce(p *program, to *runTime) error {
-	runs := []func() error{
-		func() error { return kit.addUntraced(p, to) },
-		func() error { return kit.addEstimate(p, to) },
+// program measures a program under each sysprof, in an order shuffled anew, with untraced runs before and
+// after each. A service is started once, and runs for all of them.
+func (r *accuracyRun) program(ctx context.Context, c condition, round int, p *program) error {
+	run := programRun{kit: r.kit, p: p}
+	if p.serve != nil {
+		service, err := p.serve(ctx)
+		if err != nil {
+			return err
+		}
+		defer service.Stop()
+		run.service = service
 	}
-	for _, i := range rand.Perm(len(runs)) {
-		if err := runs[i](); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+	before, err := run.untraced(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range rand.Perm(len(r.kit.sysprofs)) {
+		s := &r.kit.sysprofs[i]
+		got, err := run.traced(ctx, s.path)
+		if err != nil {
+			return err
+		}
+		after, err := run.untraced(ctx)
+		if err != nil {
+			return err
+		}
+		row := judged{Condition: c.String(), Round: round, Kind: p.name, By: s.name, Before: before, After: after, Run: got}
+		if err := r.to.row(row); err != nil {
+			return err
+		}
+		before = after
+	}
+	return nil
+}
+
+// programRun runs one program with and without tracing.
+type programRun struct {
+	kit     *accuracyKit
+	p       *program
+	service workload.Service // nil: the program is a command
+}
+
+// untraced returns how long the program takes untraced. It is the median of some runs.
+func (r *programRun) untraced(ctx context.Context) (timing, error) {
+	var took []float64
+	for range r.p.repeat {
+		ns, err := r.untracedOnce(ctx)
+		if err != nil {
+			return timing{}, err
+		}
+		took = append(took, ns)
+	}
+	return timingOf(took)
+}
+
+func (r *programRun) untracedOnce(ctx context.Context) (float64, error) {
+	if r.service != nil {
+		sample, err := r.service.Load(ctx)
+		return sample.Ns * float64(sample.Units), err
+	}
+	out, err := r.run(ctx, []string{r.kit.k.target, "run"})
+	if err != nil {
+		return 0, err
+	}
+	ns, err := readTimes(strings.NewReader(out))
+	if err != nil || len(ns) != 1 {
+		return 0, fmt.Errorf("the target has no time of a run: %w", err)
+	}
+	return float64(ns[0]), nil
+}
+
+// run runs the command with these words before it, and returns its output.
+func (r *programRun) run(ctx context.Context, prefix []string) (string, error) {
+	if r.p.before != nil {
+		if err := r.p.before(); err != nil {
+			return "", err
 		}
 	}
-	return nil
+	ran, err := process.Run(ctx, process.Spec{Words: slices.Concat(prefix, r.p.command), Dir: r.p.dir, Env: r.p.env}, runBound)
+	if err != nil {
+		return "", err
+	}
+	out, _ := ran.Output()
+	return out, nil
 }
 
-// addUntraced runs a program untraced and adds how long that took.
-func (kit *accuracyKit) addUntraced(p *program, to *runTime) error {
-	out, err := output(append([]string{kit.k.target, "run"}, p.command...))
-	if err != nil {
-		return err
+// traced runs the program under a sysprof, and returns what that says of the time without tracing.
+func (r *programRun) traced(ctx context.Context, sysprof string) (*runTime, error) {
+	var sample workload.Sample
+	var err error
+	if r.service != nil {
+		sample, err = r.loaded(ctx, sysprof)
+	} else {
+		_, err = r.run(ctx, r.kit.sysprofWords(sysprof, "--"))
 	}
-	ns, _, err := medianAndMean(out)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	to.Untraced = append(to.Untraced, ns)
-	return nil
+	text, err := os.ReadFile(r.kit.json)
+	if err != nil {
+		return nil, err
+	}
+	return estimated(text, sample)
 }
 
-// addEstimate runs a program under sysprof and adds what sysprof says of the time without tracing.
-func (kit *accuracyKit) addEstimate(p *program, to *runTime) error {
-	seen, err := kit.runUnderSysprof(p.command)
+// loaded puts the service under load while a sysprof is attached to it.
+func (r *programRun) loaded(ctx context.Context, sysprof string) (sample workload.Sample, err error) {
+	pids := r.service.Pids()
+	tracer, err := process.Start(process.Spec{Words: r.kit.sysprofWords(sysprof, "-p", numbers(pids)), Discard: true})
 	if err != nil {
-		return err
+		return sample, err
 	}
-	o := seen.Overhead
+	defer tracer.Kill()
+	err = process.Until(ctx, "sysprof has attached", attachBound, func() bool {
+		return tracer.Ended() || !slices.ContainsFunc(pids, func(pid int) bool { return !process.Traced(pid) })
+	})
+	if err != nil {
+		return sample, err
+	}
+	if sample, err = r.service.Load(ctx); err != nil {
+		return sample, err
+	}
+	return sample, tracer.Stop(syscall.SIGINT, endBound)
+}
+
+// estimated returns what sysprof's JSON says of the run time without tracing. While it was attached to a
+// service, part of the time passed without a load. What it says tracing cost, it cost the load.
+func estimated(text []byte, load workload.Sample) (*runTime, error) {
+	var said sysprofJSON
+	if err := json.Unmarshal(text, &said); err != nil {
+		return nil, err
+	}
+	o := said.Overhead
 	if o == nil {
-		return fmt.Errorf("sysprof says nothing about overhead")
+		return nil, fmt.Errorf("sysprof says nothing about overhead")
 	}
-	to.Traced = append(to.Traced, float64(o.WallNs))
-	to.Estimate = append(to.Estimate, float64(o.UntracedNs.Ns))
-	to.Low = append(to.Low, float64(o.UntracedNs.LowNs))
-	to.High = append(to.High, float64(o.UntracedNs.HighNs))
-	to.Warned = append(to.Warned, slices.ContainsFunc(seen.Warnings, func(w profile.Warning) bool {
-		return slices.Contains(uncertain, w.Kind)
-	}))
-	return nil
+	t := &runTime{Traced: o.WallNs, Estimate: o.Untraced.Ns, Low: o.Untraced.LowNs, High: o.Untraced.HighNs, Units: load.Units}
+	if load.Units > 0 {
+		t.Traced = load.Ns * float64(load.Units)
+		idle := o.WallNs - t.Traced
+		t.Estimate, t.Low, t.High = t.Estimate-idle, t.Low-idle, t.High-idle
+	}
+	for _, w := range said.WarningKinds {
+		t.Warned = t.Warned || strings.HasPrefix(w.Kind, uncertain)
+	}
+	return t, nil
 }
 
-// uncertain are the warnings of an estimate of the untraced run time that is not to be relied on.
-var uncertain = []profile.WarningKind{profile.UntracedByTracing, profile.UntracedByOthers, profile.UntracedByDoubt}
+// uncertain begins the kinds of warning of an estimate of the untraced run time that is not to be relied on.
+const uncertain = "untraced-uncertain"
+
+// version is a sysprof that is measured.
+type version struct{ name, path string }
+
+// parseVersions parses a list of FILE or NAME=FILE.
+func parseVersions(list string) (versions []version, err error) {
+	for word := range strings.SplitSeq(list, ",") {
+		name, path, named := strings.Cut(word, "=")
+		if !named {
+			name, path = word, word
+		}
+		if name == "" || path == "" || slices.ContainsFunc(versions, func(v version) bool { return v.name == name }) {
+			return nil, fmt.Errorf("%q: want different names, each for a file", word)
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+		versions = append(versions, version{name, path})
+	}
+	return versions, nil
+}

@@ -39,7 +39,14 @@ func bench(opt *options, stdout, stderr io.Writer) error {
 		list(stdout, cpu)
 		return nil
 	}
-	k, err := newToolkit(opt.sysprof)
+	if opt.accuracy.tables != nil {
+		a, err := readAccuracy(&opt.accuracy)
+		if err != nil {
+			return err
+		}
+		return a.writeTable(stdout)
+	}
+	k, err := newToolkit(opt.sysprofs)
 	if err != nil {
 		return err
 	}
@@ -119,7 +126,7 @@ func (r *results) measurePinned(opt *options, k *toolkit, progress io.Writer) er
 		r.Memory = g
 	}
 	if opt.only.MatchString(accuracyWorkload) {
-		a, err := measureAccuracy(k, &opt.accuracy, opt.rounds, r.Machine.CPU, unpin, progress)
+		a, err := measureAccuracy(k, &opt.accuracy, opt.rounds, r.Machine, unpin, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", accuracyWorkload, err)
 		}
@@ -132,6 +139,9 @@ func (r *results) measurePinned(opt *options, k *toolkit, progress io.Writer) er
 func (r *results) failures() (n int) {
 	for _, row := range r.Matrix {
 		n += len(row.Failed)
+	}
+	if r.Accuracy != nil {
+		n += len(r.Accuracy.Failures)
 	}
 	return n
 }
@@ -170,6 +180,10 @@ func list(w io.Writer, cpu int) {
 	}
 	fmt.Fprintf(w, "  %-23s %s\n", memoryWorkload, "resident memory of sysprof after many calls, processes and threads")
 	fmt.Fprintf(w, "  %-23s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, compared with the truth")
+	fmt.Fprintln(w, "conditions of accuracy, with the place, what other CPUs do, what is measured, and the threads:")
+	for _, c := range allConditions() {
+		fmt.Fprintf(w, "  %s\n", c)
+	}
 	fmt.Fprintln(w, "workloads on all CPUs, as people run them:")
 	for _, wl := range workload.All() {
 		fmt.Fprintf(w, "  %-23s %s%s\n", wl.Name, wl.What, note(wl.Missing("")))

@@ -53,7 +53,9 @@ func BenchmarkTracedCall(b *testing.B) {
 // feed is a profile.Sink that takes calls alone.
 type feed func(*profile.Call)
 
-func (f feed) Feed() func(*profile.Call)  { return f }
+func (f feed) Feed() profile.Feeder       { return f }
+func (f feed) Call(c *profile.Call)       { f(c) }
+func (f feed) Control(*profile.Control)   {}
 func (f feed) Counted(*profile.Raw)       {}
 func (f feed) InFlight(*profile.InFlight) {}
 func (f feed) Ended(pid, tid int32)       {}

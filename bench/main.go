@@ -19,10 +19,21 @@
 // Workloads without a slash run pinned on one CPU together with their tracer. A call costs the least
 // there and varies the least, which shows the costs of sysprof itself apart from those of its placement.
 //
-// The accuracy part (-only accuracy, with -accuracy-only and -accuracy-settings to choose within it)
-// measures whether sysprof tells the truth. A target times its own calls untraced by the vDSO clock, and
-// is then run under sysprof, strace and perf trace. Programs are run untraced, and their times are
-// compared with what sysprof estimates.
+// The accuracy part is the referee of what sysprof prints, as well as of what strace -c -w and perf trace -s
+// print:
+//
+//	go run ./bench -only accuracy -quick                   a few conditions, in two minutes
+//	go run ./bench -only accuracy -accuracy-raw FILE       all of them, in ten minutes
+//	go run ./bench -accuracy-tables FILE,FILE              the tables of raw files (or FILE.gz) again
+//	go run ./bench -only accuracy -sysprof old=FILE,new=FILE -accuracy-conditions '^free/' -accuracy-only '^poll$'
+//
+// A target times its own calls by the vDSO clock: untraced, then under a tracer, then untraced again, in each
+// condition. A condition has a name such as free/other/interleaved/8 (see -list). The program and its tracer
+// are pinned to one CPU, or free; the CPUs are quiet, or the other ones compute, or all do; the kinds of call
+// follow each other in blocks, or interleaved, or in blocks without getppid (nocheap), which sysprof
+// calibrates with; one thread makes them, or eight do. What cannot be held to a goal is apart. Programs, and
+// redis under a load, are run untraced before and after, too, and their times are compared with sysprof's
+// estimate and its range. Several sysprofs are run in turn, so that the machine's drift meets all of them.
 //
 // Tracers and workloads that need something that is not installed are left out, and named with the
 // package to install. A tracer that fails, or does not end within a minute, is named as well. The others

@@ -59,7 +59,7 @@ func TestPinnedOnce(t *testing.T) {
 	t.Run("everything", func(t *testing.T) {
 		needPrograms(t, workload.Need{Program: "cc", Package: "gcc"}, strace)
 		needTwoCPUs(t)
-		pinnedOnce(t, "^[^/]*$", []string{"getppid", "dd-bs1", "stacks-other", "÷ strace", "again", "Missed (pinned+load)", "warning: need >= 6 samples"})
+		pinnedOnce(t, "^[^/]*$", []string{"getppid", "dd-bs1", "stacks-other", "÷ strace", "again", "pinned/other/blocks/1", "warning: need >= 6 samples"})
 	})
 }
 
@@ -72,7 +72,7 @@ func pinnedOnce(t *testing.T, only string, texts []string) {
 	goFormat, json := filepath.Join(dir, "go"), filepath.Join(dir, "json")
 	var stdout, stderr bytes.Buffer
 	status := run([]string{"bench", "-n", "1", "-only", only, "-calls", "200", "-memory-calls", "1000",
-		"-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-settings", "pinned+load", "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
+		"-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-conditions", "^pinned/other/(blocks/1|apart|programs)$", "-accuracy-raw", filepath.Join(dir, "raw"), "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
 	if status != statusOK {
 		t.Fatalf("status %d\n%s%s", status, stdout.String(), stderr.String())
 	}

@@ -20,7 +20,7 @@ type options struct {
 	grow     growSizes
 	accuracy accuracyOptions
 
-	sysprof string // a built sysprof to measure; empty: build the one of this tree
+	sysprofs []version // built ones to measure; nil: build the one of this tree
 
 	// Files to write. Empty: none.
 	goFormat, json, svg string
@@ -33,7 +33,7 @@ type growSizes struct{ calls, processes, threads int }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	opt := &options{only: regexp.MustCompile("")}
-	opt.accuracy.only, opt.accuracy.settings = opt.only, allSettings
+	opt.accuracy.only, opt.accuracy.conditions = opt.only, opt.only
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.BoolVar(&opt.list, "list", false, "list the workloads and tracers, and measure nothing")
@@ -51,16 +51,11 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	set.IntVar(&opt.grow.calls, "memory-calls", 1_000_000, "system calls of the memory workload; results to keep use 10000000")
 	set.IntVar(&opt.grow.processes, "memory-processes", 1000, "processes of the memory workload that are alive at a time")
 	set.IntVar(&opt.grow.threads, "memory-threads", 2000, "threads of the memory workload that are alive at a time")
-	set.IntVar(&opt.accuracy.calls, "accuracy-calls", 2000, "cheap system calls of one run of the accuracy part; slow ones are made less often")
-	set.Func("accuracy-only", "measure the accuracy only of the calls and programs whose names match `REGEXP`; those of programs begin with \"run \"", func(s string) (err error) {
-		opt.accuracy.only, err = regexp.Compile(s)
+	opt.accuracy.define(set)
+	set.Func("sysprof", "measure the sysprof in `FILE` instead of building one from this tree; the accuracy part compares those of a comma-separated list of FILE or NAME=FILE", func(s string) (err error) {
+		opt.sysprofs, err = parseVersions(s)
 		return err
 	})
-	set.Func("accuracy-settings", "measure the accuracy only in these settings: a comma-separated `LIST` of pinned, pinned+load, unpinned, unpinned+load", func(s string) (err error) {
-		opt.accuracy.settings, err = parseSettings(s)
-		return err
-	})
-	set.StringVar(&opt.sysprof, "sysprof", "", "measure the sysprof in `FILE` instead of building one from this tree")
 	set.StringVar(&opt.goFormat, "o", "", "write every round to `FILE` in Go benchmark format, for benchstat")
 	set.StringVar(&opt.json, "json", "", "write all results to `FILE` as JSON")
 	set.StringVar(&opt.svg, "svg", "", "write a chart of the slowdowns to `FILE` as SVG")
@@ -74,6 +69,25 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 	}
 	return opt, err
+}
+
+// define defines the flags of the accuracy part.
+func (o *accuracyOptions) define(set *flag.FlagSet) {
+	set.IntVar(&o.calls, "accuracy-calls", 3000, "cheap system calls of one run of the accuracy part, `N` of each kind; slow ones are made less often")
+	set.Func("accuracy-only", "measure the accuracy only of the calls and programs whose names match `REGEXP`; those of programs begin with \"run \"", func(s string) (err error) {
+		o.only, err = regexp.Compile(s)
+		return err
+	})
+	set.Func("accuracy-conditions", "measure the accuracy only in the conditions whose names match `REGEXP` (see -list)", func(s string) (err error) {
+		o.conditions, err = regexp.Compile(s)
+		return err
+	})
+	set.BoolVar(&o.quick, "quick", false, "measure the accuracy in few conditions")
+	set.StringVar(&o.raw, "accuracy-raw", "", "append what the accuracy part measures to `FILE`, as JSON by line")
+	set.Func("accuracy-tables", "measure nothing, and print the tables of a comma-separated `LIST` of files of -accuracy-raw, of what -accuracy-only and -accuracy-conditions choose", func(s string) error {
+		o.tables = strings.Split(s, ",")
+		return nil
+	})
 }
 
 // check reports what is wrong with the options. rest are the arguments after them.

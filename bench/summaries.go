@@ -69,8 +69,5 @@ func (r *results) warnings() []string {
 	for _, v := range r.verdicts() {
 		all = append(all, v.Measured)
 	}
-	if r.Accuracy != nil {
-		all = append(all, r.Accuracy.estimates()...)
-	}
 	return warningsOf(all)
 }

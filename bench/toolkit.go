@@ -29,8 +29,10 @@ var (
 type toolkit struct {
 	dir     string
 	self    string   // the bench itself
-	sysprof string   // the sysprof that is measured
+	sysprof string   // the sysprof that is measured, the first of sysprofs
 	getppid []string // the getppid loop, in Go where nothing compiles C
+
+	sysprofs []version // those that the accuracy part compares
 
 	// The programs of directory c. They are empty where nothing compiles C.
 	floorC, target, deep, crowd string
@@ -38,8 +40,8 @@ type toolkit struct {
 	whyNoC string // why nothing compiles C; empty: C was compiled
 }
 
-// newToolkit builds sysprof, unless one is given, and the helpers.
-func newToolkit(sysprof string) (*toolkit, error) {
+// newToolkit builds sysprof, unless some are given, and the helpers.
+func newToolkit(sysprofs []version) (*toolkit, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find myself: %w", err)
@@ -48,17 +50,16 @@ func newToolkit(sysprof string) (*toolkit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory to build in: %w", err)
 	}
-	k := &toolkit{dir: dir, self: self, sysprof: sysprof, getppid: []string{self, "helper-getppid"}}
-	if k.sysprof == "" {
-		k.sysprof = filepath.Join(dir, "sysprof")
-		if err := build("go", "build", "-o", k.sysprof, "sysprof/cmd/sysprof"); err != nil {
+	k := &toolkit{dir: dir, self: self, sysprofs: sysprofs, getppid: []string{self, "helper-getppid"}}
+	if len(sysprofs) == 0 {
+		built := filepath.Join(dir, "sysprof")
+		if err := build("go", "build", "-o", built, "sysprof/cmd/sysprof"); err != nil {
 			k.close()
 			return nil, err
 		}
-	} else if k.sysprof, err = filepath.Abs(sysprof); err != nil {
-		k.close()
-		return nil, fmt.Errorf("-sysprof: %w", err)
+		k.sysprofs = []version{{sysprofC, built}}
 	}
+	k.sysprof = k.sysprofs[0].path
 	if err := k.compileC(); err != nil {
 		k.floorC, k.target, k.deep, k.crowd, k.whyNoC = "", "", "", "", err.Error()
 	}

@@ -21,11 +21,14 @@ type Call struct {
 
 	EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
 
-	Queued   bool   // the exit-stop stood in line behind another tracee's stop
-	CrossCPU bool   // tracer and tracee were not pinned to one CPU
-	CPUNs    int64  // the thread's own CPU time in the call, -1 where not measured
-	GapNs    int64  // from resuming the thread after its previous call to seeing this one's entry-stop, -1 if there was none; CrossCPU is said of it, too
-	Stack    uint32 // the number of the stack that the call was made from, 0 where it was not captured
+	Queued    bool   // the exit-stop stood in line behind another tracee's stop
+	Disturbed bool   // the thread, or its tracer, waited for a CPU for most of the call: set with TransitNs
+	CrossCPU  bool   // tracer and tracee were not pinned to one CPU
+	CPUNs     int64  // the thread's own CPU time in the call, -1 where not measured
+	GapNs     int64  // from resuming the thread after its previous call to seeing this one's entry-stop, -1 if there was none; CrossCPU is said of it, too
+	Waits     Waits  // until the exit-stop, where the call took long; else zero
+	TransitNs int64  // what tracing added to the raw latency, as far as that is known when the call is counted; 0: nothing is taken off
+	Stack     uint32 // the number of the stack that the call was made from, 0 where it was not captured
 }
 
 // RawLatency is the time from resuming the tracee at its entry-stop to seeing its exit-stop, by the tracer's
@@ -33,6 +36,13 @@ type Call struct {
 func (c *Call) RawLatency() time.Duration {
 	return time.Duration(between(c.EntryResumedNs, c.ExitSeenNs))
 }
+
+// NetNs is the raw latency less the transit. It may be negative, since transits are not all the same; only sums of
+// it are true.
+func (c *Call) NetNs() int64 { return between(c.EntryResumedNs, c.ExitSeenNs) - c.TransitNs }
+
+// Latency is the raw latency less the transit, and never negative.
+func (c *Call) Latency() time.Duration { return time.Duration(max(c.NetNs(), 0)) }
 
 // Hold is the time that the tracee stood stopped at entry and exit while the tracer worked on it. It is
 // never negative.
@@ -72,6 +82,18 @@ func between(from, to int64) int64 {
 		return d
 	}
 	return math.MaxInt64
+}
+
+// addSigned is a + b, or what is nearest to it in 64 bits.
+func addSigned(a, b int64) int64 {
+	s := a + b
+	switch {
+	case a > 0 && b > 0 && s < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && s >= 0:
+		return math.MinInt64
+	}
+	return s
 }
 
 // addClamped is a + b for two non-negative numbers, MaxInt64 if it does not fit.

@@ -3,7 +3,7 @@
 // It is arithmetic on numbers: time comes in as numbers, too, so that a recorded stream of calls gives the same
 // profile as the live one. It knows nothing of ptrace, processes or output formats, needs no Linux and no
 // privilege, and can be fed by any source of calls. It does not know what tracing adds to a call: package cost
-// takes that off.
+// does, and says so in Call.TransitNs before a call is counted.
 //
 // How calls flow:
 //
@@ -14,7 +14,7 @@
 //     and one for each errno. Profile.AddRaw merges whole rows.
 //  3. Profile.Raw merges the shards into a Raw: what was measured, as a value. It can be cloned, merged and
 //     subtracted.
-//  4. Package cost makes a Snapshot of a Raw. It is sorted and immutable, and all that package report sees.
+//  4. Package cost makes a Snapshot of a Raw, with mended means and an account of what tracing cost. It is sorted and immutable, and all that package report sees.
 //     Raw.Snapshot makes one whose latencies are raw. Snapshots of different runs merge with Merge.
 //
 // Tracing adds another time to a call where tracer and tracee are pinned to one CPU than where they are not, and

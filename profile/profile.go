@@ -52,6 +52,7 @@ type tally struct {
 	rest      map[Key]*RawRow
 	gaps      Histogram
 	uncounted Traced
+	controls  ControlSum
 }
 
 // New returns an empty profile. It has no more shards than there are CPUs to run feeders on.
@@ -101,6 +102,7 @@ func (s *Shard) addRaw(from *RawCalls, t *tally) {
 	s.mu.Lock()
 	t.gaps.Merge(&from.Gaps)
 	t.uncounted.add(&from.Uncounted)
+	t.controls.add(&from.Controls)
 	s.mu.Unlock()
 	for k, r := range from.Rows {
 		s.mu.Lock()
@@ -111,19 +113,24 @@ func (s *Shard) addRaw(from *RawCalls, t *tally) {
 
 // Add counts one finished call; c is not kept. Safe for concurrent use.
 func (s *Shard) Add(c *Call) {
-	rawNs := between(c.EntryResumedNs, c.ExitSeenNs)
-	holdNs := int64(c.Hold())
+	latencyNs, holdNs := int64(c.Latency()), int64(c.Hold())
 
 	s.mu.Lock()
 	t := &s.tally[c.Condition()]
 	r := t.row(Key{c.ABI, c.Nr})
 	r.HoldNs = addClamped(r.HoldNs, holdNs)
 	o := r.Outcome(c.Errno)
-	if c.Queued {
-		o.recordQueued(rawNs)
-	} else {
-		o.Latency.Record(rawNs)
+	if c.Disturbed {
+		r.Disturbed++
 	}
+	if c.Queued || c.Disturbed {
+		o.recordQueued(latencyNs)
+	} else {
+		o.Latency.Record(latencyNs)
+		o.NetNs = addSigned(o.NetNs, c.NetNs())
+	}
+	r.RawNs = addClamped(r.RawNs, int64(c.RawLatency()))
+	r.TransitNs = addClamped(r.TransitNs, c.TransitNs)
 	if c.GapNs >= 0 {
 		t.gaps.Record(c.GapNs)
 	}
@@ -142,9 +149,17 @@ func (s *Shard) Skip(c *Call) {
 		t.uncounted.Queued++
 	}
 	t.uncounted.HoldNs = addClamped(t.uncounted.HoldNs, int64(c.Hold()))
+	t.uncounted.TransitNs = addClamped(t.uncounted.TransitNs, c.TransitNs)
 	if c.GapNs >= 0 {
 		t.gaps.Record(c.GapNs)
 	}
+	s.mu.Unlock()
+}
+
+// Control takes what a control showed. Safe for concurrent use.
+func (s *Shard) Control(condition Condition, shown ControlSum) {
+	s.mu.Lock()
+	s.tally[condition].controls.add(&shown)
 	s.mu.Unlock()
 }
 
@@ -202,6 +217,7 @@ func (s *Shard) addTo(to *RawCalls, t *tally) {
 	s.mu.Lock()
 	to.Gaps.Merge(&t.gaps)
 	to.Uncounted.add(&t.uncounted)
+	to.Controls.add(&t.controls)
 	s.mu.Unlock()
 	for i := 0; ; i++ {
 		s.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Raw is what was measured, uncorrected: the time that tracing adds is still in all latencies. The zero value is
-// empty and ready.
+// Raw is what was measured: calls as they were counted, each less the transit that was known for it, if any, and what
+// controls showed on average. The zero value is empty and ready.
 //
 // A Raw is a value of its own: it can be kept, cloned, added to another one, and an earlier one of the same run
 // can be subtracted from it, which leaves what was measured in between. Package cost makes a Snapshot of it as
@@ -24,27 +24,33 @@ type RawCalls struct {
 	Rows      map[Key]*RawRow // see Row
 	Gaps      Histogram       // from letting a thread go on from one call to seeing the entry-stop of its next
 	Uncounted Traced          // what tracing cost the calls that are in no row
+	Controls  ControlSum      // what controls showed
 }
 
 // Traced is what tracing did to calls, in all.
 type Traced struct {
 	Calls, Queued uint64 // Queued of these Calls had an exit-stop that stood in line
 	HoldNs        int64
+	TransitNs     int64
 }
 
 // RawRow is what was measured of the calls of one key.
 type RawRow struct {
 	Key
-	HoldNs int64
-	OK     RawOutcome   // the calls that succeeded
-	Failed []RawFailure // in the order of their first occurrence
-	CPU    *Histogram   // CPU time of the calls of which it was measured, tracing included; nil if of none
+	HoldNs    int64
+	RawNs     int64        // the sum of the raw latencies
+	TransitNs int64        // what has been taken off them, in all
+	Disturbed uint64       // calls that stood in no line, but waited for a CPU: they are among the Queued of the outcomes
+	OK        RawOutcome   // the calls that succeeded
+	Failed    []RawFailure // in the order of their first occurrence
+	CPU       *Histogram   // CPU time of the calls of which it was measured, tracing included; nil if of none
 }
 
 // RawOutcome is the raw latencies of the calls of a row that ended in the same way.
 type RawOutcome struct {
 	Latency Histogram  // of the calls whose exit-stop was seen at once
-	Queued  *Histogram // of those whose exit-stop stood in line, which is part of it; nil if there are none
+	NetNs   int64      // the sum of Call.NetNs of these
+	Queued  *Histogram // of those whose exit-stop stood in line, which is part of it, or that were disturbed; nil if there are none
 }
 
 // RawFailure is the calls of a row that failed with the same errno.
@@ -107,7 +113,7 @@ func (c *RawCalls) Traced() Traced {
 	t := c.Uncounted
 	for _, r := range c.Rows {
 		calls, queued := r.Counts()
-		t.add(&Traced{calls, queued, r.HoldNs})
+		t.add(&Traced{calls, queued, r.HoldNs, r.TransitNs})
 	}
 	return t
 }
@@ -118,6 +124,7 @@ func (c *RawCalls) merge(from *RawCalls) {
 	}
 	c.Gaps.Merge(&from.Gaps)
 	c.Uncounted.add(&from.Uncounted)
+	c.Controls.add(&from.Controls)
 }
 
 func (c *RawCalls) subtract(earlier *RawCalls) {
@@ -133,6 +140,7 @@ func (c *RawCalls) subtract(earlier *RawCalls) {
 	}
 	c.Gaps.Subtract(&earlier.Gaps)
 	c.Uncounted.subtract(&earlier.Uncounted)
+	c.Controls.subtract(&earlier.Controls)
 }
 
 // Outcome finds or makes the outcome of the calls that failed with errno, or that succeeded if it is 0.
@@ -161,18 +169,7 @@ func (r *RawRow) Counts() (calls, queued uint64) {
 		queued = addSaturating(queued, n)
 		calls = addSaturating(addSaturating(calls, n), o.Latency.Count())
 	}
-	return calls, queued
-}
-
-// RawNs is the sum of the raw latencies of all calls of the row.
-func (r *RawRow) RawNs() (ns int64) {
-	for o := range r.outcomes {
-		ns = addClamped(ns, int64(o.Latency.Sum()))
-		if o.Queued != nil {
-			ns = addClamped(ns, int64(o.Queued.Sum()))
-		}
-	}
-	return ns
+	return calls, subtractSaturating(queued, r.Disturbed)
 }
 
 // outcomes yields all outcomes of the row.
@@ -189,6 +186,9 @@ func (r *RawRow) outcomes(yield func(*RawOutcome) bool) {
 
 func (r *RawRow) merge(from *RawRow) {
 	r.HoldNs = addClamped(r.HoldNs, from.HoldNs)
+	r.RawNs = addClamped(r.RawNs, from.RawNs)
+	r.TransitNs = addClamped(r.TransitNs, from.TransitNs)
+	r.Disturbed = addSaturating(r.Disturbed, from.Disturbed)
 	r.OK.merge(&from.OK)
 	for _, f := range from.Failed {
 		r.failed(f.Errno).merge(f.RawOutcome)
@@ -198,6 +198,9 @@ func (r *RawRow) merge(from *RawRow) {
 
 func (r *RawRow) subtract(earlier *RawRow) {
 	r.HoldNs = max(r.HoldNs-earlier.HoldNs, 0)
+	r.RawNs = max(r.RawNs-earlier.RawNs, 0)
+	r.TransitNs = max(r.TransitNs-earlier.TransitNs, 0)
+	r.Disturbed = subtractSaturating(r.Disturbed, earlier.Disturbed)
 	r.OK.subtract(&earlier.OK)
 	for _, f := range earlier.Failed {
 		r.failed(f.Errno).subtract(f.RawOutcome)
@@ -208,19 +211,21 @@ func (r *RawRow) subtract(earlier *RawRow) {
 
 func (o *RawOutcome) merge(from *RawOutcome) {
 	o.Latency.Merge(&from.Latency)
+	o.NetNs = addSigned(o.NetNs, from.NetNs)
 	o.Queued = merged(o.Queued, from.Queued)
 }
 
 func (o *RawOutcome) subtract(earlier *RawOutcome) {
 	o.Latency.Subtract(&earlier.Latency)
+	o.NetNs -= earlier.NetNs
 	o.Queued = difference(o.Queued, earlier.Queued)
 }
 
-func (o *RawOutcome) recordQueued(rawNs int64) {
+func (o *RawOutcome) recordQueued(ns int64) {
 	if o.Queued == nil {
 		o.Queued = new(Histogram)
 	}
-	o.Queued.Record(rawNs)
+	o.Queued.Record(ns)
 }
 
 func (r *RawRow) recordCPU(ns int64) {
@@ -234,12 +239,14 @@ func (t *Traced) add(u *Traced) {
 	t.Calls = addSaturating(t.Calls, u.Calls)
 	t.Queued = addSaturating(t.Queued, u.Queued)
 	t.HoldNs = addClamped(t.HoldNs, u.HoldNs)
+	t.TransitNs = addClamped(t.TransitNs, u.TransitNs)
 }
 
 func (t *Traced) subtract(u *Traced) {
 	t.Calls = subtractSaturating(t.Calls, u.Calls)
 	t.Queued = subtractSaturating(t.Queued, u.Queued)
 	t.HoldNs = max(t.HoldNs-u.HoldNs, 0)
+	t.TransitNs = max(t.TransitNs-u.TransitNs, 0)
 }
 
 // merged adds from to h. Either may be nil, which is an empty histogram; from is not kept.

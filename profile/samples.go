@@ -18,14 +18,13 @@ type SampleKey struct {
 	Values Values
 }
 
-// RawLatencyBuckets is how many of a Histogram's buckets one of RawLatencyBucket's covers.
-const RawLatencyBuckets = BucketsAnOctave / 32
+// latencyBuckets is how many of a Histogram's buckets one of LatencyBucket's covers: half an octave.
+const latencyBuckets = BucketsAnOctave / 2
 
-// RawLatencyBucket is the value of a field for the latency of a call, while that is raw: the number of the first
-// bucket of a Histogram that it has in common with others, so that there are 32 values an octave. That is as fine
-// as transits are known.
-func RawLatencyBucket(c *Call) uint32 {
-	return uint32(BucketIndex(between(c.EntryResumedNs, c.ExitSeenNs)) &^ (RawLatencyBuckets - 1))
+// LatencyBucket is the value of a field for the latency of a call: the first bucket of a Histogram in the half octave
+// that it belongs to, which begins with 2^k or 1.5·2^k ns in any run.
+func LatencyBucket(c *Call) uint32 {
+	return uint32(BucketIndex(int64(c.Latency())) &^ (latencyBuckets - 1))
 }
 
 // LatencyBucketNs is the lower bound of the bucket of a latency.
@@ -39,6 +38,8 @@ type Sample struct {
 	SampleKey
 	Calls, Errors uint64
 	RawNs         int64 // sum of raw latencies
+	NetNs         int64 // sum of Call.NetNs, of calls that stood in line, too
+	TransitNs     int64
 	HoldNs        int64
 	CPUNs         int64 // of the calls of which it was measured
 	CPUCalls      uint64
@@ -77,6 +78,8 @@ func (s *Samples) Add(c *Call, k SampleKey) {
 		sample.Errors++
 	}
 	sample.RawNs = addClamped(sample.RawNs, int64(c.RawLatency()))
+	sample.NetNs = addSigned(sample.NetNs, c.NetNs())
+	sample.TransitNs = addClamped(sample.TransitNs, c.TransitNs)
 	sample.HoldNs = addClamped(sample.HoldNs, int64(c.Hold()))
 	if c.CPUNs >= 0 {
 		sample.CPUCalls++

@@ -42,7 +42,7 @@ func TestSamplesAddUpByKey(t *testing.T) {
 	read := Key{syscalltab.AMD64, readNr}
 	first := got[SampleKey{Key: read, Stack: 7}]
 	equal(t, "the first", first, Sample{SampleKey: SampleKey{Key: read, Stack: 7},
-		Calls: 3, Errors: 1, RawNs: 600, HoldNs: 90, CPUNs: 110, CPUCalls: 2})
+		Calls: 3, Errors: 1, RawNs: 600, NetNs: 600, HoldNs: 90, CPUNs: 110, CPUCalls: 2})
 	equal(t, "another stack", got[SampleKey{Key: read, Stack: 8}].Calls, 1)
 	equal(t, "another call", got[SampleKey{Key: Key{syscalltab.AMD64, writeNr}, Stack: 7}].RawNs, 2)
 	for _, k := range []SampleKey{{Values: Values{1}}, {Values: Values{0, 1}}, {Values: Values{0, 11}}, {Values: Values{MaxFields - 1: 1}}} {
@@ -122,7 +122,7 @@ func TestSamplesOfHugeTimes(t *testing.T) {
 		s.Add(&Call{EntryResumedNs: 9, ExitSeenNs: 3, CPUNs: -1}, SampleKey{}) // the clock stepped back
 	}
 	all, _ := s.All()
-	equal(t, "a sample", all[0], Sample{Calls: 6, RawNs: math.MaxInt64, HoldNs: math.MaxInt64, CPUNs: math.MaxInt64, CPUCalls: 3})
+	equal(t, "a sample", all[0], Sample{Calls: 6, RawNs: math.MaxInt64, NetNs: math.MaxInt64, HoldNs: math.MaxInt64, CPUNs: math.MaxInt64, CPUCalls: 3})
 }
 
 func TestSamplesFromManyThreads(t *testing.T) {

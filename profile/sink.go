@@ -3,11 +3,11 @@ package profile
 // Sink takes what an engine sees. All that it is given is valid only during the call, and it has to return
 // soon: the engine does nothing else meanwhile.
 type Sink interface {
-	// Feed returns the function that one thread of an engine calls with each finished call. It is called once
-	// for each such thread. The calls of one traced thread always go to the same function, in their order.
-	Feed() func(*Call)
+	// Feed returns what one thread of an engine tells of each finished call. It is called once for each such thread.
+	// The calls of one traced thread always go to the same Feeder, in their order.
+	Feed() Feeder
 
-	// Counted takes calls that the engine has added up itself, whole rows of histograms, of which Feed's function
+	// Counted takes calls that the engine has added up itself, whole rows of histograms, of which no Feeder
 	// has not been given a single one. Each call is in one Raw only: an engine whose counters go on hands over
 	// what has come in since the last time (see Raw.Subtract). It may be called by several threads at once.
 	Counted(*Raw)

@@ -180,7 +180,7 @@ func (b *builder) addRaw(from *RawRow) {
 	to := b.row(from.Key)
 	to.Queued = addSaturating(to.Queued, queued)
 	to.HoldNs = addClamped(to.HoldNs, from.HoldNs)
-	to.RawNs = addClamped(to.RawNs, from.RawNs())
+	to.RawNs = addClamped(to.RawNs, from.RawNs)
 	from.OK.addTo(to.OK)
 	for _, f := range from.Failed {
 		f.addTo(to.errno(f.Errno))

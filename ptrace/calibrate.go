@@ -37,16 +37,16 @@ type Reference struct {
 const CalibrationCall = unix.SYS_GETPPID
 
 const (
-	calibrationBatches = 18
-	calibrationCalls   = 48 // a batch; all batches together are well under 20 ms of traced calls, on one CPU
-	crossCPUBatches    = 4  // of a second calibration, across CPUs, whose calls take several times as long
+	calibrationBatches = 3
+	calibrationCalls   = 24 // a batch; all batches together are 1 ms of traced calls, on one CPU
+	crossCPUBatches    = 1  // of a second calibration, across CPUs, whose calls take several times as long
 )
 
 // calibrateAll calibrates for where the tracees are going to run: on the tracer's CPU, and, where that
 // is so for some of their calls only, elsewhere.
 //
 // Precondition: the caller is the tracer thread and nothing is traced yet.
-func (w *worker) calibrateAll(onCall func(*profile.Call)) error {
+func (w *worker) calibrateAll(to profile.Feeder) error {
 	defer func() {
 		w.home.RestoreAll()
 		w.rest()
@@ -56,7 +56,7 @@ func (w *worker) calibrateAll(onCall func(*profile.Call)) error {
 		if !crossCPU && !w.t.machine.Pins() || crossCPU && w.t.machine.OneCPU() {
 			continue
 		}
-		c, err := w.calibrate(onCall, crossCPU, batches)
+		c, err := w.calibrate(to, crossCPU, batches)
 		if err != nil {
 			return fmt.Errorf("calibrate: %w", err)
 		}
@@ -68,12 +68,12 @@ func (w *worker) calibrateAll(onCall func(*profile.Call)) error {
 	return nil
 }
 
-// calibrate lets a child make calls, and hands those that are traced to onCall. It returns nil if somebody ended the
+// calibrate lets a child make calls, and hands those that are traced over. It returns nil if somebody ended the
 // child, as a ^C at the terminal does.
 //
 // The child is forked and executes nothing, so it makes no call but those that are asked of it, and
 // it is traced by the very loop that traces everything else.
-func (w *worker) calibrate(onCall func(*profile.Call), crossCPU bool, batches int) (*Calibration, error) {
+func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Calibration, error) {
 	page, err := raw.MapShared[calibrationPage]()
 	if err != nil {
 		return nil, fmt.Errorf("map a page to share with a child: %w", err)
@@ -86,16 +86,16 @@ func (w *worker) calibrate(onCall func(*profile.Call), crossCPU bool, batches in
 	}
 	fastestNs := int64(math.MaxInt64)
 	var gaps []int64
-	feed := w.feed
-	w.feed = func(c *profile.Call) {
+	feed, decide := w.feed, w.controls
+	w.controls = controls{mode: ControlsEvery, apart: callsToNext}
+	w.feed = calibration{Feeder: to, call: func(c *profile.Call) {
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
 		if crossCPU && c.GapNs >= 0 {
 			gaps = append(gaps, c.GapNs)
 		}
-		onCall(c)
-	}
+	}}
 	w.traceCalibrated(page, pid)
-	w.feed = feed
+	w.feed, w.controls = feed, decide
 	if err := w.t.failed(); err != nil {
 		unix.Kill(int(pid), unix.SIGKILL)
 		return nil, err
@@ -109,6 +109,17 @@ func (w *worker) calibrate(onCall func(*profile.Call), crossCPU bool, batches in
 		w.t.machine.SetWake(gaps[len(gaps)/2])
 	}
 	return page.calibration(crossCPU), nil
+}
+
+// calibration looks at calls on their way.
+type calibration struct {
+	profile.Feeder
+	call func(*profile.Call)
+}
+
+func (c calibration) Call(call *profile.Call) {
+	c.call(call)
+	c.Feeder.Call(call)
 }
 
 // forkCalibrated forks a calibration child, and returns when it is seized and makes its untraced calls, or has made

@@ -22,7 +22,7 @@ type calibrationPage struct {
 // After each batch, the child makes a smaller one of one kind of reference call, in turn.
 const (
 	referenceKinds = 3
-	referenceCalls = 20
+	referenceCalls = 24
 	referenceSize  = 8 << 10 // bytes to map
 )
 

@@ -8,7 +8,8 @@
 // because the kernel accepts ptrace requests only from the thread that attached. There is one worker, or several
 // where processes are attached to (share.go).
 //
-//  1. Calibration (calibrate.go): a child makes cheap calls, untraced and traced, to find out what tracing costs.
+//  1. Calibration (calibrate.go): a child makes cheap calls, untraced and traced, to find out what tracing costs. During
+//     the run, controls show it (controls.go).
 //  2. Attaching (attach.go) seizes every thread of each process named, and interrupts it once. Launching (launch.go)
 //     forks a child that waits until it is seized, so that its execve is the first call.
 //  3. wait4(-1, __WALL|__WNOTHREAD) returns one stop of one tracee (wait.go). Its status is classified once (event.go),

@@ -156,6 +156,7 @@ func trace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record) {
 // sink is a profile.Sink of functions; nil ones do nothing.
 type sink struct {
 	call     func(*profile.Call)
+	control  func(*profile.Control)
 	inFlight func(*profile.InFlight)
 	ended    func(pid, tid int32)
 }
@@ -163,7 +164,22 @@ type sink struct {
 // each has f called with every call, whichever thread has seen it.
 func each(f func(*profile.Call)) *sink { return &sink{call: f} }
 
-func (s *sink) Feed() func(*profile.Call) { return s.call }
+func (s *sink) Feed() profile.Feeder { return feeder{s} }
+
+// feeder hands over calls.
+type feeder struct{ *sink }
+
+func (f feeder) Call(c *profile.Call) {
+	if f.call != nil {
+		f.call(c)
+	}
+}
+
+func (f feeder) Control(c *profile.Control) {
+	if f.control != nil {
+		f.control(c)
+	}
+}
 
 func (s *sink) Counted(*profile.Raw) {}
 
@@ -185,10 +201,15 @@ func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 	if o.Filter == nil {
 		o.Filter = forced
 	}
-	if o.Sink != nil {
-		r.onCall = o.Sink.Feed()
+	if o.Controls == ptrace.ControlsOff {
+		o.Controls = forcedControls()
 	}
-	o.Sink = &sink{call: func(c *profile.Call) {
+	control := func(*profile.Control) {}
+	if o.Sink != nil {
+		feeder := o.Sink.Feed()
+		r.onCall, control = feeder.Call, feeder.Control
+	}
+	o.Sink = &sink{control: control, call: func(c *profile.Call) {
 		if r.onCall != nil {
 			r.onCall(c)
 		}
@@ -218,6 +239,15 @@ func tryTrace(t *testing.T, o ptrace.Options) (*ptrace.Tracer, *record, error) {
 		}
 	})
 	return tracer, r, nil
+}
+
+// forcedControls is how often controls are made in tests that do not say: after every call, if the environment asks for
+// it, so that all tests show whether a program notices.
+func forcedControls() ptrace.Controls {
+	if os.Getenv("SYSPROF_TEST_CONTROLS") == "every" {
+		return ptrace.ControlsEvery
+	}
+	return ptrace.ControlsAuto
 }
 
 // commandOf returns the process launched, 0 if there is none.

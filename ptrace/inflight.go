@@ -33,7 +33,7 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		if w.t.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
 		}
-	case tr.interruptPending && why == profile.Detached:
+	case tr.interruptPending && !tr.control && why == profile.Detached:
 		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
 		// be told.
 		call, ok := sleepingCall(tr.call.TID)

@@ -25,6 +25,14 @@ func (w *worker) act(s stop) {
 	interrupted := tr.interruptPending
 	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
 	tr.stopped = false
+	if tr.control {
+		tr.control = false
+		if s.kind == eventStop {
+			w.controlled(tr)
+			return
+		}
+		interrupted = false // it hit no call
+	}
 	switch s.kind {
 	case syscallStop:
 		w.syscallStop(tr, interrupted)
@@ -72,6 +80,7 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 	switch w.at.info.Op {
 	case raw.OpEntry:
 		tr.spoilt = interrupted
+		w.waits.stopped(tr)
 		w.entered(tr, seenNs)
 		if tr.spoilt && w.settling && w.table.has(tr.call.TID) {
 			w.interrupt(tr) // which hides what the call returns
@@ -81,6 +90,7 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 			w.resume(tr, 0)
 			return
 		}
+		w.waits.stopped(tr)
 		w.returned(tr, seenNs)
 	default:
 		w.resume(tr, 0)
@@ -96,6 +106,9 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 		return
 	}
 	tr.inCall = true
+	if w.isLong(tr.call.GapNs) {
+		w.waits.since(tr, seenNs) // what the program's own work waited is not the call's
+	}
 	tr.continues(special)
 	if w.detachAtEntry(tr, special) {
 		return
@@ -108,6 +121,8 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 	tr.call.EntryResumedNs = w.t.now()
 	w.shortenEntryHold(&tr.call)
 	w.resumedNs = tr.call.EntryResumedNs
+	w.lookIfHeld(tr.call.EntryResumedNs - tr.call.EntrySeenNs)
+	w.waits.resumed(tr)
 	w.resume(tr, 0)
 }
 
@@ -185,9 +200,16 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	}
 	tr.inCall = false
 	w.readExit(tr, seenNs)
+	tr.call.Waits = profile.Waits{}
+	if w.isLong(seenNs - tr.call.EntryResumedNs) {
+		tr.call.Waits = w.waits.since(tr, seenNs)
+	}
 	w.home.Returned(&tr.place)
+	w.beginControl(tr)
 	tr.call.ExitResumedNs = w.t.now()
 	w.resumedNs = tr.call.ExitResumedNs
+	w.lookIfHeld(tr.call.ExitResumedNs - tr.call.ExitSeenNs)
+	w.waits.resumed(tr)
 	w.shortenExitHold(&tr.call)
 	if tr.detachRequested {
 		w.detach(tr, 0)
@@ -195,7 +217,7 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 		w.resume(tr, 0)
 	}
 	if !tr.launching {
-		w.feed(&tr.call)
+		w.feed.Call(&tr.call)
 	}
 	tr.resumed = false
 }
@@ -302,7 +324,7 @@ func (w *worker) takeOver(leader, caller *tracee) {
 	leader.call.TID, leader.call.PID = former.call.TID, former.call.PID
 	leader.place = former.place
 	w.home.Renamed(&caller.place, &leader.place)
-	caller.cpu = former.cpu
+	caller.cpu, caller.waits = former.cpu, former.waits
 	w.remove(caller)
 }
 

@@ -13,9 +13,11 @@ type tracee struct {
 	launching        bool // our own child, before its execve
 	interruptPending bool // a PTRACE_INTERRUPT has not been answered yet
 	spoilt           bool // the call that it is in was entered at a stop that answered an interrupt
+	control          bool // it was interrupted at an exit-stop, and has not stopped since
 	stopped          bool // by job control: it was resumed with PTRACE_LISTEN
 	detachRequested  bool // to be detached at its next stop, for a tracer of its own
 
+	waits traceeWaits
 	place place.Thread
 	cpu   cpuClock
 
@@ -88,6 +90,9 @@ func (w *worker) add(tid, pid int32) *tracee {
 	w.home.Added(&tr.place, tid, pid)
 	if !w.table.has(tid) {
 		w.t.threads.Add(1)
+		if w.t.run.is() > calibrating {
+			w.t.seen.Add(1)
+		}
 		if tid == pid {
 			w.t.processes.Add(1)
 		}
@@ -114,6 +119,7 @@ func (w *worker) drop(tr *tracee) bool {
 	}
 	w.home.Removed(&tr.place)
 	tr.cpu.close()
+	w.waits.close(tr)
 	w.table.remove(tr)
 	w.handover.remove(tr)
 	if tr.detachRequested {

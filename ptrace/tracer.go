@@ -44,9 +44,10 @@ type Options struct {
 	// executed stands at its first stop, or, without one, all that is attached to.
 	OnBegin func()
 
-	// OnCalibration, if not nil, is given the calls of calibration children that are traced first, pinned to the
-	// tracer's CPU or not.
-	OnCalibration func(*profile.Call)
+	// Calibration, if not nil, is given the calls and controls of calibration children that are traced first, pinned
+	// to the tracer's CPU or not.
+	Calibration profile.Feeder
+	Controls    Controls // what is done to find out what stops cost during the run
 }
 
 // CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
@@ -84,6 +85,7 @@ type Tracer struct {
 	attached map[int32]bool
 
 	threads   atomic.Int64 // traced now
+	seen      atomic.Int64 // that have been, so far
 	processes atomic.Int64 // whose first threads are traced now
 
 	mu       sync.Mutex // guards what follows
@@ -110,6 +112,7 @@ type Progress struct {
 	// thread has ended is not among them, nor one of which only another thread was named.
 	Processes int
 	Threads   int // traced now
+	Seen      int // threads that have been traced so far
 }
 
 // Start launches and attaches as options say, and traces from then on. Processes that could not be
@@ -191,6 +194,7 @@ func (t *Tracer) Progress() Progress {
 		Elapsed:   max(t.run.elapsed(t.now())-time.Duration(t.heart.takenNs.Load()), 0),
 		Processes: int(t.processes.Load()),
 		Threads:   int(t.threads.Load()),
+		Seen:      int(t.seen.Load()),
 	}
 }
 
@@ -222,8 +226,8 @@ func (t *Tracer) begin() error {
 	first := t.newWorker()
 	t.prepareFilter(first)
 	var err error
-	if t.options.OnCalibration != nil {
-		first.thread.do(func() { err = first.calibrateAll(t.options.OnCalibration) })
+	if t.options.Calibration != nil {
+		first.thread.do(func() { err = first.calibrateAll(t.options.Calibration) })
 	}
 	if err == nil {
 		t.run.enter(attaching, t.now())

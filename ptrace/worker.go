@@ -25,7 +25,9 @@ type worker struct {
 	filter   filtering   // tracees that the kernel stops at some calls only
 	handover handover    // tracees that are tracers themselves
 
-	feed func(*profile.Call) // takes finished calls
+	feed     profile.Feeder // takes finished calls
+	controls controls
+	waits    waits
 
 	settling  bool // tracees stop at no call any more
 	at        scratch
@@ -40,11 +42,18 @@ type scratch struct {
 	entry   EntryStop
 }
 
+// nobody takes calls and keeps none.
+type nobody struct{}
+
+func (nobody) Call(*profile.Call)       {}
+func (nobody) Control(*profile.Control) {}
+
 // newWorker starts a thread that does as it is told until it is told to wait for stops.
 func (t *Tracer) newWorker() *worker {
-	w := &worker{t: t, feed: func(*profile.Call) {}}
+	w := &worker{t: t, feed: nobody{}}
 	w.table.tracees = make(map[int32]*tracee)
 	w.filter.warn = t.warn
+	w.controls.mode = t.options.Controls
 	w.home = place.NewHome(t.machine, func() { w.waiter.keepTime() })
 	if t.options.Sink != nil {
 		w.feed = t.options.Sink.Feed()
@@ -55,6 +64,9 @@ func (t *Tracer) newWorker() *worker {
 			t.fail(err)
 		}
 		w.waiter.open()
+		if w.controls.mode != ControlsOff {
+			w.waits.own = openSchedstat(w.thread.tid.Load())
+		}
 	}, func() {
 		w.loop()
 		w.exit()
@@ -133,6 +145,7 @@ func (w *worker) endCounting() {
 // exit hands the calls in flight to the sink. The thread exits next, and that detaches all.
 func (w *worker) exit() {
 	w.waiter.close()
+	w.waits.own.close()
 	w.home.RestoreAll()
 	is := w.t.run.is()
 	if is >= countingOver {

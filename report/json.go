@@ -193,6 +193,10 @@ type jsonOverhead struct {
 	WallNs      int64        `json:"wall_ns"`
 	Untraced    jsonEstimate `json:"untraced"`
 	Slowdown    jsonFactor   `json:"slowdown"`
+	Known       string       `json:"slowdown_known"`
+	Lost        jsonFactor   `json:"lost_share"`
+	Controls    uint64       `json:"controls"`
+	ControlsNs  int64        `json:"controls_ns"`
 }
 
 func newJSONTotals(t *profile.Totals, latency *profile.Histogram) jsonTotals {
@@ -268,6 +272,7 @@ func newJSONOverhead(o *profile.Overhead) *jsonOverhead {
 	j := &jsonOverhead{
 		Source: o.Source.String(), Calls: o.Calls, Apart: o.CrossCPU, Queued: o.Queued, PerCallNs: int64(o.PerCall()),
 		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), InLine: jsonEstimate(o.InLineNs), HoldNs: o.HoldNs,
+		Known: o.Known().String(), Lost: jsonFactor{o.Lost.Share, o.Lost.Low, o.Lost.High}, Controls: o.Controls, ControlsNs: o.ControlsNs,
 		Total: jsonEstimate(o.TotalNs), WallNs: o.WallNs, Untraced: jsonEstimate(o.UntracedNs),
 	}
 	if o.WallNs > 0 {

@@ -21,7 +21,7 @@ import (
 
 // meta has every field set.
 var meta = Meta{
-	Version: "1.2.3", Command: []string{"sh", "-c", "echo <a> & \"µ\" \x00"}, PIDs: []int{17, 4},
+	Version: "1.2.3", Command: []string{"sh", "-c", "echo <a> & \"µ\" \x00"}, PIDs: []int{17, 4}, Traced: "sh (17)", Threads: 3,
 	Start: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Duration: 3210 * time.Millisecond,
 	Host: "host", Kernel: "6.18.5", Arch: "x86_64", CPUs: 2,
 }
@@ -276,7 +276,7 @@ func FuzzReadJSON(f *testing.F) {
 		var out bytes.Buffer
 		if err := errors.Join(
 			Summary{}.Write(&out, s), Table{Width: 100}.Write(&out, s), Distribution{}.Write(&out, s),
-			Failures{}.Write(&out, s), Notes(&out, s, 0), WriteCSV(&out, s)); err != nil {
+			Failures{}.Write(&out, s), Notes(&out, s, Meta{}, 0, true), WriteCSV(&out, s)); err != nil {
 			t.Fatal(err)
 		}
 		var again bytes.Buffer

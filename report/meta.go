@@ -1,6 +1,10 @@
 package report
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Meta says what a snapshot is of: when, where and by what it was measured. It goes into the formats for
 // machines. Fields that are not known are zero.
@@ -8,6 +12,8 @@ type Meta struct {
 	Version string   `json:"sysprof_version,omitempty"` // of the sysprof that measured
 	Command []string `json:"command,omitempty"`         // that was launched, with its arguments
 	PIDs    []int    `json:"pids,omitempty"`            // that were attached to
+	Traced  string   `json:"traced,omitempty"`          // what of: a program or a process, by its name and number
+	Threads int      `json:"threads,omitempty"`         // that were traced, in all
 
 	Start    time.Time     `json:"start,omitzero"`        // of tracing
 	Duration time.Duration `json:"duration_ns,omitempty"` // of tracing
@@ -16,4 +22,22 @@ type Meta struct {
 	Kernel string `json:"kernel,omitempty"` // release: "6.18.5"
 	Arch   string `json:"arch,omitempty"`   // machine: "x86_64"
 	CPUs   int    `json:"cpus,omitempty"`   // that the tracer could use
+}
+
+// line says what was traced, where and when, in a line; nothing if that is not known.
+func (m *Meta) line() string {
+	if m.Traced == "" {
+		return ""
+	}
+	parts := []string{Printable(m.Traced)}
+	if m.Threads > 1 {
+		parts = append(parts, plural(uint64(m.Threads), "thread"))
+	}
+	if m.Host != "" {
+		parts = append(parts, "on "+Printable(m.Host))
+	}
+	if !m.Start.IsZero() {
+		parts = append(parts, m.Start.Format(time.DateTime))
+	}
+	return fmt.Sprintf("%s, for %s\n", strings.Join(parts, ", "), humanTime(int64(m.Duration)))
 }

@@ -13,16 +13,17 @@ import (
 )
 
 // InFlight prints the calls that had not returned when tracing ended: a line for each call and reason,
-// the longest first. It prints nothing if there are none.
+// the longest first. It prints nothing if there are none. A call that ends its thread, as exit(2) does, never
+// returns, and is none of them.
 func InFlight(w io.Writer, s *profile.Snapshot) error {
-	if len(s.InFlight) == 0 {
+	flights := slices.DeleteFunc(slices.Clone(s.InFlight), func(f profile.Flight) bool { return f.Why == profile.Exited })
+	if len(flights) == 0 {
 		return nil
 	}
 	var calls uint64
-	for _, f := range s.InFlight {
+	for _, f := range flights {
 		calls += f.Count
 	}
-	flights := slices.Clone(s.InFlight)
 	slices.SortStableFunc(flights, func(a, b profile.Flight) int {
 		return cmp.Or(
 			cmp.Compare(b.LongestNs, a.LongestNs),

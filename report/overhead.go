@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,53 +10,81 @@ import (
 	"sysprof/profile"
 )
 
-// Overhead prints what tracing cost, a sentence a line: a call and in all, what the run would have taken
-// without it, and what it consists of. It prints nothing if that was not measured, or if nothing was
-// traced.
-func Overhead(w io.Writer, s *profile.Snapshot) error {
+// Overhead prints what tracing cost: in one line a call, and what the run would have taken without it; more of it if all
+// is set. It prints nothing if that was not measured, or if nothing was traced.
+func Overhead(w io.Writer, s *profile.Snapshot, all bool) error {
 	o := s.Overhead
 	if o == nil || o.Calls == 0 {
 		return nil
 	}
 	var out bytes.Buffer
-	holdNs := o.HoldNs / int64(min(o.Calls, 1<<62))
 	if o.Source == profile.Uncorrected {
-		fmt.Fprintf(&out, "the tracer held each call up for %s, %s in all%s, and made it slower in ways that were not measured\n",
-			humanTime(holdNs), humanTime(o.HoldNs), shareOfWall(o.HoldNs, o.WallNs))
-		out.WriteString("latencies are raw: the transit of each call is still in them\n")
+		fmt.Fprintf(&out, "the tracer held each call up for %s, and made it slower in ways that were not measured; latencies are raw: transit is still in them\n",
+			humanTime(holdPerCall(o)))
 	} else {
-		fmt.Fprintf(&out, "tracing cost %s a call, %s in all%s\n",
-			humanTime(int64(o.PerCall())), humanTime(o.TotalNs.Ns), shareOfWall(o.TotalNs.Ns, o.WallNs))
-		writeUntraced(&out, o)
-		fmt.Fprintf(&out, "of the %s a call, %s\n",
-			humanTime(int64(o.PerCall())), partsOf(o, holdNs))
+		byHand := ""
+		if o.Source == profile.ByHand {
+			byHand = ", with the transit as given by hand"
+		}
+		fmt.Fprintf(&out, "tracing cost %s a call%s%s\n", humanTime(int64(o.PerCall())), byHand, withoutIt(o))
+	}
+	if all {
+		writeParts(&out, o)
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// withoutIt continues the sentence on what tracing cost: what there would have been without it, as far as that is known.
+func withoutIt(o *profile.Overhead) string {
+	slowdown, low, high := o.Slowdown()
+	if slowdown == 0 {
+		return lost(&o.Lost)
+	}
+	switch o.Known() {
+	case profile.About:
+		return fmt.Sprintf("; without it the run would have taken %s%s: a slowdown of %s%s",
+			humanTime(o.UntracedNs.Ns), span(humanTime(o.UntracedNs.LowNs), humanTime(o.UntracedNs.HighNs)), factor(slowdown), span(factor(low), factor(high)))
+	case profile.AtLeast:
+		return fmt.Sprintf("; without it the run would have taken %s at most: a slowdown of at least %s", humanTime(o.UntracedNs.HighNs), factor(low))
+	}
+	return "; how long the run would have taken without it is unknown"
+}
+
+// lost is what share of their time threads lost that go on after the run.
+func lost(s *profile.Share) string {
+	faster, low, high := s.Faster()
+	if faster == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s%s of the time that its threads were not asleep; without it their calls could have come %s times as fast%s",
+		percentSign(s.Share, 1), span(percentSign(s.Low, 1), percentSign(s.High, 1)), factor(faster), span(factor(low), factor(high)))
+}
+
+// writeParts says what the overhead consists of.
+func writeParts(out *bytes.Buffer, o *profile.Overhead) {
+	total := o.TotalNs.Ns
+	if o.Source == profile.Uncorrected {
+		total = o.HoldNs
+	}
+	fmt.Fprintf(out, "that is %s in all%s\n", humanTime(total), shareOfWall(total, o.WallNs))
+	if o.Source != profile.Uncorrected {
+		fmt.Fprintf(out, "of the %s a call, %s\n", humanTime(int64(o.PerCall())), partsOf(o, holdPerCall(o)))
+	}
+	if o.Controls > 0 {
+		fmt.Fprintf(out, "%s, which cost %s in all\n", plural(o.Controls, "control"), humanTime(o.ControlsNs))
 	}
 	if o.Queued > 0 {
 		inLine := ""
 		if o.InLineNs.Ns > 0 {
 			inLine = fmt.Sprintf("; entries and exits stood in line for about %s in all", humanTime(o.InLineNs.Ns))
 		}
-		fmt.Fprintf(&out, "%s (%s) ended while the tracer was busy with another thread%s\n",
+		fmt.Fprintf(out, "%s (%s) ended while the tracer was busy with another thread%s\n",
 			plural(o.Queued, "call"), percentSign(float64(o.Queued), float64(o.Calls)), inLine)
 	}
-	_, err := w.Write(out.Bytes())
-	return err
 }
 
-// writeUntraced says what the run would have taken without tracing, if that is known.
-func writeUntraced(out *bytes.Buffer, o *profile.Overhead) {
-	slowdown, low, high := o.Slowdown()
-	if slowdown == 0 {
-		return
-	}
-	between, betweenFactors := "", ""
-	if u := o.UntracedNs; u.LowNs > 0 && u.LowNs < u.HighNs {
-		between = span(humanTime(u.LowNs), humanTime(u.HighNs))
-		betweenFactors = span(factor(low), factor(high))
-	}
-	fmt.Fprintf(out, "without it the run would have taken about %s%s: a slowdown of %s%s\n",
-		humanTime(o.UntracedNs.Ns), between, factor(slowdown), betweenFactors)
-}
+func holdPerCall(o *profile.Overhead) int64 { return o.HoldNs / int64(min(o.Calls, 1<<62)) }
 
 // partsOf says what the overhead of a call consists of. With a transit given by hand there is no word on
 // the switches.
@@ -92,14 +121,13 @@ func span(low, high string) string {
 	return fmt.Sprintf(" (%s to %s)", low, high)
 }
 
-// Notes prints all that stands under a table: what tracing cost, the calls in flight, the warnings. Sentences
-// are broken between words to fit into width columns; 0 is any width.
-func Notes(w io.Writer, s *profile.Snapshot, width int) error {
+// Notes prints all that stands under a table: what was traced, what that cost, the calls in flight, the warnings.
+// Sentences are broken between words to fit into width columns; 0 is any width. With all, there is more on the cost.
+func Notes(w io.Writer, s *profile.Snapshot, m Meta, width int, all bool) error {
 	var out bytes.Buffer
-	for _, note := range []func(io.Writer, *profile.Snapshot) error{Overhead, InFlight, Warnings} {
-		if err := note(&out, s); err != nil {
-			return err
-		}
+	out.WriteString(m.line())
+	if err := errors.Join(Overhead(&out, s, all), InFlight(&out, s), Warnings(&out, s)); err != nil {
+		return err
 	}
 	_, err := io.WriteString(w, wrap(out.String(), width))
 	return err

@@ -22,9 +22,10 @@ import (
 func TestGoldenForPeople(t *testing.T) {
 	snapshots := map[string]*profile.Snapshot{
 		"nothing": {}, "mixed": mixed(), "busy": busy(), "sleeping": sleeping(), "endless": endless(), "measured": measured(),
+		"attached": attached(),
 	}
 	for _, name := range []string{
-		"mixed", "mixed -S calls", "mixed -S name -q", "mixed COLUMNS=40", "mixed COLUMNS=80", "mixed COLUMNS=100", "mixed COLUMNS=200",
+		"mixed", "mixed -S calls", "mixed -S name -q", "mixed -v", "attached", "attached -v", "mixed COLUMNS=40", "mixed COLUMNS=80", "mixed COLUMNS=100", "mixed COLUMNS=200",
 		"mixed COLUMNS=100 COLOR", "nothing", "busy", "sleeping", "endless", "measured", "measured COLUMNS=80",
 		"mixed --histogram", "mixed --histogram=read COLUMNS=80", "mixed --histogram=read COLUMNS=40 COLOR",
 		"mixed --histogram=%desc", "mixed --histogram=mkdir", "nothing --histogram", "busy --histogram=close", "endless --histogram",
@@ -41,7 +42,7 @@ func TestGoldenForPeople(t *testing.T) {
 func printFor(t *testing.T, s *profile.Snapshot, flags string) string {
 	t.Helper()
 	var table Table
-	quiet := false
+	quiet, verbose := false, false
 	out := new(bytes.Buffer)
 	print := func() error { return table.Write(out, s) }
 	args := strings.Fields(flags)
@@ -52,6 +53,8 @@ func printFor(t *testing.T, s *profile.Snapshot, flags string) string {
 			table.Sort = must(ParseSortKey(args[i+1]))(t)
 		case "-q":
 			quiet = true
+		case "-v":
+			verbose = true
 		case "COLUMNS":
 			if _, err := fmt.Sscan(value, &table.Width); err != nil {
 				t.Fatal(err)
@@ -74,7 +77,7 @@ func printFor(t *testing.T, s *profile.Snapshot, flags string) string {
 		t.Fatal(err)
 	}
 	if !quiet {
-		if err := Notes(out, s, 0); err != nil {
+		if err := Notes(out, s, meta, 0, verbose); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,6 +117,16 @@ func mixed() *profile.Snapshot {
 		WallNs: 321_000_000, UntracedNs: profile.Estimate{Ns: 76_700_000, LowNs: 66_000_000, HighNs: 87_000_000},
 	}
 	s.Warnings = []profile.Warning{{Kind: profile.Sentence, Text: "the clock was stepped"}}
+	return s
+}
+
+// attached is of a server that went on afterwards.
+func attached() *profile.Snapshot {
+	s := mixed()
+	s.Overhead.UntracedNs = profile.Estimate{}
+	s.Overhead.Lost = profile.Share{Share: 0.62, Low: 0.55, High: 0.7}
+	s.Overhead.Controls, s.Overhead.ControlsNs = 153, 1_100_000
+	s.InFlight = append(s.InFlight, profile.Flight{Key: profile.Key{ABI: syscalltab.AMD64, Nr: 231}, Why: profile.Exited, Count: 3, LongestNs: 200_000})
 	return s
 }
 

@@ -26,11 +26,15 @@ import (
 type traced struct {
 	profile *profile.Profile
 	samples profile.Samples
+	stream  *cost.Stream
 	calls   int64
 	queued  bool // the calls that are added stood in line
 }
 
-func newTraced() *traced { return &traced{profile: profile.New()} }
+func newTraced() *traced { return &traced{profile: profile.New(), stream: byHand.NewStream()} }
+
+// byHand takes the same off each call.
+var byHand = cost.Model{ByHand: new(2 * time.Microsecond)}
 
 // call adds n calls that took rawNs.
 func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, v values) {
@@ -42,8 +46,9 @@ func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, 
 		if v.tid == cpuTID {
 			c.CPUNs = rawNs / 2
 		}
+		r.stream.Call(c)
 		r.profile.Add(c)
-		r.samples.Add(c, profile.SampleKey{Values: profile.Values{v.pid, v.tid, profile.RawLatencyBucket(c), v.errno, v.comm, v.fd}})
+		r.samples.Add(c, profile.SampleKey{Values: profile.Values{v.pid, v.tid, profile.LatencyBucket(c), v.errno, v.comm, v.fd}})
 	}
 }
 
@@ -120,15 +125,11 @@ func (f fields) Labels(v profile.Values) (labels []label.Label) {
 
 // pprof is the profile of the run with these labels.
 func (r *traced) pprof(by fields) Pprof {
-	snapshot := cost.Correct(r.profile.Raw(), cost.Model{SameCPU: cost.ByHand(2 * time.Microsecond)}, cost.Run{Wall: 50 * time.Millisecond, CPUs: 2})
+	snapshot := cost.Correct(r.profile.Raw(), byHand, cost.Run{Wall: 50 * time.Millisecond, CPUs: 2})
 	samples, _ := r.samples.All()
-	at := -1
-	if by.latency {
-		at = latencyAt
-	}
 	return Pprof{
 		Snapshot: snapshot,
-		Samples:  cost.CorrectSamples(snapshot, samples, at),
+		Samples:  cost.CorrectSamples(snapshot, samples),
 		Meta:     meta,
 		Program:  "/srv/app",
 		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },
@@ -474,6 +475,7 @@ func TestPprofOfOtherMachines(t *testing.T) {
 		}
 		r := newTraced()
 		c := &profile.Call{ABI: abi, Nr: nr, ExitSeenNs: 5_000, CPUNs: -1, GapNs: -1}
+		r.stream.Call(c)
 		r.profile.Add(c)
 		r.samples.Add(c, profile.SampleKey{})
 		p := written(t, r.pprof(fields{}))

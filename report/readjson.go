@@ -257,14 +257,15 @@ func (j *jsonFlight) flight() (profile.Flight, error) {
 func (j *jsonOverhead) overhead() (*profile.Overhead, error) {
 	o := &profile.Overhead{Calls: j.Calls, CrossCPU: j.Apart, Queued: j.Queued,
 		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), InLineNs: profile.Estimate(j.InLine), HoldNs: j.HoldNs,
-		TotalNs: profile.Estimate(j.Total), WallNs: j.WallNs, UntracedNs: profile.Estimate(j.Untraced)}
+		TotalNs: profile.Estimate(j.Total), WallNs: j.WallNs, UntracedNs: profile.Estimate(j.Untraced),
+		Lost: profile.Share{Share: j.Lost.Estimate, Low: j.Lost.Low, High: j.Lost.High}, Controls: j.Controls, ControlsNs: j.ControlsNs}
 	for o.Source.String() != j.Source {
 		if o.Source++; o.Source > profile.ByHand {
 			return nil, fmt.Errorf("unknown source %q", shortened(j.Source))
 		}
 	}
-	if o.HoldNs < 0 || o.WallNs < 0 {
-		return nil, fmt.Errorf("hold_ns is %d, wall_ns %d", o.HoldNs, o.WallNs)
+	if o.HoldNs < 0 || o.WallNs < 0 || o.ControlsNs < 0 {
+		return nil, fmt.Errorf("hold_ns is %d, wall_ns %d, controls_ns %d", o.HoldNs, o.WallNs, o.ControlsNs)
 	}
 	return o, nil
 }

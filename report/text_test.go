@@ -63,6 +63,8 @@ func TestWhatTracingCost(t *testing.T) {
 	narrow.UntracedNs.HighNs++
 	units := certain
 	units.UntracedNs.LowNs, units.UntracedNs.HighNs = 900_000, 87_000_000
+	nothing := certain
+	nothing.UntracedNs.LowNs, nothing.UntracedNs.HighNs = 900_000, 320_000_000
 	unknown := calibrated
 	unknown.UntracedNs, unknown.InLineNs, unknown.Queued = profile.Estimate{}, profile.Estimate{}, 1
 	byHand := profile.Overhead{Source: profile.ByHand, Calls: 10, TransitNs: profile.Estimate{Ns: 2_000}, HoldNs: 12_000,
@@ -76,40 +78,41 @@ func TestWhatTracingCost(t *testing.T) {
 	}{
 		"not looked at": {nil, ""},
 		"no calls":      {&profile.Overhead{Source: profile.Calibrated, WallNs: 5}, ""},
-		"calibrated": {&calibrated, `tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took
-without it the run would have taken about 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
+		"calibrated": {&calibrated, `tracing cost 7.27 µs a call; without it the run would have taken 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
+that is 244 ms in all, 76.1 % of the 321 ms that the run took
 ` + parts + "17 calls (0.1 %) ended while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
-		"threads": {&threads, `tracing cost 59.5 µs a call, 2.00 s in all, all threads added up, in the 321 ms that the run took
-without it the run would have taken about 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
+		"threads": {&threads, `tracing cost 59.5 µs a call; without it the run would have taken 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
+that is 2.00 s in all, all threads added up, in the 321 ms that the run took
 ` + strings.Replace(parts, "7.27", "59.5", 1) + "17 calls (0.1 %) ended while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
-		"no range": {&certain, `tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took
-without it the run would have taken about 76.7 ms: a slowdown of 4.2
+		"no range": {&certain, `tracing cost 7.27 µs a call; without it the run would have taken 76.7 ms: a slowdown of 4.2
+that is 244 ms in all, 76.1 % of the 321 ms that the run took
 ` + parts},
-		"a narrow range": {&narrow, `tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took
-without it the run would have taken about 76.7 ms: a slowdown of 4.2
+		"a narrow range": {&narrow, `tracing cost 7.27 µs a call; without it the run would have taken 76.7 ms: a slowdown of 4.2
+that is 244 ms in all, 76.1 % of the 321 ms that the run took
 ` + parts},
-		"two units": {&units, `tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took
-without it the run would have taken about 76.7 ms (900 µs to 87.0 ms): a slowdown of 4.2 (3.7 to 357)
+		"a wide range": {&units, `tracing cost 7.27 µs a call; without it the run would have taken 87.0 ms at most: a slowdown of at least 3.7
+that is 244 ms in all, 76.1 % of the 321 ms that the run took
 ` + parts},
-		"no estimate": {&unknown, "tracing cost 7.27 µs a call, 244 ms in all, 76.1 % of the 321 ms that the run took\n" +
+		"nothing known": {&nothing, "tracing cost 7.27 µs a call; how long the run would have taken without it is unknown\nthat is 244 ms in all, 76.1 % of the 321 ms that the run took\n" + parts},
+		"no estimate": {&unknown, "tracing cost 7.27 µs a call\nthat is 244 ms in all, 76.1 % of the 321 ms that the run took\n" +
 			parts + "1 call (<0.1 %) ended while the tracer was busy with another thread\n"},
-		"by hand": {&byHand, `tracing cost 3.20 µs a call, 32.0 µs in all, 3.2 % of the 1.00 ms that the run took
-without it the run would have taken about 968 µs: a slowdown of 1.03
+		"by hand": {&byHand, `tracing cost 3.20 µs a call, with the transit as given by hand; without it the run would have taken 968 µs: a slowdown of 1.03
+that is 32.0 µs in all, 3.2 % of the 1.00 ms that the run took
 of the 3.20 µs a call, 2.00 µs are transit, as given by hand (taken off the latencies), and 1.20 µs hold
 `},
-		"raw": {&raw, `the tracer held each call up for 1.20 µs, 12.0 µs in all, 1.2 % of the 1.00 ms that the run took, and made it slower in ways that were not measured
-latencies are raw: the transit of each call is still in them
+		"raw": {&raw, `the tracer held each call up for 1.20 µs, and made it slower in ways that were not measured; latencies are raw: transit is still in them
+that is 12.0 µs in all, 1.2 % of the 1.00 ms that the run took
 `},
 	} {
 		var out bytes.Buffer
-		if err := Overhead(&out, &profile.Snapshot{Overhead: c.o}); err != nil {
+		if err := Overhead(&out, &profile.Snapshot{Overhead: c.o}, true); err != nil {
 			t.Error(err)
 		}
 		if d := cmp.Diff(c.want, out.String()); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
-	if err := Notes(new(bytes.Buffer), gigantic(), 0); err != nil { // and nothing is divided by zero
+	if err := Notes(new(bytes.Buffer), gigantic(), Meta{}, 0, true); err != nil { // and nothing is divided by zero
 		t.Error(err)
 	}
 }
@@ -117,7 +120,7 @@ latencies are raw: the transit of each call is still in them
 func TestNotesCannotCommandTheTerminal(t *testing.T) {
 	s := &profile.Snapshot{Warnings: []profile.Warning{{Kind: profile.Sentence, Text: "thread \x1b[2J\n of µs"}}, InFlight: []profile.Flight{{Why: "\x1b]0;x\a", Count: 1}}}
 	var out bytes.Buffer
-	if err := Notes(&out, s, 0); err != nil {
+	if err := Notes(&out, s, Meta{}, 0, true); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(out.String(), "\x1b\a") || strings.Count(out.String(), "\n") != 3 || !strings.Contains(out.String(), "of µs") {

@@ -1,11 +1,13 @@
 /*
- * target CALL COUNT DIR: makes COUNT system calls of one kind and times each by the vDSO clock, which is
- * no system call. It writes the times to its standard output, as binary 64-bit nanoseconds, less what the
- * clock itself takes. What a call needs is prepared in the same loop, untimed, by system calls of other
- * names, so that a tracer can tell them apart. DIR has a file "data" of 1 MB and a directory "many".
+ * target SHAPE THREADS DIR STEP=COUNT...: makes each STEP that many times in each of the threads, and times
+ * its system calls by the vDSO clock, which is no system call. SHAPE is how: in "blocks", one step after the
+ * other, or "interleaved", each step now and then throughout the run. What a call needs is prepared untimed,
+ * by system calls that no step times, so that a tracer can tell them apart by name. At the end it writes the
+ * times to its standard output, as binary 64-bit nanoseconds less what the clock itself takes: for each step
+ * how many there are, then those. A step of two calls (open and close) has them in turn. DIR has a file
+ * "data" of 1 MB and a directory "many".
  *
- * target run CMD ARG...: runs CMD with its output thrown away, and writes how long that took in the same
- * format.
+ * target run CMD ARG...: runs CMD with its output thrown away, and writes how long that took, as one time.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,11 +27,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 1 << 18 };
-static long long sample[MOST];
-static long samples, count;
-static char buffer[1 << 20];
+enum { BUFFER = 1 << 20, MAPPED = 65536, STEPS = 32, THREADS = 64, MOST = 1 << 18 };
+
+struct thread {
+	pthread_t id, other;
+	int data, null, many, epoll, sync; /* descriptors */
+	int ping[2], pong[2];
+	int word;
+	char *buffer;
+	long count;              /* of the step that is being prepared */
+	long long *of_the_other; /* the times that a second thread fills */
+};
+
 static const char *dir;
+static pthread_barrier_t together;
 
 static inline long long now(void) {
 	struct timespec t;
@@ -36,9 +48,7 @@ static inline long long now(void) {
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-#define TIMED(to, call) do { long long start = now(); (void)(call); (to) = now() - start; } while (0)
-#define EACH for (long i = 0; i < count; i++)
-#define MEASURE(call) TIMED(sample[samples++], call)
+#define TIMED(to, call) do { long long start = now(); (void)!(call); (to) = now() - start; } while (0)
 
 static int by_size(const void *a, const void *b) {
 	long long x = *(const long long *)a, y = *(const long long *)b;
@@ -77,33 +87,8 @@ static int file(const char *name, int flags) {
 	return fd;
 }
 
-static int ping[2], pong[2];
-
-/* the second half of the samples is that of this thread */
-static void *ponger(void *ignored) {
-	char c;
-	EACH {
-		TIMED(sample[count + i], read(ping[0], &c, 1));
-		(void)!write(pong[1], &c, 1);
-	}
-	return ignored;
-}
-
-static void pingpong(void) {
-	pthread_t other;
-	char c = 0;
-	if (pipe(ping) || pipe(pong) || pthread_create(&other, 0, ponger, 0))
-		exit(3);
-	EACH {
-		(void)!write(ping[1], &c, 1);
-		TIMED(sample[i], read(pong[0], &c, 1));
-	}
-	pthread_join(other, 0);
-	samples = 2 * count;
-}
-
 static int run(char **argv) {
-	long long start = now(), took;
+	long long start = now(), took[2] = {1, 0};
 	int status, null;
 	pid_t child = vfork();
 	if (child == 0) {
@@ -115,132 +100,216 @@ static int run(char **argv) {
 	}
 	if (child < 0 || waitpid(child, &status, 0) < 0)
 		return 3;
-	took = now() - start;
-	out(&took, sizeof took);
+	took[1] = now() - start;
+	out(took, sizeof took);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 3;
 }
 
-static void getppids(void) {
-	EACH MEASURE(syscall(SYS_getppid));
+/* The steps. Each puts the times of its calls to "to". */
+
+static void getppids(struct thread *t, long long *to) { TIMED(to[0], syscall(SYS_getppid)); }
+
+static void pread_64(struct thread *t, long long *to) { TIMED(to[0], pread(t->data, t->buffer, 64, 4096)); }
+
+/* by preadv(2), so that it has another name than the small one */
+static void pread_1m(struct thread *t, long long *to) {
+	struct iovec v = {t->buffer, BUFFER};
+	TIMED(to[0], preadv(t->data, &v, 1, 0));
 }
 
-static void pread_4k(void) {
-	int fd = file("data", O_RDONLY);
-	EACH MEASURE(pread(fd, buffer, 4096, (i & 255) * 4096));
-}
+static void write_null(struct thread *t, long long *to) { TIMED(to[0], write(t->null, t->buffer, 1)); }
 
-static void pread_1m(void) {
-	int fd = file("data", O_RDONLY);
-	EACH MEASURE(pread(fd, buffer, sizeof buffer, 0));
-}
-
-static void write_null(void) {
-	int fd = open("/dev/null", O_WRONLY);
-	EACH MEASURE(write(fd, buffer, 1));
-}
-
-static void fstats(void) {
+static void fstats(struct thread *t, long long *to) {
 	struct stat s;
-	int fd = file("data", O_RDONLY);
-	EACH MEASURE(fstat(fd, &s));
+	TIMED(to[0], fstat(t->data, &s));
 }
 
-static void opens(void) {
+static void open_close(struct thread *t, long long *to) {
 	char path[4096];
 	int fd;
 	snprintf(path, sizeof path, "%s/data", dir);
-	EACH {
-		MEASURE(fd = open(path, O_RDONLY));
-		close(fd);
+	TIMED(to[0], fd = open(path, O_RDONLY));
+	TIMED(to[1], close(fd));
+}
+
+static void mmap_munmap(struct thread *t, long long *to) {
+	char *p;
+	TIMED(to[0], p = mmap(0, MAPPED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	*p = 1;
+	TIMED(to[1], munmap(p, MAPPED));
+}
+
+static void getdents(struct thread *t, long long *to) {
+	lseek(t->many, 0, SEEK_SET);
+	TIMED(to[0], syscall(SYS_getdents64, t->many, t->buffer, BUFFER));
+}
+
+static void polls(struct thread *t, long long *to) {
+	struct pollfd p = {t->null, POLLOUT, 0};
+	TIMED(to[0], poll(&p, 1, 0));
+}
+
+static void epolls(struct thread *t, long long *to) {
+	struct epoll_event e;
+	TIMED(to[0], epoll_wait(t->epoll, &e, 1, 0));
+}
+
+static void futex_wake(struct thread *t, long long *to) {
+	TIMED(to[0], syscall(SYS_futex, &t->word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
+}
+
+static void sleeps(struct thread *t, long long *to) {
+	struct timespec pause = {0, 100000};
+	TIMED(to[0], clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, 0));
+}
+
+static void fsyncs(struct thread *t, long long *to) {
+	(void)!pwrite(t->sync, t->buffer, 512, 0);
+	TIMED(to[0], fsync(t->sync));
+}
+
+static void *ponger(void *arg) {
+	struct thread *t = arg;
+	char c;
+	for (long i = 0; i < t->count; i++) {
+		TIMED(t->of_the_other[2 * i], read(t->ping[0], &c, 1));
+		(void)!write(t->pong[1], &c, 1);
 	}
+	return 0;
 }
 
-static void closes(void) {
-	EACH {
-		int fd = file("data", O_RDONLY);
-		MEASURE(close(fd));
-	}
+/* begins a second thread, whose times are every other one of this step */
+static void prepare_pingpong(struct thread *t, long long *to) {
+	t->of_the_other = to + 1;
+	if (pipe(t->ping) || pipe(t->pong) || pthread_create(&t->other, 0, ponger, t))
+		exit(3);
 }
 
-static void getdents_many(void) {
-	int fd = file("many", O_RDONLY | O_DIRECTORY);
-	EACH {
-		lseek(fd, 0, SEEK_SET);
-		MEASURE(syscall(SYS_getdents64, fd, buffer, sizeof buffer));
-	}
+static void pingpong(struct thread *t, long long *to) {
+	char c = 0;
+	(void)!write(t->ping[1], &c, 1);
+	TIMED(to[0], read(t->pong[0], &c, 1));
 }
 
-static void mmaps(void) {
-	void *p;
-	EACH {
-		MEASURE(p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-		munmap(p, 65536);
-	}
-}
+static void end_pingpong(struct thread *t) { pthread_join(t->other, 0); }
 
-static void munmaps(void) {
-	EACH {
-		char *p = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		*p = 1;
-		MEASURE(munmap(p, 65536));
-	}
-}
-
-static void polls(void) {
-	struct pollfd p = {1, POLLOUT, 0};
-	EACH MEASURE(poll(&p, 1, 0));
-}
-
-static void nanosleeps(void) {
-	struct timespec t = {0, 100000};
-	EACH MEASURE(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, 0));
-}
-
-static void futex_wakes(void) {
-	int word = 0;
-	EACH MEASURE(syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
-}
-
-static void futex_waits(void) {
-	int word = 0;
-	struct timespec t = {0, 100000};
-	EACH MEASURE(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, 0, 0));
-}
-
-static void fsyncs(void) {
-	int fd = file("sync", O_RDWR | O_CREAT);
-	EACH {
-		(void)!pwrite(fd, buffer, 512, 0);
-		MEASURE(fsync(fd));
-	}
-}
-
-static const struct {
-	const char *call;
-	void (*measure)(void);
-} kinds[] = {
-	{"getppid", getppids}, {"pread-4K", pread_4k}, {"pread-1M", pread_1m}, {"write-null", write_null},
-	{"fstat", fstats}, {"open", opens}, {"close", closes}, {"getdents", getdents_many},
-	{"mmap", mmaps}, {"munmap", munmaps}, {"poll", polls}, {"nanosleep", nanosleeps},
-	{"pingpong", pingpong}, {"futex-wake", futex_wakes}, {"futex-wait", futex_waits}, {"fsync", fsyncs},
+static const struct step {
+	const char *name;
+	int calls; /* that are timed */
+	void (*once)(struct thread *, long long *to);
+	void (*prepare)(struct thread *, long long *to);
+	void (*end)(struct thread *);
+} known[] = {
+	{"getppid", 1, getppids}, {"pread-64", 1, pread_64}, {"pread-1M", 1, pread_1m}, {"write", 1, write_null},
+	{"fstat", 1, fstats}, {"open+close", 2, open_close}, {"mmap+munmap", 2, mmap_munmap}, {"getdents", 1, getdents},
+	{"poll", 1, polls}, {"epoll", 1, epolls}, {"futex-wake", 1, futex_wake}, {"nanosleep", 1, sleeps},
+	{"fsync", 1, fsyncs}, {"pingpong", 2, pingpong, prepare_pingpong, end_pingpong},
 };
+
+static struct chosen {
+	const struct step *step;
+	long count;
+	long long *times; /* of all threads, one after the other */
+} chosen[STEPS];
+static int steps;
+static long most; /* of the counts */
+static int interleaved;
+
+static struct thread threads[THREADS];
+
+static long long *times_of(const struct chosen *c, const struct thread *t) {
+	return c->times + (t - threads) * c->count * c->step->calls;
+}
+
+/* makes a step for the i-th time out of "of" chances, at even distances */
+static void maybe(struct chosen *c, struct thread *t, long i, long of) {
+	long done = i * c->count / of;
+	if ((i + 1) * c->count / of > done)
+		c->step->once(t, times_of(c, t) + done * c->step->calls);
+}
+
+static void *body(void *arg) {
+	struct thread *t = arg;
+	for (int s = 0; s < steps; s++)
+		if (chosen[s].step->prepare) {
+			t->count = chosen[s].count;
+			chosen[s].step->prepare(t, times_of(&chosen[s], t));
+		}
+	pthread_barrier_wait(&together);
+	if (interleaved)
+		for (long i = 0; i < most; i++)
+			for (int s = 0; s < steps; s++)
+				maybe(&chosen[s], t, i, most);
+	else
+		for (int s = 0; s < steps; s++)
+			for (long i = 0; i < chosen[s].count; i++)
+				maybe(&chosen[s], t, i, chosen[s].count);
+	for (int s = 0; s < steps; s++)
+		if (chosen[s].step->end)
+			chosen[s].step->end(t);
+	return 0;
+}
+
+/* takes STEP=COUNT; returns 0 if it is none */
+static int choose(const char *word, int of) {
+	const char *equals = strchr(word, '=');
+	if (!equals || steps == STEPS)
+		return 0;
+	for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+		struct chosen *c = &chosen[steps];
+		if (strlen(known[k].name) != equals - word || strncmp(known[k].name, word, equals - word) != 0)
+			continue;
+		*c = (struct chosen){&known[k], atol(equals + 1), 0};
+		if (c->count < 1 || c->count * of * c->step->calls > MOST)
+			return 0;
+		size_t size = c->count * of * c->step->calls * sizeof *c->times;
+		c->times = malloc(size);
+		memset(c->times, 1, size); /* no page fault while a call is timed */
+		if (c->count > most)
+			most = c->count;
+		steps++;
+		return 1;
+	}
+	return 0;
+}
+
+static void equip(struct thread *t) {
+	t->data = file("data", O_RDONLY);
+	t->null = open("/dev/null", O_WRONLY);
+	t->many = file("many", O_RDONLY | O_DIRECTORY);
+	t->sync = file("sync", O_RDWR | O_CREAT);
+	t->epoll = epoll_create1(0);
+	t->buffer = malloc(BUFFER);
+	memset(t->buffer, 1, BUFFER);
+}
 
 int main(int argc, char **argv) {
 	if (argc > 2 && strcmp(argv[1], "run") == 0)
 		return run(argv + 2);
-	if (argc != 4 || (count = atol(argv[2])) < 1 || 2 * count > MOST)
+	int of = argc > 4 ? atoi(argv[2]) : 0;
+	if (of < 1 || of > THREADS)
 		return 2;
+	interleaved = strcmp(argv[1], "interleaved") == 0;
 	dir = argv[3];
-	memset(sample, 1, 2 * count * sizeof *sample); /* no page fault while a call is timed */
-	memset(buffer, 1, sizeof buffer);
-	long long cost = clock_cost();
-	size_t kind = 0;
-	while (strcmp(kinds[kind].call, argv[1]) != 0)
-		if (++kind == sizeof kinds / sizeof *kinds)
+	for (int i = 4; i < argc; i++)
+		if (!choose(argv[i], of))
 			return 2;
-	kinds[kind].measure();
-	for (long i = 0; i < samples; i++)
-		sample[i] = sample[i] > cost ? sample[i] - cost : 0;
-	out(sample, samples * sizeof *sample);
+	for (int i = 0; i < of; i++)
+		equip(&threads[i]);
+	long long cost = clock_cost();
+	pthread_barrier_init(&together, 0, of);
+	for (int i = 1; i < of; i++)
+		if (pthread_create(&threads[i].id, 0, body, &threads[i]))
+			return 3;
+	body(&threads[0]);
+	for (int i = 1; i < of; i++)
+		pthread_join(threads[i].id, 0);
+	for (int s = 0; s < steps; s++) {
+		long long n = chosen[s].count * of * chosen[s].step->calls;
+		for (long i = 0; i < n; i++)
+			chosen[s].times[i] = chosen[s].times[i] > cost ? chosen[s].times[i] - cost : 0;
+		out(&n, sizeof n);
+		out(chosen[s].times, n * sizeof *chosen[s].times);
+	}
 	return 0;
 }

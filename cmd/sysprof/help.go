@@ -49,6 +49,7 @@ What to write:
       --errors                  a table of how often calls failed with which errno
       --time=cpu                measure CPU time, too; with -c, show it as the time
       --raw                     leave in the times what tracing adds to them
+      --no-controls             measure what tracing adds before the run only, not during it
   -O, --summary-syscall-overhead=TIME
                                 take TIME (in us, or with a unit) off each call instead of
                                 what is measured
@@ -56,6 +57,7 @@ What to write:
                                 below, a FILE of - is stdout
   -A, --output-append-mode      append to FILE
   -q, --quiet                   the table alone, without the lines under it
+  -v, --verbose                 all there is to say of what tracing cost, in these lines
       --json=FILE               write everything to FILE, too
       --csv=FILE                write a line a call to FILE, too
       --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too

@@ -239,7 +239,7 @@ func TestSavedRunObeysOrRefuses(t *testing.T) {
 		if getpgid != test.getpgid || errs != test.errors || umask != test.umask {
 			t.Errorf("%s: getpgid %d (%d errors), umask %d\n%s", test.args, getpgid, errs, umask, out)
 		}
-		if flights := strings.Contains(out, "exit_group"); flights != test.inFlight {
+		if flights := strings.Contains(out, "had not returned"); flights != test.inFlight {
 			t.Errorf("%s: calls in flight:\n%s", test.args, out)
 		}
 	}

@@ -45,6 +45,7 @@ type options struct {
 	labelNames string // that labels was made of
 	debuginfod bool   // fetch debug files
 
+	controls session.Truth
 	raw      bool           // do not take the transit off latencies
 	overhead *time.Duration // take this off instead of what is measured
 }
@@ -141,6 +142,9 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.flag(0, "debuginfod", func() { o.debuginfod = true })
 	d.arg(0, "time", o.chooseTime)
 	d.flag(0, "raw", func() { o.raw = true })
+	d.flag('v', "verbose", func() { o.outputs.Verbose = true })
+	d.flag(0, "no-controls", func() { o.controls = session.TruthBefore })
+	d.arg(0, "controls", o.chooseControls)
 	d.arg('O', "summary-syscall-overhead", func(s string) error {
 		overhead, err := parseOverhead(s)
 		o.overhead = &overhead
@@ -257,6 +261,21 @@ func (o *options) chooseTime(s string) error {
 		o.outputs.CPU = true
 	default:
 		return fmt.Errorf("%q is not a kind of time; there are wall and cpu", s)
+	}
+	return nil
+}
+
+// chooseControls takes the argument of --controls.
+func (o *options) chooseControls(s string) error {
+	switch s {
+	case "auto":
+		o.controls = session.TruthFull
+	case "off":
+		o.controls = session.TruthBefore
+	case "every":
+		o.controls = session.TruthEvery
+	default:
+		return fmt.Errorf("%q is not a way to make controls; there are auto, off and every", s)
 	}
 	return nil
 }

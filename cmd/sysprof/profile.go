@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/ptrace"
@@ -87,9 +88,17 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 		Filter:         filter,
 		OnAttachFailed: p.messages.say, // it may be long until the table
 		OnBegin:        func() { p.begun.Store(true) },
-	}, !opt.raw && opt.overhead == nil)
+	}, opt.truth())
 	s, err := session.New(config, engine)
 	return s, engine, err
+}
+
+// truth is how it is measured what tracing adds.
+func (o *options) truth() session.Truth {
+	if o.raw || o.overhead != nil {
+		return session.TruthNotAtAll
+	}
+	return o.controls
 }
 
 // config is what a run counts and writes.
@@ -99,13 +108,31 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Statuses:   o.statuses,
 		Raw:        o.raw,
 		ByHand:     o.overhead,
+		Open:       len(o.attach) > 0 || o.duration > 0,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
 		Labels:     o.labels,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,
-		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.attach, CPUs: runtime.NumCPU()},
+		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.attach, CPUs: runtime.NumCPU(), Traced: o.traced()},
 	}
+}
+
+// traced names what is traced: a command by its program, processes by their names and numbers.
+func (o *options) traced() string {
+	if len(o.command) > 0 {
+		return filepath.Base(o.command[0])
+	}
+	const most = 3
+	var names []string
+	for _, pid := range o.attach[:min(len(o.attach), most)] {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		names = append(names, fmt.Sprintf("%s (%d)", strings.TrimSpace(string(comm)), pid))
+	}
+	if more := len(o.attach) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // program is the file that is profiled.

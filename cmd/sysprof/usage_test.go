@@ -110,9 +110,9 @@ func TestRefusedOptions(t *testing.T) {
 		--stack-trace=symbol --stack-trace-frame-limit=3 --syscall-limit=10 -n --syscall-number -N --arg-names
 		-P/etc --trace-path=/etc -r --relative-timestamps --relative-timestamps=s -s100
 		--string-limit=100 -t -tt --absolute-timestamps --absolute-timestamps=ms --timestamps -T --syscall-times
-		--syscall-times=ns -v --no-abbrev -x -xx --strings-in-hex --strings-in-hex=all -X raw --const-print-style=raw -y -yy
+		--syscall-times=ns --no-abbrev -x -xx --strings-in-hex --strings-in-hex=all -X raw --const-print-style=raw -y -yy
 		--decode-fds --decode-fds=all -Y --decode-pids=comm --pidns-translation --tips --always-show-pid
-		--color=always --trace-fds=1 --abbrev=all --verbose=all  --signal=none --signals=none --read=0 --write=1
+		--color=always --trace-fds=1 --abbrev=all  --signal=none --signals=none --read=0 --write=1
 		--fault=open --inject=open:error=EIO --kvm=vcpu --namespace=new --secontext=full`)
 	for _, option := range options {
 		if !strings.HasPrefix(option, "-") {

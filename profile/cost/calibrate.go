@@ -7,9 +7,9 @@ import (
 	"sysprof/profile"
 )
 
-// Calibrator finds out what tracing adds from calibrations: traced runs of a program that makes nothing but a call
-// that does nothing, again and again, and now and then some reference calls that do more. The program is
-// told apart by condition alone, so that there may be one run in each.
+// Calibrator makes a Model of calibrations: traced runs of a program that makes nothing but a call that does nothing,
+// again and again, and now and then some reference calls that do more. The program is told apart by condition alone,
+// so that there may be one run in each.
 //
 // It takes plain calls and numbers, and neither runs nor traces anything. It is not safe for concurrent use.
 type Calibrator struct {
@@ -17,11 +17,16 @@ type Calibrator struct {
 	traced  [profile.Conditions]tracedCalls
 }
 
-// tracedCalls is what one calibration showed so far.
+// tracedCalls is what one calibration showed so far. Times are in nanoseconds.
 type tracedCalls struct {
 	seen      int // calls, those for warming up included
-	cheap     *Transit
-	reference map[uint64]*profile.Histogram // raw latencies of the reference calls, by number
+	raws      []int64
+	gaps      []int64
+	cpus      []int64
+	controls  []int64
+	overs     []int64            // by how much each control took longer than the call before
+	reference map[uint64][]int64 // raw latencies of the reference calls, by number
+	before    profile.Call       // the last call
 }
 
 // Untraced is how long batches of calls took that a calibration's program made before it was traced.
@@ -36,95 +41,110 @@ type Untraced struct {
 func NewCalibrator(cheapNr uint64) *Calibrator {
 	c := &Calibrator{cheapNr: cheapNr}
 	for i := range c.traced {
-		c.traced[i] = tracedCalls{cheap: newTransit(profile.Calibrated), reference: make(map[uint64]*profile.Histogram)}
+		c.traced[i].reference = make(map[uint64][]int64)
 	}
 	return c
 }
 
-// Add takes a traced call of a calibration's program; call is not kept. The first ones of each condition are for
-// warming up.
-func (c *Calibrator) Add(call *profile.Call) {
-	const warmUp = 64 // calls
+// warmUp is how many calls of each calibration are not looked at: the first ones find everything cold.
+const warmUp = 8
+
+// Call takes a traced call of a calibration's program; call is not kept.
+func (c *Calibrator) Call(call *profile.Call) {
 	t := &c.traced[call.Condition()]
+	t.before = *call
 	if t.seen++; t.seen <= warmUp {
 		return
 	}
-	if call.Nr == c.cheapNr {
-		t.cheap.add(call)
+	rawNs := int64(call.RawLatency())
+	if call.Nr != c.cheapNr {
+		t.reference[call.Nr] = append(t.reference[call.Nr], rawNs)
 		return
 	}
-	h := t.reference[call.Nr]
-	if h == nil {
-		h = new(profile.Histogram)
-		t.reference[call.Nr] = h
+	t.raws = append(t.raws, rawNs)
+	if call.GapNs >= 0 {
+		t.gaps = append(t.gaps, call.GapNs)
 	}
-	h.Record(int64(call.RawLatency()))
+	if call.CPUNs >= 0 {
+		t.cpus = append(t.cpus, call.CPUNs)
+	}
+}
+
+// Control takes a control of a calibration's program.
+func (c *Calibrator) Control(control *profile.Control) {
+	t := &c.traced[control.Condition()]
+	if t.seen > warmUp && t.before.Nr == c.cheapNr {
+		t.controls = append(t.controls, control.RawNs)
+		t.overs = append(t.overs, control.RawNs-int64(t.before.RawLatency()))
+	}
 }
 
 // Finish returns what was found out, given what calls take untraced. What is given of the call that does nothing
 // alone may come at any place in the list. The Calibrator must not be used afterwards.
 func (c *Calibrator) Finish(untraced []Untraced) Model {
 	cheap := func(u *Untraced) bool { return len(u.Nrs) == 1 && u.Nrs[0] == c.cheapNr }
+	var m Model
 	for i := range untraced {
-		if u := &untraced[i]; cheap(u) {
-			c.of(u).cheap.measuredUntraced(u.BatchNs, u.Calls)
+		if u := &untraced[i]; cheap(u) && len(u.BatchNs) > 0 {
+			condition := conditionOf(u)
+			m.Conditions[condition] = c.traced[condition].calibration(slices.Min(u.BatchNs) / int64(max(u.Calls, 1)))
 		}
 	}
 	for i := range untraced {
 		if u := &untraced[i]; !cheap(u) {
-			c.of(u).addReference(u)
+			condition := conditionOf(u)
+			c.traced[condition].addReference(&m.Conditions[condition], u)
 		}
 	}
-	return Model{SameCPU: c.traced[profile.SameCPU].cheap, CrossCPU: c.traced[profile.CrossCPU].cheap}
+	return m
 }
 
-func (c *Calibrator) of(u *Untraced) *tracedCalls {
+func conditionOf(u *Untraced) profile.Condition {
 	if u.CrossCPU {
-		return &c.traced[profile.CrossCPU]
+		return profile.CrossCPU
 	}
-	return &c.traced[profile.SameCPU]
+	return profile.SameCPU
 }
 
-// add takes a traced call that does nothing.
-func (t *Transit) add(c *profile.Call) {
-	t.raw.Record(int64(c.RawLatency()))
-	if c.GapNs >= 0 {
-		t.gap.Record(c.GapNs)
-	}
-	if c.CPUNs >= 0 {
-		t.cpu.Record(c.CPUNs)
-	}
-}
-
-// measuredUntraced takes how long batches of so many calls that do nothing took untraced.
-func (t *Transit) measuredUntraced(batchNs []int64, calls int) {
-	if len(batchNs) > 0 {
-		t.untraced = true
-		t.callNs = undisturbed(batchNs) / int64(max(calls, 1))
+// calibration is what the calls showed, of which one takes callNs untraced.
+func (t *tracedCalls) calibration(callNs int64) Calibration {
+	return Calibration{
+		Calls:     len(t.raws),
+		CallNs:    callNs,
+		TransitNs: max(median(t.raws)-callNs, 0),
+		GapNs:     median(t.gaps),
+		CPUNs:     max(median(t.cpus)-callNs, 0),
+		Controls:  len(t.controls),
+		ControlNs: median(t.controls),
+		OverNs:    median(t.overs) + callNs,
 	}
 }
 
-// undisturbed is what most values are near, in measurements of how long one thing takes: the end of their
-// fastest quarter, since what is slower was disturbed.
-func undisturbed(ns []int64) int64 { return slices.Sorted(slices.Values(ns))[len(ns)/4] }
+// median is the middle one of values, 0 if there are none. It sorts them.
+func median(ns []int64) int64 {
+	if len(ns) == 0 {
+		return 0
+	}
+	slices.Sort(ns)
+	return ns[len(ns)/2]
+}
 
-// addReference compares reference calls with how long they take untraced. It comes after measuredUntraced.
-func (t *tracedCalls) addReference(u *Untraced) {
-	const enough = 15
+// addReference compares reference calls with how long they take untraced.
+func (t *tracedCalls) addReference(to *Calibration, u *Untraced) {
+	const enough = 10
 	rawNs := 0.0
 	for _, nr := range u.Nrs {
-		h := t.reference[nr]
-		if h == nil || h.Count() < enough {
+		if len(t.reference[nr]) < enough {
 			return
 		}
-		rawNs += float64(h.Quantile(0.5)) / float64(len(u.Nrs))
+		rawNs += float64(median(t.reference[nr])) / float64(len(u.Nrs))
 	}
 	if len(u.BatchNs) == 0 || u.Calls < 1 {
 		return
 	}
-	untracedNs := float64(undisturbed(u.BatchNs)) / float64(u.Calls)
-	longerNs := rawNs - float64(t.cheap.raw.Quantile(0.5))
-	cold := coldness{longerNs, longerNs - (untracedNs - float64(t.cheap.callNs))}
-	at, _ := slices.BinarySearchFunc(t.cheap.colder, cold, func(a, b coldness) int { return cmp.Compare(a.longerNs, b.longerNs) })
-	t.cheap.colder = slices.Insert(t.cheap.colder, at, cold)
+	untracedNs := float64(slices.Min(u.BatchNs)) / float64(u.Calls)
+	longerNs := rawNs - float64(to.TransitNs+to.CallNs)
+	c := coldness{longerNs, longerNs - (untracedNs - float64(to.CallNs))}
+	at, _ := slices.BinarySearchFunc(to.colder, c, func(a, b coldness) int { return cmp.Compare(a.longerNs, b.longerNs) })
+	to.colder = slices.Insert(to.colder, at, c)
 }

@@ -1,90 +1,79 @@
 package cost
 
 import (
+	"slices"
 	"testing"
 
 	"sysprof/profile"
 )
 
-const fstatNr, mmapNr, munmapNr, rareNr = 5, 9, 11, 12
-
-// calibrated is what a Calibrator finds from 1,000 calls of each condition, after some for warming up. Reference calls
-// are longer by what their numbers say.
-func calibrated(untraced []Untraced) Model {
-	c := NewCalibrator(getppidNr)
-	for _, m := range []*machine{newMachine(50), far(50, 0.04)} {
-		child := m.thread(7)
-		for range 64 {
-			c.Add(child.call(getppidNr, 0, 1_000_000))
-		}
-		for i := range 1_000 {
-			c.Add(child.call(getppidNr, 0, cheapNs))
-			if nr := []uint64{fstatNr, mmapNr, munmapNr}[i%3]; i < 90 {
-				c.Add(child.call(nr, 0, cheapNs+100*int64(nr)))
-			}
-			if i < 14 {
-				c.Add(child.call(rareNr, 0, cheapNs+700))
-			}
+// TestCalibrator finds what a calibration's program lost.
+func TestCalibrator(t *testing.T) {
+	const cheap, dear, dearToo = 39, 9, 11
+	k := NewCalibrator(cheap)
+	call := func(nr uint64, rawNs int64) {
+		k.Call(&profile.Call{Nr: nr, ExitSeenNs: rawNs, GapNs: 5_800, CPUNs: 900})
+	}
+	for range warmUp {
+		call(cheap, 40_000)
+	}
+	for i := range 60 {
+		call(cheap, 5_400+int64(i%3)*10)
+		if i%4 == 0 {
+			k.Control(&profile.Control{RawNs: 5_460 + int64(i%3)*10})
 		}
 	}
-	return c.Finish(untraced)
+	for range 20 {
+		call(dear, 7_000)
+		call(dearToo, 8_000)
+	}
+	k.Control(&profile.Control{RawNs: 9_999}) // not after a cheap call
+	m := k.Finish([]Untraced{
+		{Nrs: []uint64{dear, dearToo}, Calls: 20, BatchNs: []int64{36_000, 34_000, 90_000}},
+		{Nrs: []uint64{cheap}, Calls: 24, BatchNs: []int64{5_000, 2_400, 2_600}},
+	})
+	c := &m.Conditions[profile.SameCPU]
+	want := Calibration{Calls: 60, CallNs: 100, TransitNs: 5_310, GapNs: 5_800, CPUNs: 800, Controls: 15, ControlNs: 5_470, OverNs: 160}
+	want.colder = c.colder
+	if !slices.Equal(c.colder, want.colder) || len(c.colder) != 1 {
+		t.Fatalf("colder: %v", c.colder)
+	}
+	got := *c
+	got.colder, want.colder = nil, nil
+	if got.Calls != want.Calls || got.CallNs != want.CallNs || got.TransitNs != want.TransitNs || got.GapNs != want.GapNs ||
+		got.CPUNs != want.CPUNs || got.Controls != want.Controls || got.ControlNs != want.ControlNs || got.OverNs != want.OverNs {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	// (7000 + 8000) / 2 − 5410 = 2090 longer than one that does nothing; untraced 1700 − 100.
+	if cold := c.colder[0]; cold.longerNs != 2_090 || cold.coldNs != 490 {
+		t.Errorf("cold: %+v", cold)
+	}
+	if m.Conditions[profile.CrossCPU].Calls != 0 || m.IsRaw() {
+		t.Errorf("%+v", m.Conditions[profile.CrossCPU])
+	}
 }
 
-func TestCalibratorTellsConditionsAndCallsApart(t *testing.T) {
-	m := calibrated([]Untraced{
-		{Nrs: []uint64{mmapNr, munmapNr}, Calls: 20, BatchNs: []int64{20 * (cheapNs + 600)}}, // in turn, 1,000 ns more each, traced
-		{Nrs: []uint64{fstatNr}, Calls: 10, BatchNs: []int64{10 * (cheapNs + 300), 1 << 40, 10 * (cheapNs + 300), 1 << 40}},
-		{Nrs: []uint64{getppidNr}, Calls: 48, BatchNs: []int64{1 << 40, 48 * cheapNs, 48 * (cheapNs - 1), 48 * (cheapNs + 7)}},
-	})
-	equal(t, "a call that does nothing", m.SameCPU.callNs, cheapNs)
-	equal(t, "calls without those for warming up", m.SameCPU.raw.Count(), 1_000)
-	about(t, "the longest of them", m.SameCPU.raw.Max(), 3_000, 1.5, 0)
-	about(t, "a raw latency", m.SameCPU.raw.Quantile(0.5), 3_000+cheapNs, 0.02, 0)
-	about(t, "one across CPUs", m.CrossCPU.raw.Quantile(0.5), 14_000+cheapNs, 0.02, 0)
-	equal(t, "kinds of reference calls", len(m.SameCPU.colder), 2)
-	for i, want := range []coldness{{500, 200}, {1_000, 400}} {
-		got := m.SameCPU.colder[i]
-		if got.longerNs < want.longerNs-150 || got.longerNs > want.longerNs+150 || got.coldNs < want.coldNs-150 || got.coldNs > want.coldNs+150 {
-			t.Errorf("a reference call: %+v, want about %+v", got, want)
-		}
+// TestOtherConditionIsLent: a condition that was not calibrated goes by the other one.
+func TestOtherConditionIsLent(t *testing.T) {
+	m := calibrated()
+	if got := m.completed(int(profile.CrossCPU)); got.TransitNs != 5_300 || got.OverNs != overNs {
+		t.Errorf("%+v", got)
 	}
-	if !m.SameCPU.usable() || !m.CrossCPU.usable() {
-		t.Error("1,000 calls are not enough")
+	m.Conditions[profile.CrossCPU] = Calibration{Calls: 20, CallNs: 120, TransitNs: 30_000, GapNs: 31_000, Controls: 4, OverNs: 7_000}
+	if got := m.completed(int(profile.CrossCPU)); got.CallNs != nullNs || got.OverNs != overNs || got.TransitNs != 30_000 || got.ControlNs != 30_000+overNs {
+		t.Errorf("few controls: %+v", got)
 	}
-
-	both := calibrated([]Untraced{
-		{Nrs: []uint64{getppidNr}, Calls: 1, BatchNs: []int64{cheapNs}},
-		{CrossCPU: true, Nrs: []uint64{fstatNr}, Calls: 1, BatchNs: []int64{500}},
-		{CrossCPU: true, Nrs: []uint64{getppidNr}, Calls: 1, BatchNs: []int64{cheapNs + 5}},
-	})
-	equal(t, "that call, across CPUs", both.CrossCPU.callNs, cheapNs+5)
-	equal(t, "that call on one CPU", both.SameCPU.callNs, cheapNs)
-	equal(t, "kinds of reference calls across CPUs", len(both.CrossCPU.colder), 1)
-	equal(t, "kinds of reference calls on one CPU", len(both.SameCPU.colder), 0)
-
-	// What was measured in one condition alone goes over to the other one, and a model stays what it is.
-	equal(t, "measured across CPUs", m.CrossCPU.untraced, false)
-	equal(t, "a call that does nothing, across CPUs", m.CrossCPU.completed(m.SameCPU).callNs, cheapNs)
-	equal(t, "measured across CPUs, still", m.CrossCPU.untraced, false)
 }
 
-// TestCalibratorOfTooLittle: reference calls that were seen too rarely, or not timed, say nothing.
-func TestCalibratorOfTooLittle(t *testing.T) {
-	m := calibrated([]Untraced{
-		{Nrs: []uint64{getppidNr}, Calls: 48},
-		{Nrs: []uint64{fstatNr}, Calls: 10},
-		{Nrs: []uint64{fstatNr}, Calls: 0, BatchNs: []int64{5}},
-		{Nrs: []uint64{fstatNr, 77}, Calls: 10, BatchNs: []int64{5}},
-		{Nrs: []uint64{rareNr}, Calls: 10, BatchNs: []int64{5}},
-	})
-	equal(t, "measured", m.SameCPU.untraced, false)
-	equal(t, "kinds of reference calls", len(m.SameCPU.colder), 0)
-
-	never := NewCalibrator(getppidNr).Finish(nil)
-	p := record()
-	p.Add(call(readNr, 0, 5_000))
-	p.model = never
-	s := p.after(1_000_000)
-	equal(t, "latency", s.Total.SumNs, 5_000)
-	equal(t, "source", s.Overhead.Source, profile.Uncorrected)
+// TestCold is in proportion between the calls that were tried, never less for a longer call, and flat beyond.
+func TestCold(t *testing.T) {
+	colder := []coldness{{400, 100}, {1_000, 80}, {2_000, 500}}
+	for longerNs, want := range map[float64]float64{-5: 0, 0: 0, 200: 50, 400: 100, 1_000: 100, 1_500: 300, 2_000: 500, 50_000: 500} {
+		if got := cold(colder, longerNs); got != want {
+			t.Errorf("of %v: %v, want %v", longerNs, got, want)
+		}
+	}
+	if got := cold(nil, 1_000); got != 0 {
+		t.Errorf("without references: %v", got)
+	}
 }

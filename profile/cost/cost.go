@@ -6,107 +6,155 @@ import (
 	"sysprof/profile"
 )
 
-// Model is what is known of tracing on this machine: the transit of calls that were traced while tracer and tracee
-// were pinned to one CPU, and that of the others. What one of them was not told, or did not see often enough, is
-// taken from the other one and from what the run shows. A transit given by hand alone is that of all calls.
-// Latencies stay raw if both are nil.
-type Model struct {
-	SameCPU, CrossCPU *Transit
-}
-
 // Run is what is known of the run that was traced, besides its calls.
 type Run struct {
 	Wall time.Duration // how long tracing has lasted; 0: not known, so that there is no account of what it cost
 	CPUs int           // how many CPUs the traced programs could run on; less than 1 counts as 1
+
+	// Open says that the traced programs began before the tracing, or went on after it: their time without it is
+	// no question then.
+	Open bool
 
 	// GapsHaveCalls says that only some calls are traced, so that in the gaps between them a thread may sleep
 	// in others.
 	GapsHaveCalls bool
 }
 
-// Correct takes off the latencies what tracing added to them, and says what tracing cost and what the reader has
-// to know. It depends on nothing but what it is given and changes nothing of it: the same measurements, model
-// and run give equal snapshots at any time, on any machine. It is safe for concurrent use.
+// Correct makes a snapshot of calls that a Stream of the same model has seen: it mends the means, and says what tracing
+// cost and what the reader has to know. It depends on nothing but what it is given and changes nothing of it: the
+// same measurements, model and run give equal snapshots at any time, on any machine. It is safe for concurrent use.
 func Correct(raw *profile.Raw, m Model, run Run) *profile.Snapshot {
 	run.CPUs = max(run.CPUs, 1)
-	var seen [profile.Conditions]*observed
-	for c := range seen {
-		seen[c] = observe(&raw.Calls[c])
-	}
-	o := newOverhead(&seen, run)
-	fits := m.fit(&seen)
-	if fits == (perCondition{}) {
-		return uncorrected(raw, o)
-	}
 	var rows []*profile.Row
-	var l losses
-	for c, fit := range fits {
-		if fit == nil { // there are no calls
-			continue
+	l := losses{model: &m}
+	for c := range raw.Calls {
+		k := newCorrection(&m, profile.Condition(c), &raw.Calls[c].Controls)
+		for _, from := range raw.Calls[c].Sorted() {
+			if calls, _ := from.Counts(); calls > 0 {
+				rows = append(rows, k.row(from))
+			}
 		}
-		corrected, a := fit.correct(seen[c])
-		rows = append(rows, corrected...)
-		o.Source = fit.transit.source
-		l.add(fit, &a, &seen[c].Gaps)
+		l.add(&k, &raw.Calls[c])
 	}
 	s := profile.NewSnapshot(rows, raw.InFlight)
 	if run.Wall <= 0 {
 		return s
 	}
-	s.Overhead = o
-	if o.Calls > 0 {
-		s.Warnings = l.estimate(o, run)
-	}
-	s.Warnings = append(s.Warnings, queueWarnings(o, &l)...)
-	s.Warnings = append(s.Warnings, conditionWarnings(o, fits)...)
+	s.Overhead = l.overhead(run)
+	s.Warnings = l.warnings(s.Overhead)
 	return s
 }
 
-// uncorrected returns a snapshot whose latencies are raw.
-func uncorrected(raw *profile.Raw, o *profile.Overhead) *profile.Snapshot {
-	s := raw.Snapshot()
-	if o.WallNs > 0 {
-		s.Overhead = o
-		s.Warnings = queueWarnings(o, &losses{})
-	}
-	return s
+// correction is how the calls of one condition are mended once all is known.
+type correction struct {
+	raw, byHand bool
+	crossed     bool // the condition is CrossCPU
+	Calibration
+	excessNs float64 // the mean by which transits exceed what has been taken off
+
+	line account
 }
 
-// newOverhead returns an account that has what was measured.
-func newOverhead(seen *[profile.Conditions]*observed, run Run) *profile.Overhead {
-	same, cross := seen[profile.SameCPU].traced, seen[profile.CrossCPU].traced
-	return &profile.Overhead{
-		Calls:    same.Calls + cross.Calls,
-		CrossCPU: cross.Calls,
-		Queued:   same.Queued + cross.Queued,
-		HoldNs:   addClamped(same.HoldNs, cross.HoldNs),
-		WallNs:   int64(run.Wall),
-	}
+// account is what correcting the calls of one condition found out on its way.
+type account struct {
+	leastNs   float64 // what the calls took at least, corrected
+	runningNs float64 // what they took as far as the thread ran in them, corrected
+	inLineNs  float64 // how long exit-stops stood in line, of those of which that is known
+	lined     uint64  // how many these are
+	unlined   uint64  // of how many calls the time in the line is part of the latency
+	unlinedNs float64 // what that is at most
+	tooShort  uint64  // calls with less than the transit given by hand
 }
 
-// perCondition is the transit of each condition, as this run shows it. All are nil if nothing is known, and that
-// of calls across CPUs is if there are none.
-type perCondition [profile.Conditions]*fitted
-
-// fit fits to the calls of each condition its own transit, or else that of the other one.
-func (m Model) fit(seen *[profile.Conditions]*observed) (fits perCondition) {
-	transits := [profile.Conditions]*Transit{
-		profile.SameCPU:  m.SameCPU.completed(m.CrossCPU),
-		profile.CrossCPU: m.CrossCPU.completed(m.SameCPU),
+func newCorrection(m *Model, c profile.Condition, controls *profile.ControlSum) correction {
+	k := correction{raw: m.IsRaw(), byHand: m.ByHand != nil, crossed: c == profile.CrossCPU}
+	if k.raw || k.byHand {
+		return k
 	}
-	for c := range profile.Conditions {
-		other := profile.Conditions - 1 - c
-		own, lender := transits[c], transits[other]
-		switch {
-		case c == profile.CrossCPU && seen[c].traced.Calls == 0:
-		case own.usable():
-			fits[c] = own.fit(seen[c])
-		case !lender.usable():
-		case lender.source == profile.ByHand:
-			fits[c] = lender.fit(seen[c])
-		default:
-			fits[c] = lender.lend(seen[other], seen[c])
+	k.Calibration = m.completed(int(c))
+	if controls.Quiet > 0 {
+		k.excessNs = controls.ExcessNs / controls.Quiet
+	}
+	return k
+}
+
+// row returns a row with its latencies. It changes nothing of from.
+func (k *correction) row(from *profile.RawRow) *profile.Row {
+	_, queued := from.Counts()
+	r := &profile.Row{Key: from.Key, RawNs: from.RawNs}
+	r.Queued, r.HoldNs = queued, from.HoldNs
+	r.CPU = k.cpu(from.CPU)
+	r.OK = k.outcome(&from.OK)
+	for _, failed := range from.Failed {
+		r.Failed = append(r.Failed, profile.Outcome{Errno: failed.Errno, Latency: k.outcome(failed.RawOutcome)})
+	}
+	return r
+}
+
+// outcome returns the latencies of all calls of an outcome.
+func (k *correction) outcome(o *profile.RawOutcome) *profile.Histogram {
+	h := k.atLeast(&o.Latency)
+	n := float64(o.Latency.Count())
+	if !k.raw {
+		// Single latencies below that of a call that does nothing are raised to it, but only the sum of all has
+		// no bias for it. The mean excess is part of a few latencies, and no one knows of which.
+		h.ShiftSum(int64(float64(o.NetNs) - k.excessNs*n - sum(h)))
+	}
+	if k.byHand {
+		k.line.tooShort += below(&o.Latency)
+	}
+	queued := o.Queued
+	if queued == nil {
+		queued = new(profile.Histogram)
+	}
+	k.queued(h, queued)
+	h = k.withQueued(h, queued)
+	k.line.runningNs += runningSum(h)
+	k.line.leastNs += leastOf(h)
+	return h
+}
+
+// atLeast is a copy of h in which no call takes less than one that does nothing.
+func (k *correction) atLeast(h *profile.Histogram) *profile.Histogram {
+	if k.CallNs <= 0 || h.Count() == 0 || int64(h.Min()) >= k.CallNs {
+		return h.Clone()
+	}
+	raised := new(profile.Histogram)
+	for b := range h.Buckets() {
+		raised.RecordN(max(h.Middle(b), k.CallNs), b.Count)
+	}
+	return raised
+}
+
+// cpu takes off what the stops themselves add to the CPU time of a call, and the cold caches. raw may be nil.
+func (k *correction) cpu(raw *profile.Histogram) *profile.Histogram {
+	if raw == nil {
+		return nil
+	}
+	if k.CPUNs == 0 {
+		return raw.Clone()
+	}
+	corrected := new(profile.Histogram)
+	for b := range raw.Buckets() {
+		ns := float64(max(raw.Middle(b)-k.CPUNs, 0))
+		corrected.RecordN(int64(max(ns-cold(k.colder, ns-float64(k.CallNs)), 0)), b.Count)
+	}
+	return corrected
+}
+
+// below is how many latencies are none at all.
+func below(h *profile.Histogram) uint64 {
+	for b := range h.Buckets() {
+		if b.LowNs == 0 && b.HighNs <= 1 {
+			return b.Count
 		}
+		break
 	}
-	return fits
+	return 0
+}
+
+// sum is the sum of all values.
+func sum(h *profile.Histogram) float64 {
+	hi, lo := h.Sum128()
+	return float64(hi)*(1<<64) + float64(lo)
 }

@@ -1,27 +1,29 @@
-// Package cost takes off what tracing adds: it makes a profile.Snapshot, which has latencies, of a profile.Raw, which
-// has what a tracer's clock saw.
+// Package cost takes off what tracing adds: it makes latencies of what a tracer's clock saw, and a profile.Snapshot of a
+// profile.Raw.
 //
-// It is arithmetic. Correct is a function of the measurements, of what a calibration showed and of a few numbers about
-// the run, and of nothing else: it asks neither the clock nor the machine, and changes nothing that it is given.
-// A recorded Raw can be corrected again, by another model, in a test or on another machine. The package does not
-// trace, does not run the calibration, and puts nothing into words.
+// It is arithmetic. A Stream is a function of the calls and controls that it is given, in their order, and Correct one of
+// what was counted and of a few numbers about the run, and of nothing else: neither asks the clock or the machine. A
+// recorded run can be corrected again, by another model, in a test or on another machine. The package does not trace,
+// does not run the calibration, and puts nothing into words.
 //
-// How the correction works:
+// What a stop costs is not the same from one moment to the next: within one run of 0.8 s beside a busy program it went
+// from 5.3 to 8.8 µs. So it is measured in the traced threads, all the time, by controls (profile.Control): stops between
+// two calls, which the program does not notice, and in which nothing happens but what is to be measured.
 //
-//  1. A calibration traces a child that makes a call that does nothing, of which the child itself has said how long it
-//     takes untraced. A Calibrator finds from its calls, for each condition (tracer and tracee pinned to one CPU,
-//     or not), a Transit: the distribution of what tracing adds to a raw latency. Reference calls that do more
-//     show how much longer a call takes for finding cold caches.
-//  2. The transit is fitted to the run (fit.go, noise.go): the run's own calls that do nothing, its fastest rows and
-//     its shortest gaps between calls show by how much the machine differs from what it was when it was
-//     calibrated. A condition without a calibration borrows from the other one (lend.go).
-//  3. The fitted transit comes off each distribution of raw latencies (latency.go), and what stops and cold caches
-//     add comes off CPU times. Calls whose exit-stop stood in line are taken to be like the others of their
-//     row (queue.go).
-//  4. What was taken off, the switches around stops, standing in line and hold are added up (account.go), and tell
-//     how long the run would have taken without tracing, and between which bounds (overhead.go).
+//  1. A calibration traces a child that makes a call that does nothing, of which the child has said how long it takes
+//     untraced. A Calibrator makes a Model of that (calibrate.go, model.go): by how much a control takes longer than the
+//     transit of a call, how many times a transit the switches outside of it take, and how much longer calls that do
+//     more take for finding cold caches (cold.go), which controls do not show.
+//  2. A Stream takes off each call the transit of its moment: the median of the last controls of that tracer thread, in
+//     that condition (tracer and tracee pinned to one CPU, or not), and the cold caches (stream.go).
+//  3. A call, or a control, that took long because the thread or its tracer waited for a CPU is known by their
+//     schedstat (waits.go). Such calls, and those whose exit-stop stood in line, are counted, and taken to be like the
+//     others of their row (queue.go). Calls that really took long stay.
+//  4. Correct takes off the means by how much controls exceed their own median, which medians do not have in them
+//     (cost.go). What was taken off, the switches, standing in line, controls and hold are added up, and tell how long
+//     the run would have taken without tracing, and between which bounds, or what share of their time the threads
+//     lost (overhead.go).
 //  5. What makes the numbers uncertain becomes a profile.Warning (warnings.go).
 //
-// Samples of a profile with stacks are corrected by the rows of the Snapshot, so that both add up to the same
-// (samples.go).
+// Samples of a profile with stacks are corrected so that they add up to the rows of the Snapshot (samples.go).
 package cost

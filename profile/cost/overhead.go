@@ -6,88 +6,185 @@ import (
 	"sysprof/profile"
 )
 
-// losses is what the calls of all conditions lost to tracing, and what is known of the time around it.
+// losses is what the calls of all conditions lost to tracing, and what is known of the time around it. Times are in
+// nanoseconds, of all calls together.
 type losses struct {
-	loss
-	gapsNs        float64 // between calls
-	runningGapsNs float64 // between calls, as far as gaps are too short to be slept in
-	leastNs       float64 // see account
-	runningNs     float64
-	tooShort      uint64
-	unlined       uint64
-
-	preemptionVarianceNs float64 // see fitted; times the number of calls
+	model *Model
+	account
+	traced       profile.Traced
+	crossCPU     uint64 // calls
+	controls     uint64
+	transitNs    float64
+	transitOff   float64 // how wrong it may be
+	switchesNs   float64
+	switchesOff  float64
+	standingNs   float64 // in line, at entry and exit
+	standingOff  float64
+	doubtNs      float64 // that may be standing in line, or may not
+	controlsNs   float64
+	gapsNs       float64 // between calls
+	runningGapNs float64 // between calls, as far as gaps are too short to be slept in
 }
+
+// How wrong it may be what a call is said to lose, besides what controls show of that. Measured as the estimate of the
+// untraced time of getppid, dd, find, tar and python against the time itself (bench, accuracy).
+const (
+	transitUnsureNs  = 100
+	switchesUnsureNs = 150
+	ninety           = 1.64 // standard deviations, between which nine of ten values lie
+)
 
 // add adds the calls of one condition.
-func (l *losses) add(f *fitted, a *account, gaps *profile.Histogram) {
-	l.gapsNs += sum(gaps)
-	l.runningGapsNs += runningSum(gaps)
-	l.leastNs += a.leastNs
-	l.runningNs += a.runningNs
-	l.tooShort += a.tooShort
-	l.unlined += a.unlined
-	l.loss.add(f.loss(a, gaps))
-	l.preemptionVarianceNs += f.preemptionVarianceNs * float64(a.traced.Calls)
-}
-
-// estimate completes the account of what tracing cost. It returns the warning that the estimate of the run without
-// tracing is uncertain, if it is.
-func (l *losses) estimate(o *profile.Overhead, run Run) []profile.Warning {
-	calls := float64(o.Calls)
-	o.TransitNs = estimate(l.transitNs/calls, l.transitOff/calls)
-	o.SwitchesNs = estimate(l.switchesNs/calls, l.switchesOff/calls)
-	o.InLineNs = estimate(l.inLineNs, l.inLineOff)
-	o.InLineNs.HighNs = nanoseconds(float64(o.InLineNs.HighNs) + l.inLineDoubtNs)
-	doubtNs := l.doubtNs + l.inLineDoubtNs
-	totalNs := l.transitNs + l.switchesNs + l.inLineNs + float64(o.HoldNs)
-	o.TotalNs = estimate(totalNs, math.Hypot(math.Hypot(l.transitOff, l.switchesOff), l.inLineOff))
-	o.TotalNs.LowNs = max(o.TotalNs.LowNs, o.HoldNs)
-	o.TotalNs.HighNs = nanoseconds(float64(o.TotalNs.HighNs) + doubtNs)
-
-	const ninety = 1.64 // standard deviations, between which nine of ten values lie
-	preemptionOff := ninety * math.Sqrt(l.preemptionVarianceNs/calls*float64(run.Wall))
-	o.UntracedNs = l.untraced(o, run, totalNs, preemptionOff)
-	if o.Source != profile.Calibrated {
-		return nil
+func (l *losses) add(k *correction, calls *profile.RawCalls) {
+	t := calls.Traced()
+	l.traced = plus(l.traced, t)
+	if k.crossed {
+		l.crossCPU += t.Calls
 	}
-	_, atOnce := l.atOnce(o, run, l.gapsNs)
-	return uncertain(o, doubtNs/atOnce, preemptionOff)
+	l.controls += calls.Controls.Made
+	l.controlsNs += float64(calls.Controls.LostNs)
+	l.gapsNs += sum(&calls.Gaps)
+	l.runningGapNs += runningSum(&calls.Gaps)
+	l.leastNs += k.line.leastNs
+	l.runningNs += k.line.runningNs
+	l.tooShort += k.line.tooShort
+	l.unlined += k.line.unlined
+	if t.Calls == 0 || k.raw {
+		return
+	}
+	l.standing(k, t, calls)
+	n := float64(t.Calls)
+	l.transitNs += float64(t.TransitNs)
+	if k.byHand {
+		return
+	}
+	l.transitNs += k.excessNs * n
+	off := k.meanOff(&calls.Controls)
+	transit := max(k.meanTransitNs(&calls.Controls), 1)
+	ratio := k.switchRatio()
+	l.switchesNs += ratio*transit*n + k.coldGaps(&calls.Gaps)
+	l.transitOff += (off + transitUnsureNs) * n
+	l.switchesOff += (off*ratio+switchesUnsureNs)*n + k.coldGaps(&calls.Gaps)/2
 }
 
-// untraced estimates how long the run would have taken without tracing, which cost totalNs. preemptionOff is by how
-// much more or less other programs may have had the CPU.
-func (l *losses) untraced(o *profile.Overhead, run Run, totalNs, preemptionOff float64) profile.Estimate {
+// standing adds how long calls stood in line. Exit-stops show it. Entry-stops are taken to do so as often and as long;
+// but it can't be told from the program's own work before them, of which as large a share may be that. So may be
+// latencies of which there are no others to compare with.
+func (l *losses) standing(k *correction, t profile.Traced, calls *profile.RawCalls) {
+	if t.Queued == 0 {
+		return
+	}
+	queued, a := float64(t.Queued), &k.line
+	ns := 2 * a.inLineNs * queued / float64(max(a.lined, 1))
+	l.standingNs += ns
+	l.standingOff += ns / 2
+	workNs := max(sum(&calls.Gaps)-float64(k.GapNs)*float64(calls.Gaps.Count()), 0)
+	l.doubtNs += workNs*queued/float64(t.Calls) + a.unlinedNs
+}
+
+// meanTransitNs is the mean transit of a call that does nothing.
+func (k *correction) meanTransitNs(c *profile.ControlSum) float64 {
+	if c.Weight > 0 {
+		return c.RawNs / c.Weight
+	}
+	return float64(k.TransitNs)
+}
+
+// meanOff is how far off that mean may be: controls are a sample of transits. Without any, it may be that of another
+// time.
+func (k *correction) meanOff(c *profile.ControlSum) float64 {
+	if c.Weight <= 0 || c.Weights2 <= 0 {
+		const another = 0.2 // the share by which transits of one machine differ from one minute to the next
+		return another * float64(k.TransitNs)
+	}
+	mean := c.RawNs / c.Weight
+	variance := max(c.Raw2/c.Weight-mean*mean, 0)
+	independent := c.Weight * c.Weight / c.Weights2 // as many controls of equal weight (Kish, Survey Sampling, 1965)
+	return ninety * math.Sqrt(variance/independent)
+}
+
+// switchRatio is how many times a transit the switches before an entry-stop and after an exit-stop take.
+func (k *correction) switchRatio() float64 {
+	if k.TransitNs <= 0 {
+		return 1
+	}
+	return float64(k.GapNs) / float64(k.TransitNs)
+}
+
+// coldGaps is how much longer the program's own work between its calls took for being interrupted by the tracer:
+// caches are as cold for it as for a call that takes as long.
+func (k *correction) coldGaps(gaps *profile.Histogram) (ns float64) {
+	for b := range gaps.Buckets() {
+		ns += cold(k.colder, float64(gaps.Middle(b)-k.GapNs)) * float64(b.Count)
+	}
+	return ns
+}
+
+// overhead is the account of what tracing cost.
+func (l *losses) overhead(run Run) *profile.Overhead {
+	o := &profile.Overhead{
+		Calls: l.traced.Calls, CrossCPU: l.crossCPU, Queued: l.traced.Queued, Controls: l.controls,
+		HoldNs: l.traced.HoldNs, ControlsNs: int64(l.controlsNs), WallNs: int64(run.Wall),
+	}
+	switch {
+	case l.model.ByHand != nil:
+		o.Source = profile.ByHand
+	case l.model.IsRaw() || l.traced.Calls == 0:
+		return o
+	default:
+		o.Source = profile.Calibrated
+	}
+	n := float64(o.Calls)
+	o.TransitNs = estimate(l.transitNs/n, l.transitOff/n)
+	o.SwitchesNs = estimate(l.switchesNs/n, l.switchesOff/n)
+	o.InLineNs = estimate(l.standingNs, l.standingOff)
+	o.InLineNs.HighNs = nanoseconds(float64(o.InLineNs.HighNs) + l.doubtNs)
+	totalNs := l.transitNs + l.switchesNs + l.standingNs + l.controlsNs + float64(o.HoldNs)
+	o.TotalNs = estimate(totalNs, l.transitOff+l.switchesOff+l.standingOff)
+	o.TotalNs.LowNs = max(o.TotalNs.LowNs, o.HoldNs)
+	o.TotalNs.HighNs = nanoseconds(float64(o.TotalNs.HighNs) + l.doubtNs)
+	if !run.Open {
+		o.UntracedNs = l.untraced(o, run)
+	}
+	o.Lost = l.lost(o)
+	return o
+}
+
+// untraced estimates how long the run would have taken without tracing.
+//
+// What several threads lose at the same time is lost only once, and what one of them loses while others go on may be
+// lost by none. So the most that the run can have lost is all of it, as if only one thread ran at a time, and the
+// least is the share of one of those that ran at once.
+func (l *losses) untraced(o *profile.Overhead, run Run) profile.Estimate {
 	wall := float64(run.Wall)
-	without := func(lostNs, gapsNs float64) int64 {
-		inAll, atOnce := l.atOnce(o, run, gapsNs)
-		lostNs = (lostNs-l.inLineNs)/atOnce + l.inLineNs/inAll
-		return nanoseconds(min(max(wall-lostNs, l.leastNs/atOnce, 1), wall))
+	atOnce := func(gapsNs float64) float64 {
+		ran := l.runningNs + gapsNs + l.transitNs + float64(o.HoldNs) + l.standingNs/2 // the gaps have the other half
+		return min(max(ran/wall, 1), float64(run.CPUs))
+	}
+	without := func(lostNs, atOnce float64) int64 {
+		return nanoseconds(min(max(wall-lostNs/atOnce, l.leastNs/atOnce, 1), wall))
 	}
 	// A long gap may be either, if it can have calls: the program computed, or slept in a call that is not traced.
 	runningGapsNs := l.gapsNs
 	if run.GapsHaveCalls {
-		runningGapsNs = l.runningGapsNs
+		runningGapsNs = l.runningGapNs
 	}
+	least, most := atOnce(runningGapsNs), atOnce(l.gapsNs)
 	u := profile.Estimate{
-		Ns:     without(totalNs, (runningGapsNs+l.gapsNs)/2),
-		LowNs:  without(float64(o.TotalNs.HighNs), runningGapsNs),
-		HighNs: without(float64(o.TotalNs.LowNs), l.gapsNs),
+		Ns:     without(float64(o.TotalNs.Ns), (least+most)/2),
+		LowNs:  without(float64(o.TotalNs.HighNs), 1+(least-1)/2),
+		HighNs: without(float64(o.TotalNs.LowNs), most),
 	}
-	u.LowNs = nanoseconds(max(float64(u.LowNs)-preemptionOff, 1))
-	u.HighNs = min(nanoseconds(float64(u.HighNs)+preemptionOff), int64(run.Wall))
-	u.LowNs = min(u.LowNs, u.Ns) // which rounding may have swapped
+	u.LowNs = min(u.LowNs, u.Ns)
 	u.HighNs = max(u.HighNs, u.Ns)
 	return u
 }
 
-// atOnce is how many threads ran at the same time on average, if they ran for gapsNs of the gaps. What several threads
-// lose at the same time is lost only once. inAll is as many as the times in which they ran add up to the time that
-// passed; atOnce is no more than there are CPUs, which those that stand in line do not need.
-func (l *losses) atOnce(o *profile.Overhead, run Run, gapsNs float64) (inAll, atOnce float64) {
-	ran := l.runningNs + gapsNs + float64(o.HoldNs) + l.transitNs + l.inLineNs/2 // the gaps have the other half
-	inAll = max(ran/float64(run.Wall), 1)
-	return inAll, min(inAll, float64(run.CPUs))
+// lost is the share of the time for which threads ran, or wanted to, that went to tracing.
+func (l *losses) lost(o *profile.Overhead) (s profile.Share) {
+	ownNs := l.runningNs + max(l.runningGapNs-l.switchesNs, 0)
+	of := func(lostNs int64) float64 { return float64(lostNs) / max(float64(lostNs)+ownNs, 1) }
+	return profile.Share{Share: of(o.TotalNs.Ns), Low: of(o.TotalNs.LowNs), High: of(o.TotalNs.HighNs)}
 }
 
 // estimate is ns, give or take off.
@@ -101,4 +198,16 @@ func nanoseconds(ns float64) int64 {
 		return math.MaxInt64
 	}
 	return int64(max(ns, 0))
+}
+
+func plus(a, b profile.Traced) profile.Traced {
+	return profile.Traced{Calls: a.Calls + b.Calls, Queued: a.Queued + b.Queued,
+		HoldNs: clamped(a.HoldNs, b.HoldNs), TransitNs: clamped(a.TransitNs, b.TransitNs)}
+}
+
+func clamped(a, b int64) int64 {
+	if s := a + b; s >= 0 || b < 0 {
+		return s
+	}
+	return math.MaxInt64
 }

@@ -12,28 +12,33 @@ const enoughUnqueued = 20
 // sleep is from when on a call is said to have slept rather than run.
 const sleep = 50 * time.Microsecond
 
-// withQueued adds the calls of an outcome whose exit-stops stood in line to its corrected latencies h. They are taken
-// to be like the others, if there are enough of those to know what they are like; otherwise the time in the line
-// is part of the latency. h is taken over.
-func (f *fitted) withQueued(h, queued *profile.Histogram) *profile.Histogram {
-	if queued.Count() > 0 {
-		if h.Count() >= enoughUnqueued {
-			return resized(h, h.Count()+queued.Count())
-		}
-		corrected, _ := f.latency(queued)
-		h.Merge(corrected)
+// withQueued adds the calls of an outcome whose exit-stops stood in line to its latencies h. They are taken to be
+// like the others, if there are enough of those to know what they are like; otherwise the time in the line is part
+// of the latency. h is taken over.
+func (k *correction) withQueued(h, queued *profile.Histogram) *profile.Histogram {
+	switch {
+	case queued.Count() == 0:
+	case h.Count() >= enoughUnqueued && !k.raw:
+		return resized(h, h.Count()+queued.Count())
+	default:
+		h.Merge(k.atLeast(queued))
 	}
 	return h
 }
 
-// inLine is how long the exit-stops of queued calls stood in line: by how much most of them took longer than
-// most of the others did. It is known of as many calls.
-func inLine(raw, queued *profile.Histogram) (ns float64, calls uint64) {
-	if raw.Count() < enoughUnqueued || queued.Count() < enoughUnqueued || raw.Quantile(0.5) >= sleep {
-		return 0, 0 // of calls that sleep, those that were woken at the same time are queued: they differ
+// queued accounts for how long exit-stops stood in line: by how much most of the queued calls took longer than most of
+// the others did.
+func (k *correction) queued(others, queued *profile.Histogram) {
+	if others.Count() < enoughUnqueued {
+		k.line.unlined += queued.Count()
+		k.line.unlinedNs += shortenedSum(queued)
 	}
-	longer := min(queued.Quantile(0.5)-raw.Quantile(0.5), sleep)
-	return float64(max(longer, 0)) * float64(queued.Count()), queued.Count()
+	if others.Count() < enoughUnqueued || queued.Count() < enoughUnqueued || others.Quantile(0.5) >= sleep {
+		return // of calls that sleep, those that were woken at the same time are queued: they differ
+	}
+	longer := min(queued.Quantile(0.5)-others.Quantile(0.5), sleep)
+	k.line.inLineNs += float64(max(longer, 0)) * float64(queued.Count())
+	k.line.lined += queued.Count()
 }
 
 // resized is h with n calls instead of the ones it has, distributed alike.
@@ -52,6 +57,7 @@ func resized(h *profile.Histogram, n uint64) *profile.Histogram {
 		out.RecordN(h.Middle(b), upTo-given)
 		given = upTo
 	}
+	out.ShiftSum(int64(sum(h)*float64(n)/float64(h.Count()) - sum(out)))
 	return out
 }
 

@@ -39,7 +39,7 @@ var fields = []Field{
 	{Name: "tid", take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
 	{Name: "comm", track: newThreadNames},
 	{Name: "errno", take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
-	{Name: Latency, Unit: "nanoseconds", take: profile.RawLatencyBucket, exact: profile.LatencyBucketNs},
+	{Name: Latency, Unit: "nanoseconds", take: profile.LatencyBucket, exact: profile.LatencyBucketNs},
 	{Name: "fd", track: newDescriptors},
 }
 

@@ -17,7 +17,7 @@ func TestLabelsAreInTheirOrder(t *testing.T) {
 	want := []Label{
 		{Name: "errno", Text: "EAGAIN", IsText: true},
 		{Name: "pid", Number: 7},
-		{Name: "latency", Number: 992, Unit: "nanoseconds"},
+		{Name: "latency", Number: 768, Unit: "nanoseconds"},
 		{Name: "tid", Number: 1 << 22},
 	}
 	if d := cmp.Diff(want, p.Labels(p.Values(c))); d != "" {

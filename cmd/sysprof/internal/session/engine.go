@@ -63,6 +63,7 @@ type Progress struct {
 	Elapsed   time.Duration // how long it has been traced, or was traced until the end
 	Processes int           // traced now
 	Threads   int           // of them
+	Seen      int           // threads that have been traced so far
 }
 
 // Launched is the command that an engine has launched.

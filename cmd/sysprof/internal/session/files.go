@@ -77,18 +77,18 @@ func after(ctx context.Context, grace time.Duration) (context.Context, context.C
 // the others are written nevertheless. When ctx ends, what is not written soon is given up.
 func (f *Files) Write(ctx context.Context, s *profile.Snapshot, meta report.Meta) error {
 	return errors.Join(
-		f.writeTables(ctx, s),
+		f.writeTables(ctx, s, &meta),
 		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
 		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
 	)
 }
 
 // writeTables writes the tables, to stderr if they cannot be written to a file.
-func (f *Files) writeTables(ctx context.Context, s *profile.Snapshot) error {
+func (f *Files) writeTables(ctx context.Context, s *profile.Snapshot, meta *report.Meta) error {
 	ctx, cancel := after(ctx, grace)
 	defer cancel()
 	var text bytes.Buffer
-	if err := f.outputs.writeTables(&text, f.tables.look, s); err != nil {
+	if err := f.outputs.writeTables(&text, f.tables.look, s, meta); err != nil {
 		return f.said(err)
 	}
 	err := f.tables.write(ctx, text.Bytes())

@@ -10,16 +10,32 @@ import (
 
 // ptraceEngine is the engine that stops threads at their calls.
 type ptraceEngine struct {
-	options   ptrace.Options
-	tracer    *ptrace.Tracer
-	calibrate bool
-	model     cost.Model
+	options ptrace.Options
+	tracer  *ptrace.Tracer
+	truth   Truth
+	model   cost.Model
 }
 
-// Ptrace makes an engine of package ptrace. Of the options, the session sets those that say whom to tell. calibrate
-// says whether it is measured what tracing adds.
-func Ptrace(options ptrace.Options, calibrate bool) Engine {
-	return &ptraceEngine{options: options, calibrate: calibrate}
+// Truth is how it is measured what tracing adds.
+type Truth uint8
+
+const (
+	TruthFull   Truth = iota // before the run, and by controls during it
+	TruthBefore              // before the run only
+	TruthEvery               // by a control after every call
+	TruthNotAtAll
+)
+
+// Ptrace makes an engine of package ptrace. Of the options, the session sets those that say whom to tell, and what is
+// measured of what tracing adds.
+func Ptrace(options ptrace.Options, truth Truth) Engine {
+	switch truth {
+	case TruthFull:
+		options.Controls = ptrace.ControlsAuto
+	case TruthEvery:
+		options.Controls = ptrace.ControlsEvery
+	}
+	return &ptraceEngine{options: options, truth: truth}
 }
 
 func (e *ptraceEngine) Can() Abilities { return Abilities{SingleCalls: true, Stacks: true} }
@@ -30,13 +46,13 @@ func (e *ptraceEngine) Start(sink profile.Sink, entered Entered) (err error) {
 		e.options.OnEntry = func(c *profile.Call, at *ptrace.EntryStop) uint32 { return entered(c, at.IP, at.SP, at) }
 	}
 	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
-	if e.calibrate {
-		e.options.OnCalibration = calibrator.Add
+	if e.truth != TruthNotAtAll {
+		e.options.Calibration = calibrator
 	}
 	if e.tracer, err = ptrace.Start(e.options); err != nil {
 		return err
 	}
-	if e.calibrate {
+	if e.truth != TruthNotAtAll {
 		e.model = calibrator.Finish(untraced(e.tracer.Calibrations()))
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
-	"sysprof/profile/label"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
@@ -104,7 +103,7 @@ type located map[uint32][]*symbol.Location
 func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta, all []profile.Sample, stacks located) error {
 	return report.Pprof{
 		Snapshot: snapshot,
-		Samples:  cost.CorrectSamples(snapshot, all, s.config.Labels.Index(label.Latency)),
+		Samples:  cost.CorrectSamples(snapshot, all),
 		Meta:     meta,
 		Program:  s.config.Program,
 		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },

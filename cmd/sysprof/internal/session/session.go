@@ -25,6 +25,9 @@ type Config struct {
 	// others.
 	GapsHaveCalls bool
 
+	// Open says that what is traced begins before the run, or goes on after it.
+	Open bool
+
 	// Program is the file that is profiled, for viewers of profiles; "": not known.
 	Program    string
 	Stacks     StackMode
@@ -85,25 +88,48 @@ func (c *Config) Watched() (all []string) {
 	return watched(c)
 }
 
-// Feed returns the function that one tracer thread calls with every finished call.
-func (s *Session) Feed() func(*profile.Call) {
-	shard, config := s.profile.Shard(), &s.config
-	return func(c *profile.Call) {
-		s.calls.Add(1)
-		outcome := Successful
-		if c.Errno != 0 {
-			outcome = Failed
-		}
-		counted := config.Statuses&outcome != 0 && config.counts(c.ABI, c.Nr)
-		if counted {
-			shard.Add(c)
-		} else {
-			shard.Skip(c)
-		}
-		if s.samples != nil {
-			s.samples.add(c, counted)
-		}
+// Feed returns what one tracer thread tells of its calls.
+func (s *Session) Feed() profile.Feeder { return &feeder{s: s, shard: s.profile.Shard()} }
+
+// feeder takes what one tracer thread sees.
+type feeder struct {
+	s       *Session
+	shard   *profile.Shard
+	transit *cost.Stream // nil before the first call: the model is settled when an engine has started
+}
+
+// stream makes the stream when it is needed first.
+func (f *feeder) stream() *cost.Stream {
+	if f.transit == nil {
+		model := f.s.model()
+		f.transit = model.NewStream()
 	}
+	return f.transit
+}
+
+// Call takes a finished call.
+func (f *feeder) Call(c *profile.Call) {
+	s, config := f.s, &f.s.config
+	s.calls.Add(1)
+	f.stream().Call(c)
+	outcome := Successful
+	if c.Errno != 0 {
+		outcome = Failed
+	}
+	counted := config.Statuses&outcome != 0 && config.counts(c.ABI, c.Nr)
+	if counted {
+		f.shard.Add(c)
+	} else {
+		f.shard.Skip(c)
+	}
+	if s.samples != nil {
+		s.samples.add(c, counted)
+	}
+}
+
+// Control takes a control.
+func (f *feeder) Control(c *profile.Control) {
+	f.shard.Control(c.Condition(), f.stream().Control(c))
 }
 
 // counts reports whether a call is one of those that are counted.
@@ -136,7 +162,7 @@ func (s *Session) Ended(pid, tid int32) {
 func (s *Session) Snapshot() *profile.Snapshot {
 	progress := s.engine.Progress()
 	return cost.Correct(s.profile.Raw(), s.model(), cost.Run{
-		Wall: progress.Elapsed, CPUs: s.config.Meta.CPUs, GapsHaveCalls: s.config.GapsHaveCalls,
+		Wall: progress.Elapsed, CPUs: s.config.Meta.CPUs, Open: s.config.Open, GapsHaveCalls: s.config.GapsHaveCalls,
 	})
 }
 
@@ -146,7 +172,7 @@ func (s *Session) model() cost.Model {
 	case s.config.Raw:
 		return cost.Model{}
 	case s.config.ByHand != nil:
-		return cost.Model{SameCPU: cost.ByHand(*s.config.ByHand)}
+		return cost.Model{ByHand: s.config.ByHand}
 	}
 	return s.engine.Model()
 }

@@ -89,7 +89,7 @@ func TestAnEngineWithoutSingleCalls(t *testing.T) {
 
 // A signal may come while an engine fails to start, and asks for the command then.
 func TestAnEngineThatFailsToStart(t *testing.T) {
-	engine := Ptrace(ptrace.Options{Command: &ptrace.Command{Path: "/no/such/command", Args: []string{"x"}}}, false)
+	engine := Ptrace(ptrace.Options{Command: &ptrace.Command{Path: "/no/such/command", Args: []string{"x"}}}, Truth(0))
 	if err := engine.Start(nil, nil); err == nil {
 		t.Fatal("it starts")
 	}

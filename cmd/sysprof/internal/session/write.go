@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -20,6 +21,7 @@ type Outputs struct {
 	Sort    report.SortKey
 	CPU     bool // Summary shows CPU time
 	Quiet   bool // nothing stands under the tables
+	Verbose bool // all there is to say of the cost does
 
 	Histogram    bool            // whole distributions
 	HistogramOf  string          // what they are called; "": all calls
@@ -37,7 +39,8 @@ type Meta struct {
 	Version string
 	Command []string
 	PIDs    []int
-	CPUs    int // that the tracer may use
+	CPUs    int    // that the tracer may use
+	Traced  string // a program or a process, by its name
 }
 
 // Write writes everything that was asked for of what has been counted so far: tables first, then files, and last
@@ -72,6 +75,8 @@ func (s *Session) meta() report.Meta {
 		Version:  s.config.Meta.Version,
 		Command:  s.config.Meta.Command,
 		PIDs:     s.config.Meta.PIDs,
+		Traced:   s.traced(),
+		Threads:  progress.Seen,
 		Start:    progress.Start,
 		Duration: progress.Elapsed,
 		Host:     host,
@@ -81,8 +86,16 @@ func (s *Session) meta() report.Meta {
 	}
 }
 
+// traced names what is traced.
+func (s *Session) traced() string {
+	if command := s.engine.Launched(); command != nil {
+		return fmt.Sprintf("%s (%d)", s.config.Meta.Traced, command.PID())
+	}
+	return s.config.Meta.Traced
+}
+
 // writeTables writes tables for people, or for programs that know strace -c, and what stands under them.
-func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot) error {
+func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot, meta *report.Meta) error {
 	for _, table := range o.tables(look) {
 		if err := table.Write(w, s); err != nil {
 			return err
@@ -91,7 +104,7 @@ func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot) error
 	if o.Quiet {
 		return nil
 	}
-	return report.Notes(w, s, look.Width)
+	return report.Notes(w, s, *meta, look.Width, o.Verbose)
 }
 
 type table interface {

@@ -1,0 +1,57 @@
+package cost
+
+import "time"
+
+// Model is what is known of tracing before a run. The zero value takes nothing off: latencies stay raw.
+type Model struct {
+	// Conditions is what calibrations showed, by profile.Condition. What one of them does not know is taken from
+	// the other one.
+	Conditions [2]Calibration
+
+	// ByHand, if not nil, is taken off each call instead of all that.
+	ByHand *time.Duration
+}
+
+// Calibration is what a child that makes calls which do nothing showed in one condition. Times are in nanoseconds.
+type Calibration struct {
+	Calls     int   // traced ones that do nothing; 0: there was no calibration
+	CallNs    int64 // what such a call takes untraced
+	TransitNs int64 // the median of their transit
+	GapNs     int64 // the median from an exit-stop to the next entry-stop, with no work between
+	CPUNs     int64 // what stops add to the CPU time of a call; 0: not measured
+
+	// ControlNs is the median of controls, and OverNs by how much they take longer than the transit of the call
+	// before them, which may be negative. Controls is how many there were.
+	Controls  int
+	ControlNs int64
+	OverNs    int64
+
+	colder []coldness // in ascending order of longerNs
+}
+
+// IsRaw reports whether the model takes nothing off.
+func (m *Model) IsRaw() bool { return m.ByHand == nil && !m.calibrated() }
+
+func (m *Model) calibrated() bool { return m.Conditions[0].Calls > 0 || m.Conditions[1].Calls > 0 }
+
+// completed is the calibration of a condition, with what it was not told taken from the other one: a call that does
+// nothing takes the same time untraced, and controls stop in the same way.
+func (m *Model) completed(condition int) Calibration {
+	c, other := m.Conditions[condition], &m.Conditions[1-condition]
+	if c.Calls == 0 {
+		return *other
+	}
+	if c.CallNs == 0 || other.CallNs != 0 && other.CallNs < c.CallNs {
+		c.CallNs = other.CallNs
+	}
+	if c.Controls < enoughControls && other.Controls > c.Controls {
+		c.ControlNs, c.OverNs = c.TransitNs+other.OverNs, other.OverNs
+	}
+	if len(c.colder) == 0 {
+		c.colder = other.colder
+	}
+	return c
+}
+
+// enoughControls is how many controls a calibration needs to have a median to go by.
+const enoughControls = 15

@@ -1,0 +1,121 @@
+package ptrace
+
+import (
+	"sysprof/profile"
+	"sysprof/ptrace/internal/raw"
+)
+
+// Controls says how often tracees make controls (profile.Control).
+type Controls uint8
+
+const (
+	ControlsOff   Controls = iota
+	ControlsAuto           // now and then: at most 1 % of the time that tracing takes
+	ControlsEvery          // after every call: to find out whether a program notices
+)
+
+// controls decides when a tracee makes a control: it is interrupted at the exit-stop of a call and resumed, and stops
+// again before it comes back to its program (kernel/entry/common.c, exit_to_user_mode_loop, runs get_signal, which
+// makes the stop that PTRACE_INTERRUPT asks for). How long that takes is what a stop costs in this thread, on its CPU,
+// at this moment.
+//
+// Nothing of the thread is changed for it, and no call is in progress that could be broken off. If the tracer dies
+// meanwhile, the kernel forgets the interrupt (kernel/ptrace.c, __ptrace_unlink). No filter, BPF program or audit
+// rule sees it.
+type controls struct {
+	mode    Controls
+	apart   int // ControlsEvery: so many calls are between two
+	random  uint32
+	made    [profile.Conditions]int
+	sinceNs int64           // when the last one was made
+	afterNs int64           // the next one comes so long after that
+	calls   int             // since the last one
+	usualNs int64           // how long the last one took, within bounds
+	last    profile.Control // scratch
+}
+
+const (
+	// controlEveryNs is how long after one another controls are made on average. One takes 6 to 20 µs.
+	controlEveryNs = 2_000_000
+
+	// The first controls of each condition come sooner, so that short runs have some, too; but a control does not
+	// follow another one, whose traces it would find in the caches.
+	firstControls = 8
+	callsToNext   = 4
+)
+
+// due reports whether a control is to be made at the exit-stop of a call that was seen at nowNs.
+func (c *controls) due(condition profile.Condition, nowNs int64) bool {
+	c.calls++
+	switch {
+	case c.mode == ControlsEvery:
+		return c.calls >= c.apart
+	case c.mode == ControlsOff || c.calls < callsToNext:
+		return false
+	}
+	return c.made[condition] < firstControls || nowNs-c.sinceNs >= c.afterNs
+}
+
+// take takes note that a control is made.
+func (c *controls) take(condition profile.Condition, nowNs int64) {
+	c.calls = 0
+	c.made[condition]++
+	c.sinceNs = nowNs
+	// xorshift32 (Marsaglia, 2003), so that what a program does in step with time does not meet controls always or
+	// never.
+	c.random = max(c.random, 1)
+	c.random ^= c.random << 13
+	c.random ^= c.random >> 17
+	c.random ^= c.random << 5
+	c.afterNs = controlEveryNs/2 + int64(c.random%controlEveryNs)
+}
+
+// beginControl has tr, at the exit-stop of its call, make a control, if one is due.
+func (w *worker) beginControl(tr *tracee) {
+	c := &tr.call
+	if !w.controls.due(c.Condition(), c.ExitSeenNs) || !w.mayControl(tr) || raw.Interrupt(c.TID) != nil {
+		return
+	}
+	tr.control, tr.interruptPending = true, true
+	w.controls.take(c.Condition(), c.ExitSeenNs)
+}
+
+// mayControl reports whether a control of tr would show what a stop costs, and harm nothing.
+func (w *worker) mayControl(tr *tracee) bool {
+	c := &tr.call
+	switch {
+	case tr.launching, tr.detachRequested, w.settling, w.filter.installed && w.t.run.is() >= stopping:
+		return false
+	case c.Errno >= errRestartSys && c.Errno <= errRestartBlock:
+		return false // the kernel makes such a call again, after the signal that is on its way
+	case w.controls.mode == ControlsEvery:
+		return true
+	}
+	return !c.Queued && w.line.isEmpty() // else it would stand in line itself
+}
+
+// controlled is the stop that a control ends with.
+func (w *worker) controlled(tr *tracee) {
+	seenNs := w.t.now()
+	queued := w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
+	if tr.detachRequested {
+		w.detach(tr, 0)
+		return
+	}
+	w.waits.stopped(tr)
+	waits := w.waits.since(tr, seenNs)
+	begunNs := tr.call.ExitResumedNs
+	tr.call.ExitResumedNs = w.t.now()
+	w.resumedNs = tr.call.ExitResumedNs
+	w.waits.resumed(tr)
+	w.resume(tr, 0)
+	if w.t.run.is() >= countingOver {
+		return
+	}
+	const most = 50_000
+	w.controls.usualNs = min(seenNs-begunNs, most)
+	c := &w.controls.last
+	*c = profile.Control{PID: tr.call.PID, TID: tr.call.TID, AtNs: begunNs, RawNs: seenNs - begunNs,
+		HoldNs: tr.call.ExitResumedNs - seenNs, CrossCPU: tr.call.CrossCPU, Queued: queued, Waits: waits}
+	w.feed.Control(c)
+}
