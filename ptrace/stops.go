@@ -303,7 +303,9 @@ func (w *worker) execStop(tr *tracee) {
 	if err == nil && int32(former) != tr.call.TID {
 		w.dropReplacedElsewhere(tr.call.TID)
 	}
-	tr.launching = false
+	if tr.launching {
+		w.executed(tr)
+	}
 	if tr.detachRequested {
 		w.detach(tr, 0)
 		return
