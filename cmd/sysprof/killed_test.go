@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // Whenever sysprof is killed, it leaves no process of its own behind, and no command that does not go on.
@@ -116,4 +119,66 @@ func TestParentDeathSignal(t *testing.T) {
 			eventually(t, "the command is gone, too", func() bool { return status(pid, "State") == "" || status(pid, "State")[0] == 'Z' })
 		})
 	}
+}
+
+// The target is bound by its calls.
+var _ = target("calls", func(args []string) {
+	runtime.LockOSThread()
+	for fmt.Println("ready"); ; {
+		syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
+	}
+})
+
+// What is killed with its whole cgroup leaves nothing pinned that is outside of it.
+func TestKilledWithItsGroup(t *testing.T) {
+	needs.Root(t)
+	group := newGroup(t)
+	p := start(t, as(exec.Command(self()), "calls"))
+	p.expect("ready")
+	before := cpusOf(p.pid())
+	if !strings.ContainsAny(before[0], ",-") {
+		t.Skip("there is but one CPU to run on")
+	}
+	s := sysprof(t, "-q", "-o", os.DevNull, "-p", strconv.Itoa(p.pid()))
+	s.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
+	check(t, s.Start())
+	t.Cleanup(func() { kill(s.Process.Pid) })
+	eventually(t, "a thread is pinned", func() bool { return !slices.Equal(cpusOf(p.pid()), before) })
+	eventually(t, "the guard has left the group", func() bool {
+		return strings.TrimSpace(read(filepath.Join(group.Name(), "cgroup.procs"))) == strconv.Itoa(s.Process.Pid)
+	})
+	eventually(t, "a thread is pinned still", func() bool { return !slices.Equal(cpusOf(p.pid()), before) })
+	check(t, os.WriteFile(filepath.Join(group.Name(), "cgroup.kill"), []byte("1"), 0))
+	died(t, waitFor(t, s), syscall.SIGKILL)
+	eventually(t, "all threads have their CPUs back", func() bool { return slices.Equal(cpusOf(p.pid()), before) })
+}
+
+// newGroup makes a cgroup, of version 2, that can be killed.
+func newGroup(t *testing.T) *os.File {
+	t.Helper()
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		dir := filepath.Join(root, fmt.Sprint("sysprof-test-", os.Getpid()))
+		if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err != nil || os.Mkdir(dir, 0o755) != nil {
+			continue
+		}
+		t.Cleanup(func() { eventually(t, "the group is empty", func() bool { return os.Remove(dir) == nil }) })
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.kill")); err != nil {
+			continue // Linux 5.14
+		}
+		group, err := os.Open(dir)
+		check(t, err)
+		t.Cleanup(func() { group.Close() })
+		return group
+	}
+	t.Skip("there is no cgroup that could be killed: version 2, writable, Linux 5.14")
+	return nil
+}
+
+// cpusOf lists the different sets of CPUs on which threads of a process may run.
+func cpusOf(pid int) (lists []string) {
+	for _, tid := range threads(pid) {
+		lists = append(lists, status(tid, "Cpus_allowed_list"))
+	}
+	slices.Sort(lists)
+	return slices.Compact(lists)
 }
