@@ -160,7 +160,9 @@ func (g *guard) giveBack(noted uint64) bool {
 	return false
 }
 
-// isStill reports whether a thread has the mask that it was pinned by.
+// isStill reports whether a thread has the mask that it was pinned by. Whether somebody else has given it just that
+// meanwhile cannot be told: sched_getaffinity(2) and Cpus_allowed in /proc/PID/status show task_struct.cpus_mask alone.
+// What was asked for (user_cpus_ptr) is shown nowhere, and the kernel counts no settings.
 func (g *guard) isStill(noted uint64) bool {
 	if raw.Affinity(tidOf(noted), &g.now) != nil {
 		return true // it has died
