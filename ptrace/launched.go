@@ -2,7 +2,6 @@ package ptrace
 
 import (
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -41,14 +40,13 @@ func newLaunched(start time.Time) *Launched {
 // ends, the command gets the signal, as it would if a shell had started it and ended.
 func (l *Launched) fork(plan *childPlan) (pid int32, err error) {
 	forked := make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	onOwnThread(func() {
 		pid, err = plan.fork()
 		close(forked)
 		if err == nil {
 			<-l.gone
 		}
-	}()
+	}, func() {})
 	<-forked
 	return pid, err
 }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -118,6 +119,22 @@ func TestParentDeathSignal(t *testing.T) {
 			s.end()
 			eventually(t, "the command is gone, too", func() bool { return status(pid, "State") == "" || status(pid, "State")[0] == 'Z' })
 		})
+	}
+}
+
+// The target reads all that it is written, unless its parent ends.
+var _ = target("read until the parent ends", func(args []string) {
+	runtime.LockOSThread()
+	must(unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0))
+	_, err := io.Copy(io.Discard, os.Stdin)
+	must(err)
+})
+
+// So does a program that reads the tables.
+func TestReaderParentDeathSignal(t *testing.T) {
+	for range 30 { // whether a thread ends that would be its parent is left to chance
+		o := run(t, as(plain(t, "-q", "-o", "|exec "+self(), "true"), "read until the parent ends"))
+		o.exited(t, 0)
 	}
 }
 
