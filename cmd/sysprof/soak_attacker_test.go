@@ -113,25 +113,22 @@ func waitsOf(pid int) string {
 	return b.String()
 }
 
-// take takes the attacker's victims for itself.
-func (a *attacker) take() (release func()) {
+// alone does something while nobody else attaches to the victims.
+func (a *attacker) alone(do func()) {
 	for _, v := range a.victims { // always in the same order
 		v.free.Lock()
+		defer v.free.Unlock()
 	}
-	return func() {
-		for _, v := range a.victims {
-			a.s.ask(v)
-			v.free.Unlock()
-		}
+	do()
+	for _, v := range a.victims {
+		a.s.ask(v)
 	}
 }
 
 // attachAgain attaches to the victims, again and again, until the soak is over.
 func (a *attacker) attachAgain() {
 	for !a.s.isOver() {
-		release := a.take()
-		a.round()
-		release()
+		a.alone(a.round)
 		time.Sleep(rand.N(50 * time.Millisecond))
 	}
 }
@@ -212,21 +209,24 @@ func guardOf(pid int) int {
 // stormAgain attaches to all victims at once, many times in a row, now and then.
 func (a *attacker) stormAgain() {
 	for !a.s.isOver() {
-		release := a.take()
-		a.s.count(storms, 1)
-		for range 10 {
-			length := rand.N(40 * time.Millisecond)
-			if rand.IntN(2) == 0 {
-				a.start("--duration=" + length.String())
-				a.end(0)
-			} else {
-				a.endAfter(length, syscall.SIGINT, []string{"--pprof=" + filepath.Join(a.dir, "pprof")})
-			}
-		}
-		release()
+		a.alone(a.storm)
 		select {
 		case <-a.s.over:
 		case <-time.After(rand.N(10 * time.Second)):
+		}
+	}
+}
+
+// storm attaches ten times in a row, each time for as long as it takes to attach, or a little longer.
+func (a *attacker) storm() {
+	a.s.count(storms, 1)
+	for range 10 {
+		length := rand.N(40 * time.Millisecond)
+		if rand.IntN(2) == 0 {
+			a.start("--duration=" + length.String())
+			a.end(0)
+		} else {
+			a.endAfter(length, syscall.SIGINT, []string{"--pprof=" + filepath.Join(a.dir, "pprof")})
 		}
 	}
 }

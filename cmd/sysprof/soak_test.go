@@ -187,7 +187,7 @@ func (s *soak) ask(v *victim) {
 	if v.talk == nil {
 		return
 	}
-	v.talk.say("slept")
+	v.talk.say("and now?")
 	var slept sleptWell
 	if line := v.talk.line(); json.Unmarshal([]byte(line), &slept) != nil {
 		s.t.Errorf("the sleeper says %q", line)
@@ -235,10 +235,14 @@ func (s *soak) wait(watcher *attacker) {
 	}
 }
 
-// weigh notes how much memory a process has.
+// weigh notes how much memory a process has, or the one of its descendants that has most.
 func (s *soak) weigh(name string, pid int) {
-	kB, err := strconv.Atoi(strings.TrimSuffix(status(pid, "VmRSS"), " kB"))
-	if err != nil {
+	kB := 0
+	for _, member := range family(pid) {
+		rss, _ := strconv.Atoi(strings.TrimSuffix(status(member, "VmRSS"), " kB"))
+		kB = max(kB, rss)
+	}
+	if kB == 0 {
 		s.bad(badVictim, "%s", name)
 		return
 	}
