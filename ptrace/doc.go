@@ -52,7 +52,8 @@
 // sleeping in it, a stopped one stays stopped, and a stop that nobody had waited for still
 // delivers its signal. No PTRACE_INTERRUPT is needed, so no call returns EINTR for it, and a
 // tracee that cannot be interrupted (the parent of a vfork) needs no special case. The same happens
-// when the process is killed with SIGKILL.
+// when the process is killed with SIGKILL. Before they exit, settle.go has tracees come to where they do not notice that,
+// and holds those that are there until the others are.
 //
 // The thread that has forked the command is none of these: it stays until the command's end (launched.go, fork). Up to
 // its execve the command dies with this process, whenever that is killed; so does the calibration child (gate.go).

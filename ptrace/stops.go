@@ -82,7 +82,7 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 		tr.spoilt = interrupted
 		w.waits.stopped(tr)
 		w.entered(tr, seenNs)
-		if tr.spoilt && w.settling && w.table.has(tr.call.TID) {
+		if tr.spoilt && w.settling.on && w.table.has(tr.call.TID) {
 			w.interrupt(tr) // which hides what the call returns
 		}
 	case raw.OpExit:
