@@ -58,17 +58,17 @@ func (w *worker) settle() {
 			w.interrupt(tr)
 		}
 	}
-	for {
-		switch err := w.pollStop(); {
-		case err == nil:
-			continue
-		case err == unix.ECHILD, time.Since(begin) > settleAtMost, !w.owesStops():
+	for time.Since(begin) < settleAtMost {
+		err := w.pollStop()
+		if err == unix.ECHILD || err != nil && !w.owesStops() {
 			return
 		}
 		if w.settling.holding && time.Since(begin) > holdAtMost {
 			w.release()
 		}
-		time.Sleep(settleNap)
+		if err != nil {
+			time.Sleep(settleNap)
+		}
 	}
 }
 
