@@ -29,16 +29,24 @@ func (e *AttachError) Unwrap() error { return e.Err }
 // because of that.
 //
 // It attaches to all of them at the same time: where they compete for CPUs, the rest stops the sooner the more of them
-// have stopped.
+// have stopped. Who has stopped stands still until all have been attached to. So the threads that there are at first
+// are looked up before any is seized, as they run meanwhile, and then seized in one go, after which the CPUs are the
+// tracer's.
 func (t *Tracer) attachAll() error {
 	var all []*attachment
 	for _, pid := range t.options.Attach {
 		all = append(all, &attachment{pid: int32(pid), group: groupOf(int32(pid))})
 	}
 	const nap = 100 * time.Microsecond
-	t.attached = make(map[int32]bool)
+	first := t.firstSeizures(all)
 	if len(all) > 0 {
 		t.run.begin(t.now())
+	}
+	t.seizeAll(first)
+	for _, s := range first {
+		if s.err == nil && t.tracee(s.tid) != nil {
+			s.of.seized++
+		}
 	}
 	for begin, busy := time.Now(), true; busy; {
 		busy = false
@@ -84,6 +92,29 @@ type attachment struct {
 	err        error
 }
 
+// firstSeizures are those of all threads that there are before anything is seized, each thread once. (What else there
+// is to attach, and what cannot be, is found out afterwards.)
+func (t *Tracer) firstSeizures(all []*attachment) (first []*seizure) {
+	chosen := make(map[int32]bool)
+	for _, a := range all {
+		switch {
+		case a.group == int32(os.Getpid()):
+			continue
+		case t.options.Follow:
+			a.tids, _ = threadsOf(a.pid)
+		default:
+			a.tids = []int32{a.pid}
+		}
+		for _, tid := range a.tids {
+			if !chosen[tid] {
+				chosen[tid] = true
+				first = append(first, t.newSeizure(tid, a))
+			}
+		}
+	}
+	return first
+}
+
 // end ends an attachment.
 func (a *attachment) end() {
 	a.over = true
@@ -126,7 +157,10 @@ func (t *Tracer) attach(a *attachment, since time.Duration) (found bool) {
 		a.over = true
 		return false
 	case !t.options.Follow:
-		a.over, a.err = true, t.seizeThread(a.pid, a.group)
+		a.over = true
+		if a.seized == 0 {
+			a.err = t.seizeThread(a.pid, a)
+		}
 		return true
 	}
 	settled := t.haveStopped(a.tids)
@@ -161,7 +195,7 @@ func (t *Tracer) seizeListed(a *attachment, since time.Duration) (found bool) {
 		if t.tracee(tid) != nil {
 			continue
 		}
-		switch err := t.seizeThread(tid, a.group); {
+		switch err := t.seizeThread(tid, a); {
 		case err == nil && t.tracee(tid) != nil:
 			a.seized++
 			found = true

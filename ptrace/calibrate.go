@@ -80,6 +80,7 @@ func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Cali
 	}
 	defer raw.UnmapShared(page)
 	page.batches = batches
+	page.gate.parent = int32(unix.Getpid())
 	pid, err := w.forkCalibrated(page, crossCPU)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func forkCalibration(page *calibrationPage, filter *unix.SockFprog) (int32, erro
 //go:norace
 //go:nocheckptr
 func (p *calibrationPage) child(filter *unix.SockFprog) {
-	p.gate.phase.ChildWait(gateForked)
+	p.gate.childAwaitSeizure()
 	root := childOpenRoot()
 	for batch := 0; batch < p.batches; batch++ {
 		p.untraced[batch] = childTimeCalls()

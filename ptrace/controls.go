@@ -84,7 +84,7 @@ func (w *worker) beginControl(tr *tracee) {
 func (w *worker) mayControl(tr *tracee) bool {
 	c := &tr.call
 	switch {
-	case tr.launching, tr.detachRequested, w.settling, w.filter.installed && w.t.run.is() >= stopping:
+	case tr.launching, tr.detachRequested, w.settling.on, w.filter.installed && w.t.run.is() >= stopping:
 		return false
 	case c.Errno >= errRestartSys && c.Errno <= errRestartBlock:
 		return false // the kernel makes such a call again, after the signal that is on its way

@@ -11,7 +11,7 @@
 //  1. Calibration (calibrate.go): a child makes cheap calls, untraced and traced, to find out what tracing costs. During
 //     the run, controls show it (controls.go).
 //  2. Attaching (attach.go) seizes every thread of each process named, and interrupts it once. Launching (launch.go)
-//     forks a child that waits until it is seized, so that its execve is the first call.
+//     has another thread fork a child that waits until it is seized, so that its execve is the first call.
 //  3. wait4(-1, __WALL|__WNOTHREAD) returns one stop of one tracee (wait.go). Its status is classified once (event.go),
 //     and acted on by one function a kind (stops.go).
 //  4. A syscall-stop is read with PTRACE_GET_SYSCALL_INFO, which tells entry from exit by itself:
@@ -52,7 +52,11 @@
 // sleeping in it, a stopped one stays stopped, and a stop that nobody had waited for still
 // delivers its signal. No PTRACE_INTERRUPT is needed, so no call returns EINTR for it, and a
 // tracee that cannot be interrupted (the parent of a vfork) needs no special case. The same happens
-// when the process is killed with SIGKILL.
+// when the process is killed with SIGKILL. Before they exit, settle.go has tracees come to where they do not notice that,
+// and holds those that are there until the others are.
+//
+// The thread that has forked the command is none of these: it stays until the command's end (launched.go, fork). Up to
+// its execve the command dies with this process, whenever that is killed; so does the calibration child (gate.go).
 //
 // A filtered process cannot be detached: filtering.go says why, and what happens instead.
 //

@@ -66,6 +66,8 @@ func warned(t *testing.T, result ptrace.Result, kinds ...profile.WarningKind) {
 	if !needs.HasSysAdmin() {
 		result.Warnings = slices.DeleteFunc(slices.Clone(result.Warnings), func(w profile.Warning) bool { return w.Kind == profile.NoNewPrivileges })
 	}
+	// Where other tests run, and on a busy machine, the tracer may have to wait for a CPU.
+	result.Warnings = slices.DeleteFunc(slices.Clone(result.Warnings), func(w profile.Warning) bool { return w.Kind == profile.TracerStarved })
 	if len(result.Warnings) != len(kinds) {
 		t.Errorf("warnings %+v, want %d", result.Warnings, len(kinds))
 	}

@@ -9,7 +9,8 @@ import (
 // gate is how the tracer and a forked child keep in step, in memory that both share. It is gone from the child with
 // its execve.
 type gate struct {
-	phase raw.Futex // one of the phases below
+	phase  raw.Futex // one of the phases below
+	parent int32     // this process
 
 	step  uint32 // what the child was doing when it failed: a childStep
 	errno uint32
@@ -24,6 +25,19 @@ const (
 	gateReady         // the child waits to be told to go on
 	gateGo            // the child executes the command, or makes the calls that are to be traced
 )
+
+// childAwaitSeizure waits until the child is seized. If this process is killed before that, so is the child. From then on
+// it is PTRACE_O_EXITKILL that sees to that, which outlasts a change of user, as PR_SET_PDEATHSIG does not (prctl(2)).
+// The rules of raw.Fork hold.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (g *gate) childAwaitSeizure() {
+	raw.ChildDieWith(g.parent)
+	g.phase.ChildWait(gateForked)
+	raw.ChildSurvive()
+}
 
 // childPass says that the child is ready, and waits until it is told to go on. The rules of raw.Fork hold.
 //

@@ -75,6 +75,7 @@ func (w *worker) launch(c *Command) error {
 		return fmt.Errorf("map a page to share with the command: %w", err)
 	}
 	defer raw.UnmapShared(plan.gate)
+	plan.gate.parent = int32(unix.Getpid())
 	tr, err := w.forkCommand(plan)
 	if err != nil {
 		return err
@@ -91,16 +92,17 @@ func (w *worker) launch(c *Command) error {
 	return w.traceExec(plan, tr)
 }
 
-// forkCommand forks the child, and seizes it.
+// forkCommand forks the child, and seizes it. Until its execve has succeeded it is killed if the tracer ends (executed).
 func (w *worker) forkCommand(plan *childPlan) (*tracee, error) {
-	pid, err := plan.fork()
+	pid, err := w.t.command.fork(plan)
 	if err != nil {
 		return nil, fmt.Errorf("fork: %w", err)
 	}
-	if err := raw.Seize(pid, w.t.seizeOptions()); err != nil {
+	if err := raw.Seize(pid, w.t.seizeOptions()|unix.PTRACE_O_EXITKILL); err != nil {
 		why := whyNoSeize(pid, err) // as long as there is a child to ask
 		unix.Kill(int(pid), unix.SIGKILL)
 		unix.Wait4(int(pid), nil, unix.WALL, nil)
+		w.t.command.letGo()
 		return nil, fmt.Errorf("trace %s: %w%s", plan.name, err, why)
 	}
 	tr := w.add(pid, pid)
@@ -164,6 +166,15 @@ func (w *worker) traceExec(plan *childPlan, tr *tracee) error {
 	return nil
 }
 
+// executed is told that the command's first execve has succeeded, and that the tracee stands still at that. Unless it
+// has the filter, or is to die with the tracer, it goes on without one from now on.
+func (w *worker) executed(tr *tracee) {
+	tr.launching = false
+	if !w.filter.installed {
+		raw.SetOptions(tr.call.TID, w.t.seizeOptions())
+	}
+}
+
 // launchFailed says why the child is gone, or kills it if it is not.
 func (w *worker) launchFailed(p *childPlan, status unix.WaitStatus) error {
 	pid := w.t.command.pid.Load()
@@ -173,6 +184,7 @@ func (w *worker) launchFailed(p *childPlan, status unix.WaitStatus) error {
 	}
 	w.remove(w.table.tracees[pid])
 	w.t.command.pid.Store(0)
+	w.t.command.letGo()
 	step, errno := childStep(p.gate.step), unix.Errno(p.gate.errno)
 	switch {
 	case step == stepExec:

@@ -67,7 +67,7 @@ func (p *childPlan) fork() (int32, error) {
 	if pid != 0 {
 		return pid, nil
 	}
-	p.gate.phase.ChildWait(gateForked)
+	p.gate.childAwaitSeizure()
 	step, errno := p.childSetUp()
 	if errno == 0 {
 		step = stepExec

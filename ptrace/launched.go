@@ -3,6 +3,7 @@ package ptrace
 import (
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,10 +21,35 @@ type Launched struct {
 	delivered [raw.LastSignal + 1]atomic.Int64 // when a signal from elsewhere last reached it, 0 if none did
 	ended     chan struct{}
 	status    unix.WaitStatus // valid when ended is closed
+
+	gone  chan struct{} // closed when its process is gone, or there is none
+	letGo func()        // closes gone
 }
 
 func newLaunched(start time.Time) *Launched {
-	return &Launched{start: start, ended: make(chan struct{})}
+	l := &Launched{start: start, ended: make(chan struct{}), gone: make(chan struct{})}
+	l.letGo = sync.OnceFunc(func() { close(l.gone) })
+	return l
+}
+
+// fork forks the command, by a thread that is its parent, and does nothing else, for as long as this process and the
+// command live.
+//
+// A process that has asked for a signal when its parent ends gets it when the thread ends that has forked it
+// (prctl(2), PR_SET_PDEATHSIG; kernel/exit.c, forget_original_parent): it must not be the tracer thread, which ends with
+// the tracing. Nor must it become one: a wait4 of the parent's would take the stops of the command. When this process
+// ends, the command gets the signal, as it would if a shell had started it and ended.
+func (l *Launched) fork(plan *childPlan) (pid int32, err error) {
+	forked := make(chan struct{})
+	onOwnThread(func() {
+		pid, err = plan.fork()
+		close(forked)
+		if err == nil {
+			<-l.gone
+		}
+	}, func() {})
+	<-forked
+	return pid, err
 }
 
 // PID returns its process.
@@ -102,6 +128,7 @@ func (l *Launched) Await(signals <-chan os.Signal) (status unix.WaitStatus, ende
 	for {
 		select {
 		case <-done:
+			l.letGo()
 			return status, ended
 		case sig := <-signals:
 			if sig != syscall.SIGXCPU { // that is about this process's own limit
@@ -131,6 +158,7 @@ func (l *Launched) end(status unix.WaitStatus) {
 	if !l.hasEnded() {
 		l.status = status
 		close(l.ended)
+		l.letGo()
 	}
 }
 

@@ -3,6 +3,7 @@ package ptrace
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,33 +11,62 @@ import (
 	"sysprof/ptrace/internal/raw"
 )
 
-// seizeThread seizes one thread for one of the workers and asks it to stop once, so that it can be
-// resumed to its next system call.
+// seizure is that of one thread by one of the workers.
+type seizure struct {
+	tid int32
+	of  *attachment
+	w   *worker
+	err error // valid when it has been tried
+}
+
+// newSeizure chooses the worker that is to seize a thread.
+func (t *Tracer) newSeizure(tid int32, of *attachment) *seizure {
+	return &seizure{tid: tid, of: of, w: t.workerFor(tid)}
+}
+
+// seizeThread seizes one thread.
+//
+// Precondition: no worker waits for stops yet.
+func (t *Tracer) seizeThread(tid int32, of *attachment) error {
+	s := t.newSeizure(tid, of)
+	t.seizeAll([]*seizure{s})
+	return s.err
+}
+
+// seizeAll has the workers seize threads, and ask each to stop once, so that it can be resumed to its next system call.
+// All workers do that at the same time, and do nothing else meanwhile: what runs still has the CPUs, and what has
+// stopped waits.
 //
 // A seize waits while the process executes a program (kernel/ptrace.c, ptrace_attach: cred_guard_mutex), and that
 // waits until all other threads are gone for good (fs/exec.c, de_thread): also for those that are traced
 // already, until their tracer has been told of their ends. So deadOf asks for these meanwhile.
 //
 // Precondition: no worker waits for stops yet.
-func (t *Tracer) seizeThread(tid, pid int32) (err error) {
+func (t *Tracer) seizeAll(all []*seizure) {
 	const patience = 2 * time.Millisecond
-	w := t.workerFor(tid)
-	done := make(chan struct{})
-	w.thread.post(func() { err = w.seizeThread(tid, pid); close(done) })
-	again := time.NewTimer(patience)
+	by := make(map[*worker][]*seizure)
+	for _, s := range all {
+		by[s.w] = append(by[s.w], s)
+	}
+	done := make(chan struct{}, len(by))
+	var seizing []*atomic.Int32
+	for w, some := range by {
+		pid := new(atomic.Int32)
+		seizing = append(seizing, pid)
+		w.thread.post(func() { urgently(func() { w.seizeAll(some, pid) }); done <- struct{}{} })
+	}
+	again := time.NewTicker(patience)
 	defer again.Stop()
 	var dead []stop
-	for waiting := true; waiting; {
+	for left := len(by); left > 0; {
 		select {
 		case <-done:
-			waiting = false
+			left--
 		case <-again.C:
-			dead = append(dead, t.deadOf(pid)...)
-			again.Reset(patience)
+			for _, pid := range seizing {
+				dead = append(dead, t.deadOf(pid.Load())...)
+			}
 		}
-	}
-	if err == nil && w.table.has(tid) {
-		t.attached[tid] = true
 	}
 	for _, d := range dead {
 		for _, owner := range t.workers {
@@ -45,15 +75,17 @@ func (t *Tracer) seizeThread(tid, pid int32) (err error) {
 			}
 		}
 	}
-	return err
 }
 
 // deadOf takes the ends of those threads of a process that are traced and have ended. Any thread of the tracer's
-// process may ask for that.
+// process may ask for that. Of process 0, which is none, there are none.
 func (t *Tracer) deadOf(pid int32) (dead []stop) {
+	if pid == 0 {
+		return nil
+	}
 	tids, _ := threadsOf(pid)
 	for _, tid := range tids {
-		if !t.attached[tid] || !strings.HasPrefix(statusField(tid, "State"), "Z") {
+		if _, attached := t.attached.Load(tid); !attached || !strings.HasPrefix(statusField(tid, "State"), "Z") {
 			continue // its stops are for its tracer thread
 		}
 		var status unix.WaitStatus
@@ -62,6 +94,18 @@ func (t *Tracer) deadOf(pid int32) (dead []stop) {
 		}
 	}
 	return dead
+}
+
+// seizeAll seizes threads, one after the other. pid says whose thread is being seized, 0 that all are.
+func (w *worker) seizeAll(all []*seizure, pid *atomic.Int32) {
+	for _, s := range all {
+		pid.Store(s.of.group)
+		s.err = w.seizeThread(s.tid, s.of.group)
+		if s.err == nil && w.table.has(s.tid) {
+			w.t.attached.Store(s.tid, true)
+		}
+	}
+	pid.Store(0)
 }
 
 // seizeThread seizes one thread, and asks it to stop once.

@@ -1,7 +1,6 @@
 package ptrace
 
 import (
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -9,8 +8,20 @@ import (
 	"sysprof/ptrace/internal/raw"
 )
 
-// settleAtMost bounds how long tracees are waited for at the end that owe a stop.
-const settleAtMost = 2 * time.Second
+const (
+	// settleAtMost bounds how long tracees are waited for at the end that owe a stop.
+	settleAtMost = 2 * time.Second
+	// holdAtMost bounds how long others, which owe none, stand still meanwhile.
+	holdAtMost = 50 * time.Millisecond
+	settleNap  = 50 * time.Microsecond
+)
+
+// settling is the part of a worker that brings tracing to its end.
+type settling struct {
+	on      bool    // tracees stop at no call any more
+	holding bool    // who stops is resumed at the end
+	held    []int32 // the tids of those
+}
 
 // settle has all tracees run, or be where a detach is not noticed, before the thread exits and the kernel detaches them.
 //
@@ -22,40 +33,100 @@ const settleAtMost = 2 * time.Second
 //  2. those that run outside of a call, and would stop at their next one, are interrupted once;
 //  3. stops are dealt with until nobody owes one.
 //
-// Who is in a call meets its exit-stop next. Who has stopped by job control stays as it is. The parent of a vfork, or a
+// Who is in a call, and runs, comes to its exit-stop soon. Who has stopped by job control stays as it is. The parent of a vfork, or a
 // thread that is frozen, does not answer an interrupt, and is not waited for.
+//
+// Tracees that run free compete for CPUs with the tracer and with those that still have to come to their stop, which
+// stand still, or are traced, for the longer. So who stops is held until all have, and all workers are as far: that
+// takes less than a millisecond for each CPU's hundred, and no longer than holdAtMost.
 func (w *worker) settle() {
-	w.settling = true
-	for _, tr := range w.table.tracees {
+	begin := time.Now()
+	w.settling.on, w.settling.holding = true, true
+	for time.Since(begin) < settleAtMost && w.pollStop() == nil { // who has stopped already needs no interrupt
+	}
+	held := make(map[int32]bool, len(w.settling.held))
+	for _, tid := range w.settling.held {
+		held[tid] = true
+	}
+	for tid, tr := range w.table.tracees {
 		switch {
 		case tr.waitingFor != 0: // it stands at the entry-stop of a ptrace call
 			w.handover.remove(tr)
 			w.resume(tr, 0)
-		case tr.inCall, tr.interruptPending, tr.stopped:
+		case tr.inCall, tr.interruptPending, tr.stopped, held[tid]:
 		default:
 			w.interrupt(tr)
 		}
 	}
-	const nap = 50 * time.Microsecond
-	for begin := time.Now(); ; {
-		var status unix.WaitStatus
-		tid, errno := raw.Poll(&status)
-		switch {
-		case tid > 0:
-			w.act(classify(tid, status))
-		case errno == unix.ECHILD, time.Since(begin) > settleAtMost, !w.owesStops():
+	for time.Since(begin) < settleAtMost {
+		err := w.pollStop()
+		if err == unix.ECHILD || err != nil && !w.owesStops() {
 			return
-		default:
-			time.Sleep(nap)
+		}
+		if w.settling.holding && time.Since(begin) > holdAtMost {
+			w.release()
+		}
+		if err != nil {
+			time.Sleep(settleNap)
 		}
 	}
 }
 
-// owesStops reports whether there is a tracee that is going to answer an interrupt.
+// pollStop deals with a stop that has come already. The error is EAGAIN if there is none, or ECHILD.
+func (w *worker) pollStop() error {
+	var status unix.WaitStatus
+	switch tid, errno := raw.Poll(&status); {
+	case tid > 0:
+		w.act(classify(tid, status))
+		return nil
+	case errno == unix.ECHILD:
+		return errno
+	}
+	return unix.EAGAIN
+}
+
+// holds reports whether a tracee that would be resumed is held instead. One whose call has to be made again is about
+// to stop again.
+func (s *settling) holds(tr *tracee) bool {
+	if s.holding && !tr.spoilt {
+		s.held = append(s.held, tr.call.TID)
+		return true
+	}
+	return false
+}
+
+// release resumes those that are held, and has nobody held any more. (One may have died meanwhile.)
+func (w *worker) release() {
+	w.settling.holding = false
+	for _, tid := range w.settling.held {
+		raw.ResumeToEvent(tid, 0)
+	}
+	w.settling.held = nil
+}
+
+// awaitOthers waits until the other workers have settled, too, so that those who are released do not take the CPUs from
+// them.
+func (t *Tracer) awaitOthers() {
+	for begin := time.Now(); t.unsettled.Load() > 0 && time.Since(begin) < holdAtMost; {
+		time.Sleep(settleNap)
+	}
+}
+
+// owesStops reports whether there is a tracee that is going to answer an interrupt, or to come to the exit-stop of
+// its call soon: it would stand there until the thread has exited. That is waited for no longer than others are held.
 func (w *worker) owesStops() bool {
 	for tid, tr := range w.table.tracees {
-		if tr.interruptPending && strings.ContainsAny(statusField(tid, "State")+" ", "RSt") {
+		inCall := w.settling.holding && tr.inCall
+		if !tr.interruptPending && !inCall {
+			continue
+		}
+		switch state := statusField(tid, "State") + " "; state[0] {
+		case 'R':
 			return true
+		case 'S', 't':
+			if tr.interruptPending {
+				return true
+			}
 		}
 	}
 	return false

@@ -87,7 +87,8 @@ func (h *heartbeat) run(now func() int64) {
 		for i := range h.workers {
 			starvedNs = max(starvedNs, h.workers[i].sinceLast())
 		}
-		h.beat(now(), own.sinceLast(), starvedNs)
+		// A thread that can run, and waits for a CPU, does not stand still; and what wakes this one may be another.
+		h.beat(now(), max(own.sinceLast(), starvedNs), starvedNs)
 	}
 }
 

@@ -82,7 +82,7 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 		tr.spoilt = interrupted
 		w.waits.stopped(tr)
 		w.entered(tr, seenNs)
-		if tr.spoilt && w.settling && w.table.has(tr.call.TID) {
+		if tr.spoilt && w.settling.on && w.table.has(tr.call.TID) {
 			w.interrupt(tr) // which hides what the call returns
 		}
 	case raw.OpExit:
@@ -303,10 +303,12 @@ func (w *worker) execStop(tr *tracee) {
 	if err == nil && int32(former) != tr.call.TID {
 		w.dropReplacedElsewhere(tr.call.TID)
 	}
-	if tr.launching && w.t.options.OnBegin != nil {
-		w.t.options.OnBegin()
+	if tr.launching {
+		w.executed(tr)
+		if w.t.options.OnBegin != nil {
+			w.t.options.OnBegin()
+		}
 	}
-	tr.launching = false
 	if tr.detachRequested {
 		w.detach(tr, 0)
 		return

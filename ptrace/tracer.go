@@ -82,10 +82,11 @@ type Tracer struct {
 
 	workers  []*worker // the first one launches the command
 	shares   shares    // of those that are attached to
-	attached map[int32]bool
+	attached sync.Map  // int32 to bool: the threads that were seized
 
 	threads   atomic.Int64 // traced now
 	seen      atomic.Int64 // that have been, so far
+	unsettled atomic.Int32 // workers whose tracees have not come to where they can be detached
 	processes atomic.Int64 // whose first threads are traced now
 
 	mu       sync.Mutex // guards what follows
@@ -227,11 +228,11 @@ func (t *Tracer) begin() error {
 	t.prepareFilter(first)
 	var err error
 	if t.options.Calibration != nil {
-		first.thread.do(func() { err = first.calibrateAll(t.options.Calibration) })
+		first.thread.do(func() { urgently(func() { err = first.calibrateAll(t.options.Calibration) }) })
 	}
 	if err == nil {
 		t.run.enter(attaching, t.now())
-		err = t.attachAll()
+		urgently(func() { err = t.attachAll() })
 	}
 	switch {
 	case err != nil:
@@ -249,6 +250,7 @@ func (t *Tracer) begin() error {
 	}
 	// The workers keep their Ps while they wait (see waiter): there have to be more than that.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(t.workers)+1))
+	t.unsettled.Store(int32(len(t.workers)))
 	for _, w := range t.workers {
 		w.thread.waitForStops()
 	}

@@ -29,7 +29,7 @@ type worker struct {
 	controls controls
 	waits    waits
 
-	settling  bool // tracees stop at no call any more
+	settling  settling
 	at        scratch
 	resumedNs int64 // when any of its tracees was resumed last
 }
@@ -83,8 +83,10 @@ func (w *worker) loop() {
 		w.act(w.line.next())
 	}
 	if len(w.table.tracees) > 0 && !w.filter.installed {
+		beUrgent() // until the thread exits: it is what detaches them
 		w.settle()
 	}
+	w.t.unsettled.Add(-1)
 }
 
 // goesOn reports whether there may be stops to deal with. Once tracing is to end, tracees that have a filter are
@@ -147,21 +149,28 @@ func (w *worker) exit() {
 	w.waiter.close()
 	w.waits.own.close()
 	w.home.RestoreAll()
-	is := w.t.run.is()
-	if is >= countingOver {
+	switch is := w.t.run.is(); {
+	case is >= countingOver:
 		return
-	}
-	w.t.run.leave(w.t.now())
-	if is == stopping {
+	case is == stopping:
+		w.t.run.leave(w.t.now())
 		w.flushInFlight(profile.Detached)
-	} else {
+	default:
+		w.t.run.leave(w.t.now())
 		w.flushInFlight(profile.Replaced) // no tracee is left: the deaths of those in the table were not reported
 	}
+	if len(w.settling.held) > 0 {
+		w.t.awaitOthers()
+	}
+	w.release() // last: from now on they compete for the CPU
 }
 
 // resume is the one place where it is decided how a tracee goes on.
 func (w *worker) resume(tr *tracee, sig int) {
-	if w.settling || w.filter.installed && w.filter.runsToFilter(tr, w.t.run.is()) {
+	if w.settling.on && sig == 0 && w.settling.holds(tr) {
+		return
+	}
+	if w.settling.on || w.filter.installed && w.filter.runsToFilter(tr, w.t.run.is()) {
 		raw.ResumeToEvent(tr.call.TID, sig)
 		return
 	}

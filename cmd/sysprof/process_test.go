@@ -49,7 +49,7 @@ var binary struct {
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(targetEnv); name != "" {
-		time.AfterFunc(2*patience, func() { os.Exit(99) }) // nothing is left behind
+		time.AfterFunc(2*patience+2*soakLength(), func() { os.Exit(99) }) // nothing is left behind
 		targets[name](os.Args[1:])
 		os.Exit(0)
 	}

@@ -105,7 +105,7 @@ func (l load) keepUp(t *testing.T) (finish func() int) {
 				return
 			default:
 			}
-			if !l.run(t) {
+			if _, ok := l.run(t); !ok {
 				return
 			}
 			times++
@@ -120,23 +120,23 @@ func (l load) keepUp(t *testing.T) (finish func() int) {
 	return end
 }
 
-// run runs the load once and reports whether all went well.
-func (l load) run(t *testing.T) bool {
+// run runs the load once, and returns what it wrote, and whether all went well.
+func (l load) run(t *testing.T) (wrote string, ok bool) {
 	cmd := exec.Command(l.args[0], l.args[1:]...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Error(err)
-		return false
+		return "", false
 	}
 	defer time.AfterFunc(patience, func() { kill(cmd.Process.Pid) }).Stop()
 	err := cmd.Wait()
 	if err != nil || l.bad.Match(out.Bytes()) || !l.good.Match(out.Bytes()) {
 		t.Errorf("%s: %v\n%s", cmd, err, out.String())
-		return false
+		return out.String(), false
 	}
-	return true
+	return out.String(), true
 }
 
 func commas(pids []int) string {
@@ -213,16 +213,23 @@ func startRedis(t *testing.T) (pid, port int) {
 	return startServer(t, cmd, port, syscall.SIGTERM), port
 }
 
+// redisLoad is 3000 commands each of some kinds.
+func redisLoad(t *testing.T, port int, commands string) load {
+	t.Helper()
+	last := strings.ToUpper(commands[strings.LastIndexByte(commands, ',')+1:])
+	return load{
+		args: []string{needs.Program(t, "redis-benchmark", "redis-tools"), "-p", strconv.Itoa(port), "-c", "20", "-n", "3000",
+			"-t", commands, "-q"},
+		bad:  regexp.MustCompile(`(?i)err|fail|refused|reset|closed`),
+		good: regexp.MustCompile(last + `.*requests per second`),
+	}
+}
+
 func TestServersRedis(t *testing.T) {
 	pid, port := startRedis(t)
 	benchmark, client := needs.Program(t, "redis-benchmark", "redis-tools"), needs.Program(t, "redis-cli", "redis-tools")
 	t.Run("50 times under load", func(t *testing.T) {
-		attachUnderLoad(t, pid, load{
-			args: []string{benchmark, "-p", strconv.Itoa(port), "-c", "20", "-n", "3000",
-				"-t", "set,get,lpush,lrange_100", "-q"},
-			bad:  regexp.MustCompile(`(?i)err|fail|refused|reset|closed`),
-			good: regexp.MustCompile(`LRANGE_100.*requests per second`),
-		})
+		attachUnderLoad(t, pid, redisLoad(t, port, "set,get,lpush,lrange_100"))
 	})
 	t.Run("equal counts", func(t *testing.T) {
 		var script strings.Builder
@@ -313,16 +320,22 @@ http {
 	return pid, port, filepath.Join(dir, "access.log")
 }
 
+// nginxLoad is requests for a second.
+func nginxLoad(t *testing.T, port int) load {
+	t.Helper()
+	return load{
+		args: []string{needs.Program(t, "wrk", "wrk"), "-t", "1", "-c", "10", "-d", "1s", "--timeout", "20s",
+			fmt.Sprintf("http://127.0.0.1:%d/", port)},
+		bad:  regexp.MustCompile(`(?i)error|non-2xx|unable`),
+		good: regexp.MustCompile(`([1-9]\d*) requests in`),
+	}
+}
+
 func TestServersNginx(t *testing.T) {
 	t.Run("50 times under load", func(t *testing.T) {
-		wrk := needs.Program(t, "wrk", "wrk")
+		needs.Program(t, "wrk", "wrk")
 		pid, port, _ := startNginx(t, 2)
-		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
-		attachUnderLoad(t, pid, load{
-			args: []string{wrk, "-t", "1", "-c", "10", "-d", "1s", "--timeout", "20s", url},
-			bad:  regexp.MustCompile(`(?i)error|non-2xx|unable`),
-			good: regexp.MustCompile(`[1-9]\d* requests in`),
-		})
+		attachUnderLoad(t, pid, nginxLoad(t, port))
 	})
 	t.Run("equal counts", func(t *testing.T) {
 		python := needs.Program(t, "python3", "python3")
@@ -371,8 +384,11 @@ for i in range(40):
 	})
 }
 
-func TestServersPostgres(t *testing.T) {
-	dir, port := sharedDir(t), freePort(t)
+// startPostgres also returns what its clients are told of where it is.
+func startPostgres(t *testing.T, settings ...string) (pid, port int, connection []string) {
+	t.Helper()
+	dir := sharedDir(t)
+	port = freePort(t)
 	initdb, postgres := needs.Program(t, "initdb", "postgresql"), needs.Program(t, "postgres", "postgresql")
 	pgbench, psql := needs.Program(t, "pgbench", "postgresql-contrib"), needs.Program(t, "psql", "postgresql-client")
 	var who *syscall.Credential // postgres refuses to run as root
@@ -391,14 +407,23 @@ func TestServersPostgres(t *testing.T) {
 	}
 	data := filepath.Join(dir, "data")
 	succeed(t, owned(initdb, "--no-sync", "--auth=trust", "--username=postgres", "--locale=C", "-D", data))
-	pid := startServer(t, owned(postgres, "-D", data, "-p", strconv.Itoa(port), "-k", dir,
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "autovacuum=off", "-c", "max_parallel_workers=0",
-	), port, syscall.SIGQUIT)
-	connection := []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "postgres"}
+	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir}
+	settings = append(settings, "listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off", "max_parallel_workers=0")
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	pid = startServer(t, owned(postgres, args...), port, syscall.SIGQUIT)
+	connection = []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "postgres"}
 	eventually(t, "postgres is ready", func() bool {
 		return run(t, exec.Command(psql, append(connection, "-c", "select 1")...)).status == 0
 	})
 	succeed(t, exec.Command(pgbench, append(connection, "-i", "-q", "-s", "1", "postgres")...))
+	return pid, port, connection
+}
+
+func TestServersPostgres(t *testing.T) {
+	pid, port, connection := startPostgres(t)
+	pgbench, psql := needs.Program(t, "pgbench", "postgresql-contrib"), needs.Program(t, "psql", "postgresql-client")
 
 	// This comes first, because once a minute the postmaster looks into its lock file.
 	t.Run("equal counts", func(t *testing.T) {
@@ -440,14 +465,21 @@ func TestServersPostgres(t *testing.T) {
 		})
 	})
 
-	bad := regexp.MustCompile(`(?i)error|fatal|aborted|could not|failed transactions: [1-9]`)
-	good := regexp.MustCompile(`number of failed transactions: 0 `)
 	t.Run("50 times under load", func(t *testing.T) {
-		args := append([]string{pgbench, "-S", "-n", "-c", "4", "-T", "1"}, connection...)
-		attachUnderLoad(t, pid, load{args: append(args, "postgres"), bad: bad, good: good})
+		attachUnderLoad(t, pid, postgresLoad(t, connection, "-c", "4"))
 	})
 	t.Run("50 times while backends come and go", func(t *testing.T) {
-		args := append([]string{pgbench, "-S", "-C", "-n", "-c", "3", "-T", "1"}, connection...)
-		attachUnderLoad(t, pid, load{args: append(args, "postgres"), bad: bad, good: good})
+		attachUnderLoad(t, pid, postgresLoad(t, connection, "-C", "-c", "3"))
 	})
+}
+
+// postgresLoad is queries for a second.
+func postgresLoad(t *testing.T, connection []string, clients ...string) load {
+	t.Helper()
+	pgbench := []string{needs.Program(t, "pgbench", "postgresql-contrib"), "-S", "-n", "-T", "1"}
+	return load{
+		args: slices.Concat(pgbench, clients, connection, []string{"postgres"}),
+		bad:  regexp.MustCompile(`(?i)error|fatal|aborted|could not|failed transactions: [1-9]`),
+		good: regexp.MustCompile(`(?s)actually processed: (\d+).*number of failed transactions: 0 `),
+	}
 }

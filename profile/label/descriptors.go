@@ -1,14 +1,11 @@
 package label
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
 	"sysprof/syscalltab"
@@ -18,7 +15,8 @@ import (
 // one is, is asked for when a call that takes it is entered, while it still is that, and kept until a call may
 // have made it something else.
 type descriptors struct {
-	names *names
+	names            *names
+	sharesWithParent func(pid int32) (parent int32, shared bool)
 
 	mu     sync.Mutex                 // guards what follows
 	tables map[int32]*descriptorTable // by process
@@ -50,7 +48,6 @@ const (
 	changesSecond        // the one that its second argument names
 	changesMany
 	changesAll // of a process: another program
-	copiesTable
 )
 
 var changes = syscalltab.NewPerCall(map[string]change{
@@ -58,7 +55,6 @@ var changes = syscalltab.NewPerCall(map[string]change{
 	"dup2": changesSecond, "dup3": changesSecond,
 	"close_range": changesMany,
 	"execve":      changesAll, "execveat": changesAll,
-	"clone": copiesTable, "clone3": copiesTable,
 })
 
 // takesFD are the calls whose first argument is a descriptor.
@@ -90,37 +86,36 @@ var firstIsNoFD = []string{
 }
 
 func newDescriptors(n *names) tracker {
-	return &descriptors{names: n, tables: make(map[int32]*descriptorTable), now: make(map[int32]work)}
+	return &descriptors{names: n, sharesWithParent: sharesWithParent, tables: make(map[int32]*descriptorTable), now: make(map[int32]work)}
 }
 
 func (d *descriptors) watched() []string { return changes.Names() }
 
-func (d *descriptors) entered(c *profile.Call, thread Memory, wanted bool) {
+func (d *descriptors) entered(c *profile.Call, wanted bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.finish(c.PID, c.TID) // a call that was not seen to return
-	var w work
-	if fd := int32(c.Args[0]); wanted && fd >= 0 && takesFD.Of(c.ABI, c.Nr) { // -1 is none, or AT_FDCWD
-		w.name = d.describe(c.PID, fd)
-	}
-	switch w.changes = changes.Of(c.ABI, c.Nr); w.changes {
-	case changesFirst:
-		w.fd = int32(c.Args[0])
-	case changesSecond:
-		w.fd = int32(c.Args[1])
-	case copiesTable:
-		if sharesDescriptors(c, thread) {
-			d.table(c.PID).shared = true
-		}
-		w.changes = changesNone
-	case changesAll:
+	fd := int32(c.Args[0])
+	takes := wanted && fd >= 0 && takesFD.Of(c.ABI, c.Nr) // -1 is none, or AT_FDCWD
+	w := work{changes: changes.Of(c.ABI, c.Nr)}
+	if w.changes == changesAll {
 		w.changes = changesNone // not before it has returned
 	}
-	if w == (work{}) {
+	if !takes && w.changes == changesNone {
 		return
 	}
+	t := d.table(c.PID)
+	if takes {
+		w.name = d.describe(c.PID, fd)
+	}
+	switch w.changes {
+	case changesFirst:
+		w.fd = fd
+	case changesSecond:
+		w.fd = int32(c.Args[1])
+	}
 	d.now[c.TID] = w
-	switch t := d.table(c.PID); w.changes {
+	switch w.changes {
 	case changesFirst, changesSecond:
 		t.changing[w.fd]++
 	case changesMany:
@@ -150,18 +145,28 @@ func (d *descriptors) describe(pid, fd int32) uint32 {
 	return number
 }
 
-// sharesDescriptors reports whether a clone makes another process with the same descriptors.
-func sharesDescriptors(c *profile.Call, thread Memory) bool {
-	flags := c.Args[0]
-	if c.ABI.Name(c.Nr) == "clone3" { // they come first in struct clone_args (linux/sched.h)
-		var memory [8]byte
-		thread.ReadMemory(memory[:], c.Args[0])
-		flags = binary.NativeEndian.Uint64(memory[:])
+// table returns what is known of a process's descriptors. A process that has made another one that shares them has
+// to know of that before the other changes any: this is asked for at the other's first call on a descriptor, before
+// that has done anything.
+//
+// Precondition: d.mu is held. It is not while the kernel is asked.
+func (d *descriptors) table(pid int32) *descriptorTable {
+	if t := d.tables[pid]; t != nil {
+		return t
 	}
-	return flags&(unix.CLONE_FILES|unix.CLONE_THREAD) == unix.CLONE_FILES
+	d.mu.Unlock()
+	parent, shared := d.sharesWithParent(pid)
+	d.mu.Lock()
+	t := d.tableOf(pid)
+	if shared {
+		t.shared = true
+		d.tableOf(parent).shared = true
+	}
+	return t
 }
 
-func (d *descriptors) table(pid int32) *descriptorTable {
+// tableOf finds or makes a table.
+func (d *descriptors) tableOf(pid int32) *descriptorTable {
 	t := d.tables[pid]
 	if t == nil {
 		t = &descriptorTable{known: make(map[int32]uint32), changing: make(map[int32]int)}
@@ -203,13 +208,8 @@ func (d *descriptors) returned(c *profile.Call) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.finish(c.PID, c.TID)
-	switch changes.Of(c.ABI, c.Nr) {
-	case changesAll:
+	if changes.Of(c.ABI, c.Nr) == changesAll {
 		delete(d.tables, c.PID)
-	case copiesTable:
-		if t := d.tables[c.PID]; t != nil && t.shared && c.Ret > 0 {
-			d.table(int32(c.Ret)).shared = true // or it is a thread, and has none of its own
-		}
 	}
 }
 

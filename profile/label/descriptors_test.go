@@ -6,15 +6,16 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
 )
 
 var (
@@ -186,16 +187,6 @@ type traced struct {
 
 func follow(t *testing.T) traced { return traced{t, newDescriptors(newNames()).(*descriptors)} }
 
-// own is the memory of this process.
-type own struct{}
-
-func (own) ReadMemory(p []byte, addr uint64) int {
-	local := unix.Iovec{Base: unsafe.SliceData(p)}
-	local.SetLen(len(p))
-	n, _ := unix.ProcessVMReadv(int(pid), []unix.Iovec{local}, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(p)}}, 0)
-	return max(n, 0)
-}
-
 // does makes call: what the label of its descriptor is while it runs.
 func (tr traced) does(name string, fd int, and ...int) string {
 	tr.t.Helper()
@@ -203,7 +194,7 @@ func (tr traced) does(name string, fd int, and ...int) string {
 	for i, arg := range append([]int{fd}, and...) {
 		c.Args[i] = uint64(uint32(arg))
 	}
-	tr.entered(c, own{}, true)
+	tr.entered(c, true)
 	switch name {
 	case "close":
 		c.Errno = errno(unix.Close(fd))
@@ -283,7 +274,7 @@ func TestADescriptorThatIsBeingClosed(t *testing.T) {
 	equal(t, "a read", tr.does("read", fd), a)
 	for _, wanted := range []bool{true, false} {
 		closing := &profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, "close"), Args: [6]uint64{uint64(fd)}}
-		tr.entered(closing, own{}, wanted)
+		tr.entered(closing, wanted)
 		check(t, unix.Close(fd))
 		if again := open(t, b); again != fd {
 			check(t, unix.Dup3(again, fd, unix.O_CLOEXEC))
@@ -301,7 +292,7 @@ func TestADescriptorThatIsBeingClosed(t *testing.T) {
 func TestAThreadThatDiesClosing(t *testing.T) {
 	tr := follow(t)
 	for _, name := range []string{"close", "close_range"} {
-		tr.entered(&profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, own{}, true)
+		tr.entered(&profile.Call{PID: pid, TID: pid + 1, ABI: native, Nr: number(t, name), Args: [6]uint64{77}}, true)
 		tr.ended(pid, pid+1)
 	}
 	if table := tr.tables[pid]; len(table.changing) != 0 || table.closing != 0 || len(tr.now) != 0 {
@@ -329,7 +320,7 @@ func TestDescriptorsOfManyThreads(t *testing.T) {
 				}
 				for _, name := range []string{"read", "read", "close"} {
 					c := &profile.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, name), Args: [6]uint64{uint64(fd)}}
-					d.entered(c, own{}, true)
+					d.entered(c, true)
 					if name == "close" {
 						unix.Close(fd)
 					}
@@ -355,9 +346,8 @@ func TestKnownValuesDoNotAllocate(t *testing.T) {
 	fd := open(t, filepath.Join(t.TempDir(), "a"))
 	defer unix.Close(fd)
 	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
-	var memory Memory = own{}
 	if n := testing.AllocsPerRun(100, func() {
-		p.Entered(c, memory, true)
+		p.Entered(c, true)
 		p.Values(c)
 		p.Returned(c)
 	}); n != 0 {
@@ -390,31 +380,68 @@ func TestASocketThatIsBeingConnected(t *testing.T) {
 	equal(t, "a socket", describe(pid, int32(fd)), endpoints("tcp", addressOf(local), addressOf(at)))
 }
 
-// TestDescriptorsOfTwoProcesses: what one of them does to a descriptor, it does to the other's.
+// TestDescriptorsOfTwoProcesses: what one of them does to a descriptor, it does to the other's, whatever call has made
+// it.
 func TestDescriptorsOfTwoProcesses(t *testing.T) {
-	for _, name := range []string{"clone", "clone3"} {
-		dir := t.TempDir()
-		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-		tr := follow(t)
-		fd := open(t, a)
-		equal(t, "a read", tr.does("read", fd), a)
-		args := &[11]uint64{unix.CLONE_FILES} // struct clone_args
-		clone := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Ret: int64(pid) + 1}
-		if clone.Args[0] = args[0]; name == "clone3" {
-			_, err := fmt.Sscanf(fmt.Sprintf("%p", args), "0x%x", &clone.Args[0])
-			check(t, err)
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	tr := follow(t)
+	const child = 1<<22 + 1
+	shares := true
+	tr.sharesWithParent = func(of int32) (int32, bool) { return pid, of == child && shares }
+	fd := open(t, a)
+	equal(t, "a read", tr.does("read", fd), a)
+	equal(t, "the process keeps no names", tr.tables[pid].shared, false)
+	other := open(t, b)
+	defer unix.Close(other)
+	dup := &profile.Call{PID: child, TID: child, ABI: native, Nr: number(t, "dup3"), Args: [6]uint64{uint64(other), uint64(fd)}}
+	tr.entered(dup, false)
+	check(t, unix.Dup3(other, fd, unix.O_CLOEXEC)) // by the child
+	defer unix.Close(fd)
+	equal(t, "a read after that", tr.does("read", fd), b)
+	equal(t, "the child keeps no names", tr.tables[child].shared, true)
+	tr.returned(dup)
+	tr.returned(&profile.Call{PID: child, TID: child, ABI: native, Nr: number(t, "execve")}) // it has a table of its own now
+	shares = false
+	tr.entered(dup, false)
+	equal(t, "the child keeps no names after its execve", tr.tables[child].shared, false)
+}
+
+// TestSameDescriptors: threads share them, until one has its own.
+func TestSameDescriptors(t *testing.T) {
+	tid := make(chan int32)
+	var thread func()
+	thread = func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with this
+		if int32(unix.Gettid()) == pid {
+			defer runtime.UnlockOSThread() // but for the first one, which is kept while another goroutine starts
+			again := make(chan bool)
+			go func() { close(again); thread() }()
+			<-again
+			return
 		}
-		tr.entered(clone, own{}, false)
-		tr.returned(clone)
-		other := open(t, b)
-		check(t, unix.Dup3(other, fd, unix.O_CLOEXEC)) // by the other one
-		equal(t, name+": a read after that", tr.does("read", fd), b)
-		if !tr.table(pid + 1).shared {
-			t.Errorf("%s: the other process keeps names", name)
+		tid <- int32(unix.Gettid())
+		<-tid
+		if unix.Unshare(unix.CLONE_FILES) != nil {
+			t.Error("unshare failed")
 		}
-		unix.Close(fd)
-		unix.Close(other)
+		tid <- 0
+		<-tid
 	}
+	go thread()
+	other := <-tid
+	defer close(tid)
+	same, err := sameDescriptors(pid, other)
+	needs.That(t, err == nil, "kcmp(2)", "run the tests where CONFIG_KCMP is set and nothing forbids it")
+	equal(t, "a thread has the same", same, true)
+	tid <- 0
+	<-tid
+	same, err = sameDescriptors(pid, other)
+	check(t, err)
+	equal(t, "it has unshared them", same, false)
+	equal(t, "its parent", parentOf(pid), int32(os.Getppid()))
+	_, shared := sharesWithParent(pid)
+	equal(t, "its parent has the same", shared, false)
 }
 
 // TestASocketGetsItsAddressLater: nothing can be said of it before.
@@ -428,7 +455,7 @@ func TestASocketGetsItsAddressLater(t *testing.T) {
 	defer unix.Close(fd)
 	equal(t, "setsockopt", tr.does("setsockopt", fd), "socket")
 	connect := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(fd)}}
-	tr.entered(connect, own{}, true)
+	tr.entered(connect, true)
 	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
 	tr.returned(connect)
 	if got := tr.does("write", fd); !strings.HasPrefix(got, "tcp 127.0.0.1:") {
@@ -440,7 +467,7 @@ func TestDescriptorsOfManyProcesses(t *testing.T) {
 	tr := follow(t)
 	read := func(pid int32, fd int) string {
 		c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read"), Args: [6]uint64{uint64(fd)}}
-		tr.entered(c, own{}, true)
+		tr.entered(c, true)
 		return tr.names.of(tr.value(c))
 	}
 	path := filepath.Join(t.TempDir(), "mine")

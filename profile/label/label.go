@@ -64,22 +64,17 @@ func errnoName(errno uint32) string {
 }
 
 // tracker follows what threads do as far as a field depends on it. It is safe for concurrent use, as long as
-// each thread's stops are told in their order. What the kernel has to be asked for is asked for without a lock.
+// each thread's stops are told in their order. What the kernel has to be asked for is asked for without a lock. No
+// memory of the program's is read: it may be memory that another of its threads brings, which stands still.
 type tracker interface {
 	// entered is told of an entry-stop. wanted says that the value will be asked for.
-	entered(c *profile.Call, thread Memory, wanted bool)
+	entered(c *profile.Call, wanted bool)
 	// value is asked for when the call has returned, before returned.
 	value(c *profile.Call) uint32
 	returned(c *profile.Call)
 	ended(pid, tid int32)
 	// watched names the calls of which entered and returned have to be told.
 	watched() []string
-}
-
-// Memory reads the memory of a thread that stands at its entry-stop.
-type Memory interface {
-	// ReadMemory reads into p from addr and returns how many bytes it could read.
-	ReadMemory(p []byte, addr uint64) int
 }
 
 // Projection is a choice of fields. A nil one has none. Entered, Returned, Values and Ended are safe for
@@ -144,12 +139,12 @@ func (p *Projection) Watched() []string {
 func (p *Projection) Tracks() bool { return p != nil && len(p.active) > 0 }
 
 // Entered is told of an entry-stop. wanted says that Values will be asked for when the call has returned.
-func (p *Projection) Entered(c *profile.Call, thread Memory, wanted bool) {
+func (p *Projection) Entered(c *profile.Call, wanted bool) {
 	if p == nil {
 		return
 	}
 	for _, t := range p.active {
-		t.entered(c, thread, wanted)
+		t.entered(c, wanted)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestLabelsAreInTheirOrder(t *testing.T) {
 func TestNoProjection(t *testing.T) {
 	var p *Projection
 	c := &profile.Call{PID: 7}
-	p.Entered(c, nil, true)
+	p.Entered(c, true)
 	p.Returned(c)
 	p.Ended(7, 7)
 	equal(t, "values", p.Values(c), profile.Values{})

@@ -57,7 +57,7 @@ func newThreadNames(n *names) tracker {
 
 func (t *threadNames) watched() []string { return namings.Names() }
 
-func (t *threadNames) entered(*profile.Call, Memory, bool) {}
+func (t *threadNames) entered(*profile.Call, bool) {}
 
 func (t *threadNames) value(c *profile.Call) uint32 {
 	t.mu.Lock()

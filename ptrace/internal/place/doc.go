@@ -26,7 +26,8 @@
 //     CPUs, or that creates a thread, its affinity is restored (Reveal). So the kernel answers truthfully, the
 //     thread's own wish is kept, and children inherit what they would have had.
 //  4. All affinities are restored before tracing ends (RestoreAll). If this process is killed, the guard restores
-//     them: a child that does nothing else.
+//     them: a child that does nothing else. Where it may it leaves this process's cgroups, which can be killed as a
+//     whole (groups.go).
 //
 // Where this process may run on one CPU only, nothing has to be pinned: a thread that may run there, too, shares the
 // CPU as it is, and there is no guard.

@@ -15,7 +15,8 @@ import (
 // SIGKILL is the only end of this process that leaves something to do.
 //
 // It is in a session of its own and blocks all signals, so that it survives what is sent to the terminal
-// or the process group, and has no descriptor but the one that tells it of our end.
+// or the process group, and has no descriptor but the one that tells it of our end, and those by which it leaves its
+// cgroups (groups.go).
 type guard struct {
 	pid int
 
@@ -73,8 +74,13 @@ func newGuard() (*guard, error) {
 		raw.UnmapShared(shared)
 		return nil, fmt.Errorf("open a descriptor of this process: %w", err)
 	}
-	defer unix.Close(self)
-	g.pid, err = forkGuard(g.ledger, self)
+	lines := lifelines{self}
+	groups := openRootGroups()
+	copy(lines[1:], groups[:])
+	g.pid, err = forkGuard(g.ledger, &lines)
+	for _, fd := range lines {
+		unix.Close(fd)
+	}
 	if err != nil {
 		raw.UnmapShared(shared)
 		return nil, fmt.Errorf("fork the guard: %w", err)
@@ -154,7 +160,9 @@ func (g *guard) giveBack(noted uint64) bool {
 	return false
 }
 
-// isStill reports whether a thread has the mask that it was pinned by.
+// isStill reports whether a thread has the mask that it was pinned by. Whether somebody else has given it just that
+// meanwhile cannot be told: sched_getaffinity(2) and Cpus_allowed in /proc/PID/status show task_struct.cpus_mask alone.
+// What was asked for (user_cpus_ptr) is shown nowhere, and the kernel counts no settings.
 func (g *guard) isStill(noted uint64) bool {
 	if raw.Affinity(tidOf(noted), &g.now) != nil {
 		return true // it has died

@@ -56,6 +56,27 @@ func Fork() (pid int32, errno unix.Errno) {
 	return int32(r), 0
 }
 
+// ChildDieWith has the kernel kill the child when the thread that has forked it, or any other that is its parent after
+// that, ends (PR_SET_PDEATHSIG). parent is the process of that thread. If it is dead already the child ends here.
+//
+//go:nosplit
+//go:norace
+func ChildDieWith(parent int32) {
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
+	// Whose parent had died before that has another one by now. (A filter of a container's may refuse to tell.)
+	if now, _, errno := syscall.RawSyscall6(unix.SYS_GETPPID, 0, 0, 0, 0, 0, 0); errno == 0 && int32(now) != parent {
+		ChildExit(1)
+	}
+}
+
+// ChildSurvive has the child live on when its parent ends, as every process does that has just been forked.
+//
+//go:nosplit
+//go:norace
+func ChildSurvive() {
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, 0, 0, 0, 0, 0)
+}
+
 // ChildExit ends the child.
 //
 //go:nosplit

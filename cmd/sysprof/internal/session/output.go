@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -88,7 +90,8 @@ func openPipe(command string, std Streams) (*tablesOutput, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	if err := reader.Start(); err != nil {
+	ended, err := startKept(reader)
+	if err != nil {
 		return nil, explain(err)
 	}
 	return &tablesOutput{
@@ -104,9 +107,27 @@ func openPipe(command string, std Streams) (*tablesOutput, error) {
 			}))
 		},
 		close: func(ctx context.Context) error {
+			defer ended()
 			return explain(within(ctx, func() error { return errors.Join(in.Close(), reader.Wait()) }))
 		},
 	}, nil
+}
+
+// startKept starts a command from a thread that stays until ended is called. A process that is to get a signal when its
+// parent ends gets it when that thread ends (prctl(2), PR_SET_PDEATHSIG), and some threads of this process do end.
+func startKept(cmd *exec.Cmd) (ended func(), err error) {
+	started, done := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- cmd.Start()
+		<-done
+	}()
+	if err := <-started; err != nil {
+		close(done)
+		return nil, err
+	}
+	return sync.OnceFunc(func() { close(done) }), nil
 }
 
 // Look is how a table has to look where it is written to.

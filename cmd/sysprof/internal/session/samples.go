@@ -54,7 +54,7 @@ func (s *samples) entered() Entered {
 	}
 	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
 		wanted := s.config.counts(c.ABI, c.Nr)
-		s.config.Labels.Entered(c, thread, wanted)
+		s.config.Labels.Entered(c, wanted)
 		if s.capturer == nil || !wanted {
 			return 0
 		}

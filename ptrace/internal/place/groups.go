@@ -1,0 +1,76 @@
+package place
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Whoever kills a cgroup as a whole (cgroup.kill, systemctl kill, a container's end, memory.oom.group) kills this
+// process together with the guard, and then nobody would restore affinities. So the guard moves to the root cgroup of
+// the hierarchies by which that is done: of cgroup v2, and of systemd's own where that is v1. Only root may do that,
+// and where a container does not see the root, or mounts it read-only, nothing changes.
+//
+// It leaves the account of a service for that, but by little: one process that sleeps, whose memory stays charged to
+// where it was. It ends with this process, or soon after it.
+
+// mostGroups is how many hierarchies the guard may leave.
+const mostGroups = 2
+
+// openRootGroups opens the files by which the guard goes to the root cgroups, −1 where it has nothing to leave.
+func openRootGroups() (files [mostGroups]int) {
+	groups, _ := os.ReadFile("/proc/self/cgroup")
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	dirs := groupsToLeave(string(groups), string(mounts))
+	for i := range files {
+		files[i] = -1
+		if i < len(dirs) {
+			// Who may write is decided at the opening (kernel/cgroup/cgroup.c, __cgroup_procs_write).
+			if fd, err := unix.Open(filepath.Join(dirs[i], "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+				files[i] = fd
+			}
+		}
+	}
+	return files
+}
+
+// groupsToLeave returns where the roots are mounted of the hierarchies that a process is to leave, if it is not there
+// already, from its /proc/PID/cgroup and mountinfo (cgroups(7), proc(5)).
+func groupsToLeave(groups, mounts string) (roots []string) {
+	for line := range strings.Lines(groups) {
+		field := strings.SplitN(strings.TrimSpace(line), ":", 3) // hierarchy, controllers, path
+		if len(field) < 3 || field[2] == "/" || len(roots) == mostGroups {
+			continue
+		}
+		var root string
+		switch {
+		case field[0] == "0":
+			root = rootMount(mounts, "cgroup2", "")
+		case field[1] == "name=systemd":
+			root = rootMount(mounts, "cgroup", field[1])
+		}
+		if root != "" {
+			roots = append(roots, root)
+		}
+	}
+	return roots
+}
+
+// rootMount returns where the root of a file system of a type is mounted that has an option, "" if it is not.
+func rootMount(mounts, fsType, option string) string {
+	const root, point = 3, 4
+	for line := range strings.Lines(mounts) {
+		of, by, _ := strings.Cut(line, " - ")
+		mount, fs := strings.Fields(of), strings.Fields(by) // by: type, source, options of the file system
+		if len(mount) <= point || len(fs) < 3 || fs[0] != fsType || mount[root] != "/" {
+			continue
+		}
+		if option == "" || slices.Contains(strings.Split(fs[2], ","), option) {
+			return mount[point]
+		}
+	}
+	return ""
+}
