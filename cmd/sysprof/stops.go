@@ -170,7 +170,7 @@ func drain(signals <-chan os.Signal) {
 func (w *wish) stop(stops chan os.Signal, caught []os.Signal) (stopped bool) {
 	stopped = stopNow(w.r.engine.StopBy, w.sig, stops, caught, func() bool { return !w.isVoid() })
 	if stopped && w.r.commandRuns() {
-		w.r.passOnContinue()
+		w.r.passOnContinue(stops)
 	}
 	return stopped
 }
@@ -198,10 +198,12 @@ func (r *run) isCommand(pid int) bool {
 }
 
 // passOnContinue has the command go on if only sysprof was told to: to who waits for sysprof, sysprof is the command.
-func (r *run) passOnContinue() {
-	const soon, nap = 50 * time.Millisecond, 5 * time.Millisecond
+// It does not if they are told to stop again: a SIGCONT that the command has not taken yet is gone then (kernel/signal.c,
+// prepare_signal), and one of sysprof's would undo the stop.
+func (r *run) passOnContinue(stops <-chan os.Signal) {
+	const soon, nap = 200 * time.Millisecond, time.Millisecond
 	for begin := time.Now(); time.Since(begin) < soon; time.Sleep(nap) {
-		if r.isCommand(r.engine.RunsOn()) {
+		if len(stops) > 0 || r.isCommand(r.engine.RunsOn()) {
 			return
 		}
 	}
