@@ -33,6 +33,13 @@ func (i *SyscallInfo) Ret() int64 { return int64(i.Nr) }
 // Failed reports whether the return value of an exit-stop is a negated errno.
 func (i *SyscallInfo) Failed() bool { return *(*uint8)(unsafe.Pointer(&i.Args[0])) != 0 }
 
+// SetRet has an exit-stop be of a call that returned ret.
+func (i *SyscallInfo) SetRet(ret int64) {
+	i.Nr = uint64(ret)
+	const maxErrno = 4095
+	*(*bool)(unsafe.Pointer(&i.Args[0])) = -maxErrno <= ret && ret < 0
+}
+
 // FilterData returns the data of the filter's answer at a seccomp stop.
 func (i *SyscallInfo) FilterData() uint32 { return uint32(i.extra) & unix.SECCOMP_RET_DATA }
 
