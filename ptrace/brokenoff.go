@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"cmp"
 	"encoding/binary"
 	"strings"
 	"time"
@@ -81,10 +82,13 @@ func (w *worker) signalled(tr *tracee, sig unix.Signal) unix.Signal {
 		return sig
 	}
 	switch what := dispositionOf(tid, sig); {
-	case what == ignored && b.state == heldBack:
+	case what == ignored && (b.state == heldBack || b.state == goesOn): // it may have gone on unseen
 		if h, ok := hideInterrupt(tid, asleepIn(&tr.call, b.ip)); ok {
-			b.state, b.pc = goesOn, h.pc
+			b.state, b.pc = goesOn, cmp.Or(h.pc, b.pc)
 			return 0
+		}
+		if b.state == goesOn {
+			return sig
 		}
 	case what == ignored && unseen:
 		if h, ok := hideInterrupt(tid, asleep{}); ok {
@@ -117,7 +121,7 @@ func (w *worker) hideNotice(tr *tracee) {
 
 // isUnseen reports whether a call of tr's has returned EINTR that did not stop, as far as that can be told.
 func (w *worker) isUnseen(tr *tracee) bool {
-	return tr.broken.state == unbroken && !tr.inCall && (w.settling.on || w.filter.installed) && hasReturnedEINTR(tr.call.TID)
+	return (tr.broken.state == unbroken || tr.broken.state == anew) && !tr.inCall && (w.settling.on || w.filter.installed) && hasReturnedEINTR(tr.call.TID)
 }
 
 // hideAtEvent hides that an interrupt has broken off the call that tr slept in.

@@ -68,12 +68,12 @@ func TestIgnoredSignalsEndNoCall(t *testing.T) {
 		send(p.pid, s.TID, unix.SIGWINCH)
 	}
 	stop(t, tracer)
-	asleep(t, all, 0)
 	var returned []string
 	p.answer("returned", &returned)
 	if len(returned) > 0 {
-		t.Errorf("calls have returned to the program: %q", returned)
+		t.Fatalf("calls have returned to the program: %q", returned)
 	}
+	asleep(t, all, 0)
 	for _, c := range r.calls {
 		if c.Errno == int32(unix.EINTR) && slices.ContainsFunc(all, func(s sleeper) bool { return s.TID == int(c.TID) }) {
 			t.Errorf("a call is counted as having failed that goes on: %+v", c)
@@ -143,8 +143,8 @@ func TestIgnoredSignalsAreNotCounted(t *testing.T) {
 	l, r, _ := launch(t, "ignores")
 	r.demand(t, native(), l)
 	for _, c := range r.calls {
-		if c.Nr == unix.SYS_RT_SIGTIMEDWAIT && (c.Errno != int32(unix.EAGAIN) || c.RawLatency() < 100*time.Millisecond) {
-			t.Errorf("a call that waited for 200 ms in all is counted as: %+v", c)
+		if c.Nr == unix.SYS_RT_SIGTIMEDWAIT && (c.Errno != int32(unix.EAGAIN) || c.RawLatency() < 30*time.Millisecond) {
+			t.Errorf("a call that waited for 200 ms in all, at least 20 at a time, is counted as: %+v", c)
 		}
 	}
 }
@@ -301,7 +301,7 @@ func TestHandledSignalEndsACallThatIsMadeAgain(t *testing.T) {
 			t.Fatalf("the call that %s has ended: %s, want %s", by, got, want)
 		}
 	}
-	for range 40 {
+	for range 10 {
 		waits(0)
 		sent, traced := make(chan struct{}), atomic.Bool{}
 		go func() {
