@@ -1,6 +1,7 @@
 package ptrace_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -321,5 +322,25 @@ func TestHandledSignalEndsACallThatIsMadeAgain(t *testing.T) {
 			ended("a signal behind one that is ignored")
 		}
 		stop(t, tracer)
+	}
+}
+
+// TestStopWhenSleepersAreJustAttached: tracing ends while threads have not answered their first interrupt, or stand at
+// the entry-stop of the call that they were made to enter again. None of their calls returns for it.
+func TestStopWhenSleepersAreJustAttached(t *testing.T) {
+	p, all := startSleepers(t)
+	asleep(t, all, 0)
+	for range 60 {
+		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		if wait := rand.IntN(3); wait > 0 {
+			time.Sleep(time.Duration(rand.IntN(wait * 500_000))) // what is tested is that the moment does not matter
+		}
+		stop(t, tracer)
+	}
+	asleep(t, all, 0)
+	var returned []string
+	p.answer("", &returned)
+	if len(returned) > 0 {
+		t.Errorf("calls returned: %q", returned)
 	}
 }
