@@ -85,6 +85,7 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 		w.entered(tr, seenNs)
 		if tr.spoilt && w.settling.on && w.table.has(tr.call.TID) {
 			w.interrupt(tr) // which hides what the call returns
+			tr.before = asleepIn(&tr.call, w.at.info.IP)
 		}
 	case raw.OpExit:
 		tr.expiry.answer(tr, &w.at.info)
