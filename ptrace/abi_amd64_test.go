@@ -219,7 +219,8 @@ func TestAttachToLinesOfThreads(t *testing.T) {
 			for _, tid := range threads(p.pid) {
 				by, s := status(tid, "TracerPid"), state(tid)
 				if by == "0" && s != "X" && s != "Z" && s != "" {
-					t.Fatalf("thread %d is not traced\n%s", tid, processes(p.pid))
+					result, err := tracer.Result()
+					t.Fatalf("thread %d, %s, is not traced; warnings: %+v, %v\n%s", tid, s, result.Warnings, err, processes(p.pid))
 				}
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +29,9 @@ type sleeper struct {
 // The target has a thread in each of many calls that sleep. Asked, it tells which of them returned.
 var _ = target("sleepers", func(_ *ledger, args []string) {
 	debug.SetGCPercent(-1)
+	if len(args) > 0 {
+		ignoreSignals()
+	}
 	var (
 		word     uint32
 		pipe, sv [2]int
@@ -155,9 +157,10 @@ func asleep(t *testing.T, all []sleeper, tracer int) {
 	}
 }
 
-func TestAttachToSleepers(t *testing.T) {
-	p := start(t, "sleepers")
-	var all []sleeper
+// startSleepers starts the target "sleepers".
+func startSleepers(t *testing.T, args ...string) (p *peer, all []sleeper) {
+	t.Helper()
+	p = startWith(t, []string{"GODEBUG=asyncpreemptoff=1"}, "sleepers", args...)
 	p.answerLine(&all)
 	var ipc []uintptr // these outlive the target
 	p.answer("ipc", &ipc)
@@ -166,6 +169,11 @@ func TestAttachToSleepers(t *testing.T) {
 		syscall.Syscall(unix.SYS_SEMCTL, ipc[0], 0, remove)
 		syscall.Syscall(unix.SYS_MSGCTL, ipc[1], remove, 0)
 	})
+	return p, all
+}
+
+func TestAttachToSleepers(t *testing.T) {
+	p, all := startSleepers(t)
 	asleep(t, all, 0)
 	for round := range 20 {
 		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
@@ -480,26 +488,4 @@ func TestAttachToSeveral(t *testing.T) {
 	}
 	a.alive()
 	b.alive()
-}
-
-// TestStopWhenSleepersAreJustAttached: tracing ends while threads have not answered their first interrupt, or stand at
-// the entry-stop of the call that they were made to enter again. None of their calls returns for it.
-func TestStopWhenSleepersAreJustAttached(t *testing.T) {
-	p := start(t, "sleepers")
-	var all []sleeper
-	p.answerLine(&all)
-	asleep(t, all, 0)
-	for range 60 {
-		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
-		if wait := rand.IntN(3); wait > 0 {
-			time.Sleep(time.Duration(rand.IntN(wait * 500_000))) // what is tested is that the moment does not matter
-		}
-		stop(t, tracer)
-	}
-	asleep(t, all, 0)
-	var returned []string
-	p.answer("", &returned)
-	if len(returned) > 0 {
-		t.Errorf("calls returned: %q", returned)
-	}
 }

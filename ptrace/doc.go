@@ -60,6 +60,12 @@
 //
 // A filtered process cannot be detached: filtering.go says why, and what happens instead.
 //
+// # What a traced program must not notice
+//
+// Whatever stops a thread breaks off the call that it sleeps in: an interrupt at the attach or the end
+// (interrupt_amd64.go, interrupt_generic.go), and signals that would not have reached it untraced
+// (brokenoff.go). Such a call is made again, with the EINTR of one that is owed to a handler.
+//
 // # What each request may meet
 //
 // A tracee can die between any two requests (SIGKILL, exit_group or execve in another thread), so

@@ -86,7 +86,7 @@ func (f *filtering) launched(i *installed) bool {
 
 // runsToFilter reports whether tr, which has the filter, is to stop only where the filter says.
 func (f *filtering) runsToFilter(tr *tracee, is phase) bool {
-	return is >= countingOver || !f.stopAtAllCalls && !tr.inCall && !tr.launching
+	return is >= countingOver || !f.stopAtAllCalls && !tr.inCall && !tr.launching && !tr.broken.madeAgain()
 }
 
 // entered is told of the entry-stop of a call of a tracee that has the filter. It reports whether the call gives a

@@ -258,7 +258,8 @@ func commandOf(tracer *ptrace.Tracer) int {
 	return 0
 }
 
-// finish waits until tracing has ended.
+// finish waits until tracing has ended. It leaves out warnings that tell of the machine: that the tracer stood still, or
+// waited for a CPU.
 func finish(t *testing.T, tracer *ptrace.Tracer) ptrace.Result {
 	t.Helper()
 	select {
@@ -270,6 +271,9 @@ func finish(t *testing.T, tracer *ptrace.Tracer) ptrace.Result {
 	if err != nil {
 		t.Fatalf("Wait: %v", err)
 	}
+	result.Warnings = slices.DeleteFunc(result.Warnings, func(w profile.Warning) bool {
+		return w.Kind == profile.StoodStill || w.Kind == profile.TracerStarved
+	})
 	return result
 }
 

@@ -22,6 +22,10 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 	if w.t.options.Sink == nil || tr.launching || w.t.run.is() == calibrating {
 		return
 	}
+	if tr.broken.state == goesOn { // for the sink it is in the call
+		tr.inCall, tr.broken.state = true, anew
+	}
+	w.handOn(tr)
 	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
 	switch {
 	case tr.inCall:

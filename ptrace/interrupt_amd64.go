@@ -20,8 +20,8 @@ func beforeInterrupt(int32) asleep { return asleep{} }
 // asleepIn is what has to be known about a call that is at its exit-stop.
 func asleepIn(*profile.Call, uint64) asleep { return asleep{} }
 
-// hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT. If that broke off a call,
-// it returns the call's number, and makes sure that the kernel restarts it.
+// hideInterrupt is called at the stop that follows a PTRACE_INTERRUPT, or at another one behind an exit-stop. If a
+// call was broken off, it returns which one, and makes sure that the kernel restarts it.
 //
 // Most calls return one of the ERESTART codes then, and restart by themselves. Some return EINTR
 // (epoll_wait, recv with a timeout, sigtimedwait, semtimedop: signal(7), "Interruption of system
@@ -29,25 +29,47 @@ func asleepIn(*profile.Call, uint64) asleep { return asleep{} }
 // after this stop (arch/x86/kernel/signal.c, arch_do_signal_or_restart), so turning EINTR into
 // ERESTARTNOHAND makes the kernel restart the call, unless a handler really runs: then the
 // program sees the EINTR that it would have seen anyway.
-func hideInterrupt(tid int32, _ asleep) (nr uint64, asleep bool) {
+func hideInterrupt(tid int32, _ asleep) (h hidden, asleep bool) {
 	orig, err := raw.PeekUser(tid, raw.UserOrigRAX)
 	if err != nil || orig < 0 { // stopped in user mode
-		return 0, false
+		return hidden{}, false
 	}
 	ret, err := raw.PeekUser(tid, raw.UserRAX)
 	if err != nil {
-		return 0, false
+		return hidden{}, false
 	}
+	h.nr = uint64(orig)
 	switch unix.Errno(-ret) {
 	case unix.EINTR:
-		if raw.PokeUser(tid, raw.UserRAX, -errRestartNoHand) != nil {
-			return 0, false
+		ip, err := raw.PeekUser(tid, raw.UserRIP)
+		if err != nil || raw.PokeUser(tid, raw.UserRAX, -errRestartNoHand) != nil {
+			return hidden{}, false
 		}
+		h.pc = uint64(ip) - callSize
 	case errRestartSys, errRestartNoIntr, errRestartNoHand, errRestartBlock:
 	default:
-		return 0, false
+		return hidden{}, false
 	}
-	return uint64(orig), true
+	return h, true
+}
+
+// callSize is the size of syscall, sysenter and int $0x80.
+const callSize = 2
+
+// returnEINTR has the call that hideInterrupt has made the kernel restart return EINTR after all, if tid stands before
+// it, at pc. As long as the kernel has not decided yet, it sees to that itself.
+func returnEINTR(tid int32, pc uint64) {
+	if ip, err := raw.PeekUser(tid, raw.UserRIP); err == nil && uint64(ip) == pc {
+		if raw.PokeUser(tid, raw.UserRIP, ip+callSize) == nil {
+			raw.PokeUser(tid, raw.UserRAX, -int64(unix.EINTR))
+		}
+	}
+}
+
+// hasReturnedEINTR reports whether tid, at a signal-delivery-stop, is about to return EINTR from a call.
+func hasReturnedEINTR(tid int32) bool {
+	ret, err := raw.PeekUser(tid, raw.UserRAX)
+	return err == nil && ret == -int64(unix.EINTR)
 }
 
 // interruptedCall finds out which call tid's restart_syscall(2) goes on with. The kernel has put the

@@ -2,7 +2,6 @@ package ptrace
 
 import (
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -172,8 +171,7 @@ func (l *Launched) wasDelivered(sig syscall.Signal, since time.Time) bool {
 // isPending reports whether sig waits for the command, which blocks it.
 func (l *Launched) isPending(sig syscall.Signal) bool {
 	for _, field := range []string{"SigPnd", "ShdPnd"} {
-		set, err := strconv.ParseUint(statusField(l.pid.Load(), field), 16, 64)
-		if err == nil && set&(1<<(sig-1)) != 0 {
+		if statusSet(l.pid.Load(), field)&(1<<(sig-1)) != 0 {
 			return true
 		}
 	}

@@ -25,6 +25,12 @@ func statusField(tid int32, name string) string {
 	return ""
 }
 
+// statusSet returns a set of signals of /proc/TID/status; bit n−1 is signal n.
+func statusSet(tid int32, name string) uint64 {
+	set, _ := strconv.ParseUint(statusField(tid, name), 16, 64)
+	return set
+}
+
 // groupOf returns the thread group that tid belongs to; tid itself if it is gone.
 func groupOf(tid int32) int32 {
 	if n, err := strconv.ParseInt(statusField(tid, "Tgid"), 10, 32); err == nil {

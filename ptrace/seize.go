@@ -79,13 +79,16 @@ func (t *Tracer) seizeAll(all []*seizure) {
 
 // deadOf takes the ends of those threads of a process that are traced and have ended. Any thread of the tracer's
 // process may ask for that. Of process 0, which is none, there are none.
+//
+// They need not be in a table: one that was born of a thread which is seized is traced from its birth, and may be killed
+// before anybody has seen a stop of it.
 func (t *Tracer) deadOf(pid int32) (dead []stop) {
 	if pid == 0 {
 		return nil
 	}
 	tids, _ := threadsOf(pid)
 	for _, tid := range tids {
-		if _, attached := t.attached.Load(tid); !attached || !strings.HasPrefix(statusField(tid, "State"), "Z") {
+		if !strings.HasPrefix(statusField(tid, "State"), "Z") || !t.isOurs(tracerOf(tid)) {
 			continue // its stops are for its tracer thread
 		}
 		var status unix.WaitStatus
@@ -101,9 +104,6 @@ func (w *worker) seizeAll(all []*seizure, pid *atomic.Int32) {
 	for _, s := range all {
 		pid.Store(s.of.group)
 		s.err = w.seizeThread(s.tid, s.of.group)
-		if s.err == nil && w.table.has(s.tid) {
-			w.t.attached.Store(s.tid, true)
-		}
 	}
 	pid.Store(0)
 }

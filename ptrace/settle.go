@@ -31,7 +31,7 @@ type settling struct {
 //
 //  1. tracees are resumed with PTRACE_CONT from now on, after which they stop at no call;
 //  2. those that run outside of a call, and would stop at their next one, are interrupted once;
-//  3. stops are dealt with until nobody owes one.
+//  3. stops are dealt with until nobody owes one, be it for an interrupt or for a signal.
 //
 // Who is in a call, and runs, comes to its exit-stop soon. Who has stopped by job control stays as it is. The parent of a vfork, or a
 // thread that is frozen, does not answer an interrupt, and is not waited for.
@@ -112,21 +112,27 @@ func (t *Tracer) awaitOthers() {
 	}
 }
 
-// owesStops reports whether there is a tracee that is going to answer an interrupt, or to come to the exit-stop of
-// its call soon: it would stand there until the thread has exited. That is waited for no longer than others are held.
+// owesStops reports whether there is a tracee that is going to answer an interrupt, whose call a signal has broken off just
+// now (brokenoff.go), or that is to come to the exit-stop of its call soon: it would stand there until the thread has
+// exited. That is waited for no longer than others are held.
 func (w *worker) owesStops() bool {
 	for tid, tr := range w.table.tracees {
-		inCall := w.settling.holding && tr.inCall
+		inCall := tr.inCall || tr.broken.state != unbroken
 		if !tr.interruptPending && !inCall {
 			continue
 		}
+		runs, sleeps := false, false
 		switch state := statusField(tid, "State") + " "; state[0] {
-		case 'R':
+		case 'R', 't':
+			runs = true
+		case 'S':
+			sleeps = true
+		}
+		switch {
+		case tr.interruptPending && (runs || sleeps),
+			w.settling.holding && tr.inCall && runs,
+			inCall && runs && (statusSet(tid, "SigPnd") != 0 || statusSet(tid, "ShdPnd") != 0):
 			return true
-		case 'S', 't':
-			if tr.interruptPending {
-				return true
-			}
 		}
 	}
 	return false

@@ -10,6 +10,8 @@ import (
 type specialCalls struct {
 	execve, execveat, exit, exitGroup, ptrace, restart, seccomp, prctl uint64
 
+	epollWait, epollPwait, epollPwait2, ioGetevents, semtimedop, sigtimedwait uint64
+
 	clone, clone3, fork, vfork, getAffinity, setAffinity, setAttr, setScheduler, setParam uint64
 }
 
@@ -26,6 +28,8 @@ func specialOf(abi syscalltab.ABI) specialCalls {
 		exit: number("exit"), exitGroup: number("exit_group"),
 		ptrace: number("ptrace"), restart: number("restart_syscall"),
 		seccomp: number("seccomp"), prctl: number("prctl"),
+		epollWait: number("epoll_wait"), epollPwait: number("epoll_pwait"), epollPwait2: number("epoll_pwait2"),
+		ioGetevents: number("io_getevents"), semtimedop: number("semtimedop"), sigtimedwait: number("rt_sigtimedwait"),
 		clone: number("clone"), clone3: number("clone3"), fork: number("fork"), vfork: number("vfork"),
 		getAffinity: number("sched_getaffinity"), setAffinity: number("sched_setaffinity"),
 		setAttr: number("sched_setattr"), setScheduler: number("sched_setscheduler"), setParam: number("sched_setparam"),

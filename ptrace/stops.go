@@ -24,6 +24,7 @@ func (w *worker) act(s stop) {
 	}
 	interrupted := tr.interruptPending
 	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
+	stopped := tr.stopped
 	tr.stopped = false
 	if tr.control {
 		tr.control = false
@@ -41,7 +42,7 @@ func (w *worker) act(s stop) {
 	case signalStop:
 		w.signalStop(tr, s.sig)
 	case groupStop, eventStop:
-		w.eventStop(tr, s.kind, interrupted)
+		w.eventStop(tr, s.kind, interrupted, stopped)
 	case execStop:
 		w.execStop(tr)
 	default: // cloneStop, otherStop
@@ -84,8 +85,10 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 		w.entered(tr, seenNs)
 		if tr.spoilt && w.settling.on && w.table.has(tr.call.TID) {
 			w.interrupt(tr) // which hides what the call returns
+			tr.before = asleepIn(&tr.call, w.at.info.IP)
 		}
 	case raw.OpExit:
+		tr.expiry.answer(tr, &w.at.info)
 		if (tr.spoilt || interrupted) && tr.inCall && w.hideSpoilt(tr) {
 			w.resume(tr, 0)
 			return
@@ -99,6 +102,9 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 
 // entered is an entry-stop.
 func (w *worker) entered(tr *tracee, seenNs int64) {
+	if tr.broken.state != unbroken && w.enteredAgain(tr, seenNs) {
+		return
+	}
 	w.readEntry(tr, seenNs)
 	special := &w.t.special[tr.call.ABI]
 	if tr.launching && tr.call.Nr != special.execve {
@@ -205,7 +211,10 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 		tr.call.Waits = w.waits.since(tr, seenNs)
 	}
 	w.home.Returned(&tr.place)
-	w.beginControl(tr)
+	heldBack := w.holdBack(tr)
+	if !heldBack {
+		w.beginControl(tr)
+	}
 	tr.call.ExitResumedNs = w.t.now()
 	w.resumedNs = tr.call.ExitResumedNs
 	w.lookIfHeld(tr.call.ExitResumedNs - tr.call.ExitSeenNs)
@@ -216,10 +225,13 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	} else {
 		w.resume(tr, 0)
 	}
-	if !tr.launching {
+	if !tr.launching && !heldBack {
 		w.feed.Call(&tr.call)
 	}
 	tr.resumed = false
+	if !heldBack && tr.expiry.number != 0 {
+		tr.expiry = expiry{}
+	}
 }
 
 // hideSpoilt has a call be made again that returns EINTR only because of an interrupt. It reports whether it is.
@@ -228,9 +240,11 @@ func (w *worker) hideSpoilt(tr *tracee) bool {
 	if unix.Errno(-w.at.info.Ret()) != unix.EINTR || !w.at.info.Failed() || tr.detachRequested {
 		return false
 	}
-	if _, hidden := hideInterrupt(tr.call.TID, asleepIn(&tr.call, w.at.info.IP)); !hidden {
+	h, asleep := hideInterrupt(tr.call.TID, asleepIn(&tr.call, w.at.info.IP))
+	if !asleep {
 		return false
 	}
+	tr.broken = brokenOff{state: anew, pc: h.pc}
 	tr.inCall = false
 	return true
 }
@@ -256,13 +270,14 @@ func (w *worker) readExit(tr *tracee, seenNs int64) {
 	}
 }
 
-// signalStop is a signal-delivery-stop: the tracee gets the same signal, with the same siginfo.
+// signalStop is a signal-delivery-stop: the tracee gets the same signal, with the same siginfo, if it does anything.
 func (w *worker) signalStop(tr *tracee, sig unix.Signal) {
 	if w.t.command.is(tr.call.PID) {
 		if err := raw.ReadSignalInfo(tr.call.TID, &w.at.siginfo); err == nil && w.at.siginfo.Sender() != int32(os.Getpid()) {
 			w.t.command.delivered[sig].Store(max(w.t.now(), 1))
 		}
 	}
+	sig = w.signalled(tr, sig)
 	if tr.detachRequested {
 		w.detach(tr, int(sig))
 		return
@@ -270,13 +285,18 @@ func (w *worker) signalStop(tr *tracee, sig unix.Signal) {
 	w.resume(tr, int(sig))
 }
 
-// eventStop is a group-stop, the end of one, the first stop of a new tracee, or the answer to a PTRACE_INTERRUPT.
-func (w *worker) eventStop(tr *tracee, kind stopKind, interrupted bool) {
-	if interrupted {
-		nr, asleep := hideInterrupt(tr.call.TID, tr.before)
-		if asleep && !tr.launching && !tr.detachRequested {
-			tr.restart.known, tr.restart.nr, tr.resumed = true, nr, true
+// eventStop is a group-stop, the end of one (stopped), the first stop of a new tracee, the answer to a PTRACE_INTERRUPT,
+// or what comes of a SIGCONT to a process that has not stopped.
+func (w *worker) eventStop(tr *tracee, kind stopKind, interrupted, stopped bool) {
+	switch {
+	case interrupted:
+		w.hideAtEvent(tr)
+	case kind == groupStop:
+		if tr.broken.state == heldBack { // it returns EINTR for that (signal(7))
+			w.handOn(tr)
 		}
+	case !stopped:
+		w.hideNotice(tr)
 	}
 	switch {
 	case tr.detachRequested:

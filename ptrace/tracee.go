@@ -22,6 +22,8 @@ type tracee struct {
 	cpu   cpuClock
 
 	before  asleep // what it slept in when it was interrupted
+	broken  brokenOff
+	expiry  expiry
 	restart restart
 	resumed bool // the call in progress is the continuation of one entered before the attach
 

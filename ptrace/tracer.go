@@ -80,9 +80,8 @@ type Tracer struct {
 	calibrations  []*Calibration
 	queuedBelowNs int64 // a stop that is reported sooner after the last resumption had been waiting
 
-	workers  []*worker // the first one launches the command
-	shares   shares    // of those that are attached to
-	attached sync.Map  // int32 to bool: the threads that were seized
+	workers []*worker // the first one launches the command
+	shares  shares    // of those that are attached to
 
 	threads   atomic.Int64 // traced now
 	seen      atomic.Int64 // that have been, so far

@@ -31,7 +31,8 @@ type worker struct {
 
 	settling  settling
 	at        scratch
-	resumedNs int64 // when any of its tracees was resumed last
+	resumedNs int64  // when any of its tracees was resumed last
+	expiries  uint64 // so many there have been
 }
 
 // scratch is what is read at a stop. The kernel writes there, so it must not be on a stack that can move.

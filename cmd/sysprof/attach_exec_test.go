@@ -20,7 +20,7 @@ const restless = `
 #include <stdlib.h>
 #include <unistd.h>
 static char next[20];
-static void *again(void *unused) { execl("/proc/self/exe", "restless", next, (char *)0); _exit(9); }
+static void *again(void *unused) { usleep(2000); execl("/proc/self/exe", "restless", next, (char *)0); _exit(9); }
 static void *sleeps(void *unused) { for (;;) pause(); }
 int main(int argc, char **argv) {
 	pthread_t t;
@@ -28,6 +28,7 @@ int main(int argc, char **argv) {
 	sprintf(next, "%d", argc > 1 ? atoi(argv[1]) + 1 : 1);
 	for (int i = 0; i < 3; i++) pthread_create(&t, 0, sleeps, 0);
 	pthread_create(&t, 0, again, 0);
+	for (int i = 0; i < 100; i++) pthread_create(&t, 0, sleeps, 0);
 	pause();
 }
 `
@@ -52,7 +53,9 @@ func TestAttachWhileAnotherThreadExecutes(t *testing.T) {
 	}
 	for round := range 40 {
 		table := filepath.Join(dir, "table")
-		s := start(t, sysprof(t, "-q", "-e", "execve", "-o", table, "-p", strconv.Itoa(pid)))
+		cmd := sysprof(t, "-q", "-e", "execve", "-o", table, "-p", strconv.Itoa(pid))
+		cmd.Env = append(cmd.Environ(), "GOGC=1") // a collection stops the world, a seize waits for the execution
+		s := start(t, cmd)
 		eventually(t, "sysprof has attached", func() bool { return waitsForStops(s.pid()) && tracedBy(pid) == s.pid() })
 		before := 0
 		eventually(t, "the target works", func() bool { before = executions(); return before > 0 })

@@ -8,7 +8,7 @@
 // PTRACE_INTERRUPT, only while the tracee is in a ptrace-stop. It answers ESRCH otherwise, and if the tracee has
 // died meanwhile.
 //
-// The requests are raw system calls: a request never blocks, and the scheduler's bookkeeping around a blocking
+// The requests are raw system calls but for PTRACE_SEIZE: no other request blocks, and the scheduler's bookkeeping around a blocking
 // call would cost a tenth of it. What blocks and is raw (Wait) keeps the caller's P: see there.
 //
 // A pointer that a raw system call gets must not be to a stack that can move. The functions that take one make

@@ -33,6 +33,13 @@ func (i *SyscallInfo) Ret() int64 { return int64(i.Nr) }
 // Failed reports whether the return value of an exit-stop is a negated errno.
 func (i *SyscallInfo) Failed() bool { return *(*uint8)(unsafe.Pointer(&i.Args[0])) != 0 }
 
+// SetRet has an exit-stop be of a call that returned ret.
+func (i *SyscallInfo) SetRet(ret int64) {
+	i.Nr = uint64(ret)
+	const maxErrno = 4095
+	*(*bool)(unsafe.Pointer(&i.Args[0])) = -maxErrno <= ret && ret < 0
+}
+
 // FilterData returns the data of the filter's answer at a seccomp stop.
 func (i *SyscallInfo) FilterData() uint32 { return uint32(i.extra) & unix.SECCOMP_RET_DATA }
 
@@ -46,7 +53,17 @@ func request(req int, tid int32, addr, data uintptr) error {
 }
 
 // Seize attaches to tid without stopping it (PTRACE_SEIZE). Options are PTRACE_O_ bits.
-func Seize(tid int32, options uintptr) error { return request(unix.PTRACE_SEIZE, tid, 0, options) }
+//
+// It is the one request that blocks: while the process executes a program (kernel/ptrace.c, ptrace_attach:
+// cred_guard_mutex). A raw system call would keep the caller's P, and a collection that begins meanwhile would stop
+// everybody else, also who has to act for the seize to come to its end.
+func Seize(tid int32, options uintptr) error {
+	_, _, errno := syscall.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(tid), 0, options, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
 
 // SetOptions sets the PTRACE_O_ options of tid (PTRACE_SETOPTIONS).
 func SetOptions(tid int32, options uintptr) error {

@@ -10,6 +10,7 @@ type UserRegs = unix.PtraceRegsAmd64
 const (
 	UserRAX     = 10 * 8
 	UserOrigRAX = 15 * 8
+	UserRIP     = 16 * 8
 )
 
 // AnswerCall makes the call that tid stands before return ret without being made. The kernel makes none with

@@ -10,6 +10,9 @@ const (
 	RegA7 = 17 // the call's number
 )
 
+// ResultAndPC returns where a call's result, which is also its first argument, and the program counter are.
+func ResultAndPC(u *UserRegs) (result, pc *uint64) { return &u[RegA0], &u[RegPC] }
+
 // AnswerCall makes the call that tid stands before return ret without being made. The kernel makes none with
 // number −1, and leaves the return register as it is (arch/riscv/kernel/traps.c, do_trap_ecall_u).
 func AnswerCall(tid int32, ret int64) {

@@ -9,6 +9,9 @@ import (
 // UserRegs is struct user_pt_regs (arch/arm64/include/uapi/asm/ptrace.h).
 type UserRegs = unix.PtraceRegsArm64
 
+// ResultAndPC returns where a call's result, which is also its first argument, and the program counter are.
+func ResultAndPC(u *UserRegs) (result, pc *uint64) { return &u.Regs[0], &u.Pc }
+
 // AnswerCall makes the call that tid stands before return ret without being made. The kernel makes none with
 // number −1, and leaves the return register as it is (arch/arm64/kernel/ptrace.c, syscall_trace_enter).
 func AnswerCall(tid int32, ret int64) {
