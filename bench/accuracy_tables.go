@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sysprof/profile/trials"
 )
 
 // writeTable prints what was measured, part by part.
@@ -233,7 +235,7 @@ func middle(rows []*judged, of func(*judged) float64) float64 {
 	for _, row := range rows {
 		values = append(values, of(row))
 	}
-	return estimateOf(values).Median
+	return trials.Of(values).Median
 }
 
 func signedMicros(ns float64) string { return fmt.Sprintf("%+.3f", ns/1e3) }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sysprof/bench/chart"
+	"sysprof/profile/trials"
 )
 
 // writeGoFormat writes every round in the Go benchmark format
@@ -82,7 +83,7 @@ func (r *results) writeChart(w io.Writer) error {
 	for _, row := range r.Matrix {
 		drawn := chart.Row{Name: row.Workload}
 		for _, t := range row.Ns.measuredUnder(r.tracers) {
-			e := estimateOf(row.Ns.slowdown(t.name))
+			e := trials.Of(row.Ns.slowdown(t.name))
 			drawn.Points = append(drawn.Points, chart.Point{Series: t.name, Value: e.Median, Low: e.Lo, High: e.Hi})
 		}
 		rows = append(rows, drawn)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sysprof/bench/workload"
+	"sysprof/profile/trials"
 )
 
 // recorded returns a run with round numbers. On getppid, sysprof adds 1.1 times what the floor adds, and
@@ -97,15 +98,15 @@ func TestOutputs(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	for _, test := range []struct {
-		e    estimate
+		e    trials.Estimate
 		want string
 	}{
-		{estimate{Median: 1.10, Lo: 1.05, Hi: 1.15}, "reached"},
-		{estimate{Median: 1.19, Lo: 1.15, Hi: 1.25}, "reached, within noise"},
-		{estimate{Median: 1.21, Lo: 1.15, Hi: 1.25}, "missed, within noise"},
-		{estimate{Median: 1.40, Lo: 1.35, Hi: 1.45}, "missed"},
+		{trials.Estimate{Median: 1.10, Lo: 1.05, Hi: 1.15}, "reached"},
+		{trials.Estimate{Median: 1.19, Lo: 1.15, Hi: 1.25}, "reached, within noise"},
+		{trials.Estimate{Median: 1.21, Lo: 1.15, Hi: 1.25}, "missed, within noise"},
+		{trials.Estimate{Median: 1.40, Lo: 1.35, Hi: 1.45}, "missed"},
 	} {
-		if got := test.e.verdict(1.20); got != test.want {
+		if got := verdictOn(&test.e, 1.20); got != test.want {
 			t.Errorf("%v: %q, want %q", test.e, got, test.want)
 		}
 	}

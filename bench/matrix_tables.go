@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sysprof/bench/workload"
+	"sysprof/profile/trials"
 )
 
 // groups are the tables that the matrix is printed in.
@@ -40,7 +41,7 @@ func (r *results) writeMatrix(w io.Writer) error {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "Medians of %d rounds with an interval that contains the true median with %.0f %%; ~: the difference is noise.\n",
-		rounds, 100*estimateOf(make([]float64, rounds)).Confidence)
+		rounds, 100*trials.Of(make([]float64, rounds)).Confidence)
 	fmt.Fprintf(w, "÷: what a tracer adds ÷ what another adds. calls/s: calls of the workload that went through the tracer.\n\n")
 	for _, row := range r.Matrix {
 		for _, failed := range row.Failed {
@@ -72,9 +73,9 @@ func (row *row) cells(tracers []tracer) [][]string {
 	first := func(tracer string) []string {
 		p99 := ""
 		if values := row.P99Ns[tracer]; len(values) > 0 {
-			p99 = duration(estimateOf(values).Median)
+			p99 = duration(trials.Of(values).Median)
 		}
-		return []string{row.Workload, tracer, row.value(estimateOf(row.Ns[tracer]).Median), p99}
+		return []string{row.Workload, tracer, row.value(trials.Of(row.Ns[tracer]).Median), p99}
 	}
 	if len(row.Ns[untraced]) == 0 {
 		return nil
@@ -96,16 +97,8 @@ func (row *row) cells(tracers []tracer) [][]string {
 }
 
 // addedCell prints what a tracer adds to a call, with its interval, and ~ if that does not differ from 0.
-func addedCell(ns *estimate) string {
-	switch {
-	case ns == nil:
-		return ""
-	case ns.Confidence == 0: // one value has no interval
-		return fmt.Sprintf("%.2f", ns.Median/1e3)
-	case ns.contains(0):
-		return fmt.Sprintf("~ (%.2f–%.2f)", ns.Lo/1e3, ns.Hi/1e3)
-	}
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", ns.Median/1e3, ns.Lo/1e3, ns.Hi/1e3)
+func addedCell(ns *trials.Estimate) string {
+	return cell(ns, 0, func(ns float64) string { return fmt.Sprintf("%.2f", ns/1e3) })
 }
 
 // callsPerUnit says how many calls a unit makes. A request makes few calls, so it gets a decimal.

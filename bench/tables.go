@@ -9,6 +9,8 @@ import (
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
+
+	"sysprof/profile/trials"
 )
 
 // target is a limit of what sysprof adds to a call: that many times what another tracer adds.
@@ -81,12 +83,12 @@ func (r *results) writeTimed(w io.Writer) error {
 	var verdicts strings.Builder
 	confidence := 1.0
 	for _, s := range r.Timed {
-		rows = append(rows, []string{s.Workload, untraced, micros(estimateOf(s.NsPerOp[untraced]).Median), "", "", "", "", ""})
+		rows = append(rows, []string{s.Workload, untraced, micros(trials.Of(s.NsPerOp[untraced]).Median), "", "", "", "", ""})
 		for _, sum := range s.summaries(r.tracers) {
 			confidence = min(confidence, sum.AddedNs.Confidence)
 			rows = append(rows, []string{
 				s.Workload, sum.Tracer,
-				micros(estimateOf(s.NsPerOp[sum.Tracer]).Median),
+				micros(trials.Of(s.NsPerOp[sum.Tracer]).Median),
 				micros(sum.AddedNs.Median),
 				micros(sum.AddedNs.Lo) + "–" + micros(sum.AddedNs.Hi),
 				fmt.Sprintf("%.1f", sum.Slowdown.Median),
@@ -99,7 +101,7 @@ func (r *results) writeTimed(w io.Writer) error {
 	if err := writeTable(w, rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nMedians; intervals contain the true median with at least %.0f %%; ~: the difference is noise.\n", 100*min(confidence, confidenceLevel))
+	fmt.Fprintf(w, "\nMedians; intervals contain the true median with at least %.0f %%; ~: the difference is noise.\n", 100*min(confidence, trials.Level))
 	if verdicts.Len() > 0 {
 		fmt.Fprintf(w, "\n%s", verdicts.String())
 	}
@@ -111,38 +113,42 @@ func (r *results) writeTimed(w io.Writer) error {
 func (s *series) writeVerdicts(w io.Writer) {
 	for _, goal := range targets {
 		if e := s.NsPerOp.compared(sysprofC, goal.other); e != nil {
-			fmt.Fprintf(w, "- sysprof ÷ %s ≤ %.2f on %s: %.2f, %s\n", goal.other, goal.ratio, s.Workload, e.Median, e.verdict(goal.ratio))
+			fmt.Fprintf(w, "- sysprof ÷ %s ≤ %.2f on %s: %.2f, %s\n", goal.other, goal.ratio, s.Workload, e.Median, verdictOn(e, goal.ratio))
 		}
 	}
 	if most, ok := maxStackNs[s.Workload]; ok && len(s.NsPerOp[stacked]) > 0 {
-		e := estimateOf(pairwise(s.NsPerOp[stacked], s.NsPerOp[sysprofC], func(with, without float64) float64 { return with - without }))
+		e := trials.Of(trials.Differences(s.NsPerOp[stacked], s.NsPerOp[sysprofC]))
 		fmt.Fprintf(w, "- stacks add ≤ %s µs on %s: %s (%s–%s), %s\n", micros(most), s.Workload,
-			micros(e.Median), micros(e.Lo), micros(e.Hi), e.verdict(most))
+			micros(e.Median), micros(e.Lo), micros(e.Hi), verdictOn(&e, most))
 	}
 }
 
 func micros(ns float64) string { return fmt.Sprintf("%.3f", ns/1e3) }
 
 // ratioCell prints a ratio with its interval, and ~ for a ratio that does not differ from 1.
-func ratioCell(e *estimate) string {
-	switch {
-	case e == nil:
-		return ""
-	case e.Confidence == 0: // one value has no interval
-		return fmt.Sprintf("%.2f", e.Median)
-	case e.contains(1):
-		return fmt.Sprintf("~ (%.2f–%.2f)", e.Lo, e.Hi)
-	}
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", e.Median, e.Lo, e.Hi)
+func ratioCell(e *trials.Estimate) string {
+	return cell(e, 1, func(ratio float64) string { return fmt.Sprintf("%.2f", ratio) })
 }
 
-// verdict says whether the median is within a limit, and whether that may be noise.
-func (e *estimate) verdict(limit float64) string {
+// cell prints an estimate with its interval, and nothing for one that was not measured.
+func cell(e *trials.Estimate, same float64, format func(float64) string) string {
+	if e == nil {
+		return ""
+	}
+	median, lo, hi := e.Cells(same, format)
+	if lo == "" {
+		return median
+	}
+	return fmt.Sprintf("%s (%s–%s)", median, lo, hi)
+}
+
+// verdictOn says whether the median is within a limit, and whether that may be noise.
+func verdictOn(e *trials.Estimate, limit float64) string {
 	word := "missed"
 	if e.Median <= limit {
 		word = "reached"
 	}
-	if e.contains(limit) {
+	if e.Contains(limit) {
 		word += ", within noise"
 	}
 	return word

@@ -1,6 +1,10 @@
 package main
 
-import "slices"
+import (
+	"slices"
+
+	"sysprof/profile/trials"
+)
 
 // timings are the nanoseconds of each round, by the name of the tracer.
 type timings map[string][]float64
@@ -14,27 +18,27 @@ func (t timings) measuredUnder(list []tracer) []tracer {
 
 // added returns what a tracer adds to the untraced time, round by round.
 func (t timings) added(tracer string) []float64 {
-	return pairwise(t[tracer], t[untraced], func(traced, alone float64) float64 { return traced - alone })
+	return trials.Differences(t[tracer], t[untraced])
 }
 
 // ratio returns what one tracer adds ÷ what another adds, round by round. It is empty if either was not
 // measured.
 func (t timings) ratio(tracer, other string) []float64 {
-	return quotients(t.added(tracer), t.added(other))
+	return trials.Quotients(t.added(tracer), t.added(other))
 }
 
 // slowdown returns traced ÷ untraced, round by round.
 func (t timings) slowdown(tracer string) []float64 {
-	return quotients(t[tracer], t[untraced])
+	return trials.Quotients(t[tracer], t[untraced])
 }
 
 // compared estimates what tracer adds ÷ what other adds. It returns nil if the two are the same, if one
 // was not measured, and if the interval of what other adds contains 0.
-func (t timings) compared(tracer, other string) *estimate {
+func (t timings) compared(tracer, other string) *trials.Estimate {
 	ratios := t.ratio(tracer, other)
-	if tracer == other || len(ratios) == 0 || estimateOf(t.added(other)).Lo <= 0 {
+	if tracer == other || len(ratios) == 0 || trials.Of(t.added(other)).Lo <= 0 {
 		return nil
 	}
-	e := estimateOf(ratios)
+	e := trials.Of(ratios)
 	return &e
 }

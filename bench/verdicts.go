@@ -7,17 +7,18 @@ import (
 	"strings"
 
 	"sysprof/bench/workload"
+	"sysprof/profile/trials"
 )
 
 // verdict is what became of one target of the matrix. Every target is a ratio within one run of bench.
 type verdict struct {
-	Target   string    `json:"target"`
-	Limit    float64   `json:"limit"`
-	AtLeast  bool      `json:"at_least,omitempty"` // the limit is a minimum, not a maximum
-	Measured *estimate `json:"measured"`           // nil: it was not measured
-	Reached  bool      `json:"reached"`
-	Noise    bool      `json:"within_noise"` // the interval contains the limit
-	Note     string    `json:"note,omitempty"`
+	Target   string           `json:"target"`
+	Limit    float64          `json:"limit"`
+	AtLeast  bool             `json:"at_least,omitempty"` // the limit is a minimum, not a maximum
+	Measured *trials.Estimate `json:"measured"`           // nil: it was not measured
+	Reached  bool             `json:"reached"`
+	Noise    bool             `json:"within_noise"` // the interval contains the limit
+	Note     string           `json:"note,omitempty"`
 }
 
 // String returns the line that the tables print.
@@ -74,8 +75,8 @@ func judge(target string, limit float64, atLeast bool, rounds []float64, note st
 	case slices.ContainsFunc(rounds, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
 		v.Note = "what it is divided by is noise"
 	case len(rounds) > 0:
-		e := estimateOf(rounds)
-		v.Measured, v.Noise = &e, e.Confidence > 0 && e.contains(limit)
+		e := trials.Of(rounds)
+		v.Measured, v.Noise = &e, e.Confidence > 0 && e.Contains(limit)
 		v.Reached = e.Median <= limit
 		if atLeast {
 			v.Reached = e.Median >= limit
@@ -108,7 +109,7 @@ func (r *results) programVerdicts() (list []verdict) {
 func (r *results) serverVerdicts() (list []verdict) {
 	for _, name := range []string{"attached/redis", "attached/redis-P16", "attached/nginx"} {
 		if row := r.row(name); row != nil {
-			list = append(list, judge("throughput under sysprof ÷ under strace, "+name, minThroughput, true, quotients(row.Ns[straceC], row.Ns[sysprofC]), ""))
+			list = append(list, judge("throughput under sysprof ÷ under strace, "+name, minThroughput, true, trials.Quotients(row.Ns[straceC], row.Ns[sysprofC]), ""))
 		}
 	}
 	return list
@@ -132,28 +133,28 @@ func (r *results) crowdVerdicts() (list []verdict) {
 	alone, beside := r.row(workload.BusyAlone), r.row(workload.BusyBesideIdle)
 	if alone != nil && beside != nil {
 		list = append(list, judge("1,000 idle threads, traced: added per call of a busy one ÷ without them", maxBesideIdle, false,
-			quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside)))
+			trials.Quotients(beside.Ns.added(sysprofC), alone.Ns.added(sysprofC)), r.idleUnder(straceC, alone, beside)))
 	}
 	if one, two := r.row(workload.HerdOneCPU), r.row(workload.HerdTwoCPUs); one != nil && two != nil {
 		note := ""
-		if of := quotients(one.Ns[untraced], two.Ns[untraced]); len(of) > 0 {
-			note = fmt.Sprintf("untraced %.2f", estimateOf(of).Median)
+		if of := trials.Quotients(one.Ns[untraced], two.Ns[untraced]); len(of) > 0 {
+			note = fmt.Sprintf("untraced %.2f", trials.Of(of).Median)
 		}
-		list = append(list, judge("200 processes launched: calls/s on two CPUs ÷ on one", minSecondCPU, true, quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note))
+		list = append(list, judge("200 processes launched: calls/s on two CPUs ÷ on one", minSecondCPU, true, trials.Quotients(one.Ns[sysprofC], two.Ns[sysprofC]), note))
 	}
 	if herd := r.row(workload.HerdAttached); alone != nil && herd != nil {
-		list = append(list, judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", minSecondCPU, true, quotients(alone.Ns[sysprofC], herd.Ns[sysprofC]), ""))
+		list = append(list, judge("200 processes attached to: calls/s on all CPUs ÷ of one busy process", minSecondCPU, true, trials.Quotients(alone.Ns[sysprofC], herd.Ns[sysprofC]), ""))
 	}
 	return list
 }
 
 // idleUnder says what the idle threads cost under another tracer. It is empty if that was not measured.
 func (r *results) idleUnder(tracer string, alone, beside *row) string {
-	of := quotients(beside.Ns.added(tracer), alone.Ns.added(tracer))
+	of := trials.Quotients(beside.Ns.added(tracer), alone.Ns.added(tracer))
 	if len(of) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s %.2f", tracer, estimateOf(of).Median)
+	return fmt.Sprintf("%s %.2f", tracer, trials.Of(of).Median)
 }
 
 // row returns a workload of the matrix, and nil if it was not measured.
@@ -190,11 +191,11 @@ func (r *results) overPrograms() (m programMean) {
 		if len(ratios) == 0 {
 			continue
 		}
-		if e := estimateOf(row.Ns.added(straceC)); e.Lo <= 0 {
+		if e := trials.Of(row.Ns.added(straceC)); e.Lo <= 0 {
 			m.leftOut = append(m.leftOut, row.Workload)
 			continue
 		}
-		if len(m.worst) == 0 || estimateOf(ratios).Median > estimateOf(m.worst).Median {
+		if len(m.worst) == 0 || trials.Of(ratios).Median > trials.Of(m.worst).Median {
 			m.worst, m.worstName = ratios, row.Workload
 		}
 		above := slices.Clone(ratios)
