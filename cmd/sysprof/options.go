@@ -33,12 +33,14 @@ type options struct {
 	duration   time.Duration // 0: until the end
 	cpu        ptrace.CPU
 
-	trace    *syscalltab.Set // nil: all
-	statuses session.Statuses
+	trace     *syscalltab.Set // nil: all
+	traceExpr string          // that trace was made of
+	statuses  session.Statuses
 
 	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
 	fromJSON      string // a saved run to show instead of tracing
+	bench         bench  // runs to compare instead of tracing one
 
 	stacks     session.StackMode
 	labels     *label.Projection
@@ -68,11 +70,13 @@ func parseOptions(args []string) (*options, error) {
 	o.declareWhatToTrace(d)
 	o.declareWhatToCount(d)
 	o.declareWhatToWrite(d)
+	o.declareBench(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, explain(err)
 	}
 	o.command = d.set.Args()
+	o.bench.keepOptions(d, args)
 	return o, o.check(d)
 }
 
@@ -154,6 +158,9 @@ func (o *options) declareWhatToWrite(d declarations) {
 
 // check finds what is wrong with the options taken together.
 func (o *options) check(d declarations) error {
+	if err := o.checkBench(d); err != nil {
+		return err
+	}
 	switch {
 	case o.help || o.version:
 		return nil
@@ -227,6 +234,7 @@ func (o *options) qualify(expr string) error {
 }
 
 func (o *options) setTrace(expr string) (err error) {
+	o.traceExpr = expr
 	o.trace, err = syscalltab.ParseSet(expr, syscalltab.Native()...)
 	return err
 }

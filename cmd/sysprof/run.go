@@ -68,9 +68,12 @@ func (p *process) run(args []string) ending {
 		return ending{}
 	}
 	var end ending
-	if opt.fromJSON != "" {
+	switch {
+	case opt.fromJSON != "":
 		end, err = p.showSaved(opt)
-	} else {
+	case opt.bench.rounds > 0:
+		end, err = p.compare(opt)
+	default:
 		end, err = p.profile(opt)
 	}
 	if err != nil {
