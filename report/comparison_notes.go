@@ -106,7 +106,7 @@ func (c *Comparison) counts() (list []string) {
 			continue
 		}
 		if share := float64(n.Median) / float64(reference.Median); math.Abs(share-1) > notably {
-			list = append(list, fmt.Sprintf("%s counted %.0f %% of the calls that %s counted", t.Name, 100*share, c.Tracers[0].Name))
+			list = append(list, fmt.Sprintf("%s counted %s, where %s counted %s", t.Name, plural(n.Median, "call"), c.Tracers[0].Name, humanCount(reference.Median)))
 		}
 	}
 	return list
