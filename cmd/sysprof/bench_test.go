@@ -171,6 +171,8 @@ func TestBenchLeavesOut(t *testing.T) {
 	}{
 		{"without rights", map[string]string{"strace": stubStrace, "perf": `echo perf >> "$LOG"; printf 'Error:\tNo permissions to read x\nHint:\tTry\n' >&2; exit 255`},
 			"perf trace -s is left out: No permissions to read x\n"},
+		{"without rights, as perf says it", map[string]string{"strace": stubStrace, "perf": `echo perf >> "$LOG"; printf 'Error:\tNo permissions to read y\nHint:\tTry\n' > "$4"; exit 255`},
+			"perf trace -s is left out: No permissions to read y\n"},
 		{"in the tracer's own words", map[string]string{"strace": `echo strace >> "$LOG"; echo "oh dear" >&2; echo "strace: not here" >&2; exit 1`, "perf": stubPerf},
 			"strace -f -c is left out: not here\n"},
 		{"without a word", map[string]string{"strace": `echo strace >> "$LOG"; exit 7`, "perf": stubPerf},

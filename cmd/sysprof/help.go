@@ -67,6 +67,13 @@ What to write:
       --debuginfod              with --pprof: fetch debug files with debuginfod-find
       --from-json=FILE          show a run that was saved with --json, on stdout; - is stdin
 
+What tracing costs:
+      --bench=N                 run the command N times alone, under sysprof with the other
+                                options, and under strace and perf trace if they are there;
+                                write to stdout how long each took, and how certain that is.
+                                What the command writes is thrown away; it reads stdin if
+                                that is a file
+
   -h, --help                    this text
   -V, --version                 the version
 

@@ -130,7 +130,8 @@ func (r *runner) measure(t *tracer, round int) error {
 		return err
 	}
 	if err := t.read(t, s); err != nil {
-		why := complaint(t.args[0], stderr)
+		instead, _ := os.ReadFile(t.out) // perf writes there why it fails, too
+		why := complaint(t.args[0], stderr+"\n"+string(instead))
 		switch {
 		case !errors.Is(err, errNotTraced):
 			why = err.Error()

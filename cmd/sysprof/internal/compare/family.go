@@ -33,8 +33,8 @@ func adoptOrphans() error {
 	return nil
 }
 
-// start starts a program. Its files are the first descriptors that it has; those that this process was started with and
-// that have no other number remain.
+// start starts a program with these files as its first descriptors. Those beyond them that this process was started with
+// are handed on.
 func start(path string, args, env []string, files []*os.File) (*family, error) {
 	attr := &syscall.ProcAttr{Env: env}
 	for _, f := range files {
