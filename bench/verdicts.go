@@ -52,6 +52,7 @@ const (
 	maxToStrace      = 0.20 // added ÷ added by strace, on programs that do little but make system calls
 	maxMeanToStrace  = 0.35 // the same as a geometric mean over all programs
 	maxWorstToStrace = 1.00 // the same on the program where it is greatest
+	maxParallel      = 0.80 // the same on programs and servers of which several threads call at once
 	maxToFloor       = 1.15 // added ÷ added by a pinned tracer that reads nothing
 	minThroughput    = 3.00 // throughput of a server ÷ throughput under strace
 	maxComputing     = 1.03 // traced ÷ untraced, of a program that computes
@@ -63,9 +64,12 @@ const (
 // callBound lists programs that do little but make system calls.
 var callBound = []string{"batch/getppid", "batch/dd-1", "batch/find", "batch/tar"}
 
+// parallel lists programs and servers of which several threads call at once, all traced by one thread of the tracer's.
+var parallel = []string{"batch/sched-messaging", "batch/sysbench-threads", "attached/pgbench-S-postmaster"}
+
 // verdicts judges every target whose workload was measured.
 func (r *results) verdicts() []verdict {
-	return slices.Concat(r.programVerdicts(), r.serverVerdicts(), r.slowdownVerdicts(), r.crowdVerdicts())
+	return slices.Concat(r.programVerdicts(), r.parallelVerdicts(), r.serverVerdicts(), r.slowdownVerdicts(), r.crowdVerdicts())
 }
 
 // judge compares the median of the rounds with a limit. atLeast makes the limit a minimum.
@@ -100,6 +104,16 @@ func (r *results) programVerdicts() (list []verdict) {
 	for _, name := range callBound[:2] {
 		if row := r.row(name); row != nil {
 			list = append(list, judge("sysprof ÷ floor-c pinned, added on "+name, maxToFloor, false, row.Ns.ratio(sysprofC, floorPinned), ""))
+		}
+	}
+	return list
+}
+
+// parallelVerdicts judges what sysprof adds where several threads call at once.
+func (r *results) parallelVerdicts() (list []verdict) {
+	for _, name := range parallel {
+		if row := r.row(name); row != nil {
+			list = append(list, judge("sysprof ÷ strace, added on "+name, maxParallel, false, row.Ns.ratio(sysprofC, straceC), ""))
 		}
 	}
 	return list

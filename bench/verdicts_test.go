@@ -35,6 +35,8 @@ func TestTargets(t *testing.T) {
 			map[string][3]float64{"batch/a": {0, 20, 100}, "batch/b": {0, 100, 100}}}, // 0.45
 		{"worst", "sysprof ÷ strace, added, the worst",
 			map[string][3]float64{"batch/a": {0, 100, 100}}, map[string][3]float64{"batch/a": {0, 101, 100}, "batch/b": {0, 1, 100}}},
+		{"parallel", "sysprof ÷ strace, added on attached/pgbench-S-postmaster",
+			map[string][3]float64{"attached/pgbench-S-postmaster": {100, 180, 200}}, map[string][3]float64{"attached/pgbench-S-postmaster": {100, 181, 200}}},
 		{"floor", "sysprof ÷ floor-c pinned, added on batch/getppid",
 			map[string][3]float64{"batch/getppid": {0, 11.5, 100}}, map[string][3]float64{"batch/getppid": {0, 11.6, 100}}},
 		{"throughput", "throughput under sysprof ÷ under strace, attached/nginx",

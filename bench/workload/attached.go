@@ -43,6 +43,14 @@ func attached() []Workload {
 			Serve: func(ctx context.Context, e *Env) (Service, error) { return servePostgres(ctx, e, "-S") },
 		},
 		{
+			Name: "attached/pgbench-S-postmaster", What: "the same, attached to the postmaster alone, so that all backends are born under trace",
+			Unit: "transaction", Needs: postgres, Prepare: (*Env).makeDatabase,
+			Serve: func(ctx context.Context, e *Env) (Service, error) {
+				s, err := servePostgres(ctx, e, "-S")
+				return firstOf{s}, err
+			},
+		},
+		{
 			Name: "attached/pgbench-TPC-B", What: "postgres, pgbench's transactions like TPC-B's", Unit: "transaction", Needs: postgres, Prepare: (*Env).makeDatabase,
 			Serve: func(ctx context.Context, e *Env) (Service, error) { return servePostgres(ctx, e) },
 		},

@@ -47,6 +47,11 @@ func startServer(ctx context.Context, spec process.Spec, port int, end syscall.S
 
 func (s *server) Pids() []int { return process.Family(s.main.Pid) }
 
+// firstOf is a service of whose processes only the first one is attached to.
+type firstOf struct{ Service }
+
+func (f firstOf) Pids() []int { return f.Service.Pids()[:1] }
+
 func (s *server) Load(ctx context.Context) (Sample, error) { return s.load(ctx) }
 
 func (s *server) Stop() error { return s.main.Stop(s.end, stopBound) }
