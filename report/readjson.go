@@ -71,8 +71,14 @@ func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 			return nil, m, fmt.Errorf("meta: %w", err)
 		}
 	}
-	if m.Duration < 0 || m.CPUs < 0 {
-		return nil, m, errors.New("meta: a negative duration or number of CPUs")
+	if m.Duration < 0 || m.CPUs < 0 || m.Threads < 0 {
+		return nil, m, errors.New("meta: a negative duration, or number of CPUs or threads")
+	}
+	if len(m.PIDs) == 0 {
+		m.PIDs = nil // as a list that is left out
+	}
+	if len(m.Command) == 0 {
+		m.Command = nil
 	}
 
 	var s profile.Snapshot
