@@ -29,6 +29,7 @@ type accuracyOptions struct {
 	conditions *regexp.Regexp
 	quick      bool
 	raw        string   // file that gets every row as soon as it is measured; empty: none
+	record     string   // directory that gets a recording of each run instead; empty: none
 	tables     []string // raw files to print the tables of; nil: measure
 }
 
@@ -83,6 +84,7 @@ func measureAccuracy(k *toolkit, opt *accuracyOptions, rounds int, m machine, un
 	if err != nil {
 		return nil, err
 	}
+	kit.record = opt.record
 	to, err := newRecorder(opt.raw)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"sysprof/bench/process"
+	"sysprof/profile/cost/recording"
 )
 
 // kind is a kind of call.
@@ -98,6 +99,12 @@ func (r *accuracyRun) calls(ctx context.Context, c condition, round int, steps [
 			continue
 		}
 		after, err := r.kit.truth(ctx, words, steps)
+		if err != nil {
+			return err
+		}
+		err = r.kit.keepRecording(c.String(), round, "", func(to *recording.Run) {
+			r.kit.addTruth(to, steps, c.threads, before, after)
+		})
 		if err != nil {
 			return err
 		}

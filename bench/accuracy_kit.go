@@ -27,6 +27,7 @@ type accuracyKit struct {
 	sysprofs     []version
 	strace, perf string // paths; empty: not installed
 	programs     []program
+	record       string   // directory that recordings are put into; empty: sysprofs and other tracers are run instead
 	missing      []string // tracers and programs that are left out, and why
 }
 

@@ -37,6 +37,9 @@ type tableRow struct {
 
 // observers returns the sysprofs, and the other tracers that are installed.
 func (kit *accuracyKit) observers() (list []observer) {
+	if kit.record != "" {
+		return []observer{{recordName, kit.recorderWords(), kit.json, parseSysprof, runBound, false, false}}
+	}
 	for _, s := range kit.sysprofs {
 		list = append(list, observer{s.name, kit.sysprofWords(s.path, "--"), kit.json, parseSysprof, runBound, false, false})
 	}

@@ -15,6 +15,7 @@ import (
 
 	"sysprof/bench/process"
 	"sysprof/bench/workload"
+	"sysprof/profile/cost/recording"
 )
 
 // program is something whose untraced run time sysprof has to estimate: a command, or a service under a load.
@@ -111,6 +112,9 @@ func (kit *accuracyKit) makeRepository(dir string) {
 // after each. A service is started once, and runs for all of them.
 func (r *accuracyRun) program(ctx context.Context, c condition, round int, p *program) error {
 	run := programRun{kit: r.kit, p: p}
+	if p.serve != nil && r.kit.record != "" {
+		return nil // a recording is of a run from its begin to its end
+	}
 	if p.serve != nil {
 		service, err := p.serve(ctx)
 		if err != nil {
@@ -123,13 +127,23 @@ func (r *accuracyRun) program(ctx context.Context, c condition, round int, p *pr
 	if err != nil {
 		return err
 	}
-	for _, i := range rand.Perm(len(r.kit.sysprofs)) {
-		s := &r.kit.sysprofs[i]
+	sysprofs := r.kit.sysprofs
+	if r.kit.record != "" {
+		sysprofs = []version{{recordName, ""}}
+	}
+	for _, i := range rand.Perm(len(sysprofs)) {
+		s := &sysprofs[i]
 		got, err := run.traced(ctx, s.path)
 		if err != nil {
 			return err
 		}
 		after, err := run.untraced(ctx)
+		if err != nil {
+			return err
+		}
+		err = r.kit.keepRecording(c.String(), round, "-"+p.name, func(to *recording.Run) {
+			to.UntracedNs = [2]float64{before.P50, after.P50}
+		})
 		if err != nil {
 			return err
 		}
@@ -200,7 +214,11 @@ func (r *programRun) traced(ctx context.Context, sysprof string) (*runTime, erro
 	if r.service != nil {
 		sample, err = r.loaded(ctx, sysprof)
 	} else {
-		_, err = r.run(ctx, r.kit.sysprofWords(sysprof, "--"))
+		words := r.kit.sysprofWords(sysprof, "--")
+		if r.kit.record != "" {
+			words = r.kit.recorderWords()
+		}
+		_, err = r.run(ctx, words)
 	}
 	if err != nil {
 		return nil, err

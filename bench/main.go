@@ -27,6 +27,9 @@
 //	go run ./bench -accuracy-tables FILE,FILE              the tables of raw files (or FILE.gz) again
 //	go run ./bench -only accuracy -sysprof old=FILE,new=FILE -accuracy-conditions '^free/' -accuracy-only '^poll$'
 //
+// -accuracy-record DIR records each run, with its truth, into a file of its own for the tests of package profile/cost
+// (see package recording).
+//
 // A target times its own calls by the vDSO clock: untraced, then under a tracer, then untraced again, in each
 // condition. A condition has a name such as free/other/interleaved/8 (see -list). The program and its tracer
 // are pinned to one CPU, or free; the CPUs are quiet, or the other ones compute, or all do; the kinds of call
@@ -104,6 +107,7 @@ func helpers() map[string]func(args []string, stdin io.Reader, stdout, stderr io
 		"helper-floor":   floorHelper,
 		"helper-getppid": getppidHelper,
 		"helper-grow":    growHelper,
+		"helper-record":  recordHelper,
 		"helper-serve":   serveHelper,
 		"helper-spin":    spinHelper,
 	}

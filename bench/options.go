@@ -84,6 +84,7 @@ func (o *accuracyOptions) define(set *flag.FlagSet) {
 	})
 	set.BoolVar(&o.quick, "quick", false, "measure the accuracy in few conditions")
 	set.StringVar(&o.raw, "accuracy-raw", "", "append what the accuracy part measures to `FILE`, as JSON by line")
+	set.StringVar(&o.record, "accuracy-record", "", "record each run into a file in `DIR` by the tracer of this tree, with its truth, instead of running tracers")
 	set.Func("accuracy-tables", "measure nothing, and print the tables of a comma-separated `LIST` of files of -accuracy-raw, of what -accuracy-only and -accuracy-conditions choose", func(s string) error {
 		o.tables = strings.Split(s, ",")
 		return nil

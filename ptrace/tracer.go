@@ -47,7 +47,10 @@ type Options struct {
 	// Calibration, if not nil, is given the calls and controls of calibration children that are traced first, pinned
 	// to the tracer's CPU or not.
 	Calibration profile.Feeder
-	Controls    Controls // what is done to find out what stops cost during the run
+	// Calibrated, if not nil, is told what these children took: one that was pinned to the tracer's CPU, and one that
+	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
+	Calibrated func([]*Calibration)
+	Controls   Controls // what is done to find out what stops cost during the run
 }
 
 // CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
@@ -201,10 +204,6 @@ func (t *Tracer) Progress() Progress {
 // Command returns the launched command, nil if there is none.
 func (t *Tracer) Command() *Launched { return t.command }
 
-// Calibrations returns what the calibration children took: one that was pinned to the tracer's CPU,
-// and one that was not, as far as tracees are going to be, or not.
-func (t *Tracer) Calibrations() []*Calibration { return t.calibrations }
-
 // openMachine prepares for pinning tracees, unless they are to run where the kernel has them run.
 func (t *Tracer) openMachine() {
 	if t.options.CPU == CPUOff {
@@ -228,6 +227,9 @@ func (t *Tracer) begin() error {
 	var err error
 	if t.options.Calibration != nil {
 		first.thread.do(func() { urgently(func() { err = first.calibrateAll(t.options.Calibration) }) })
+		if err == nil && t.options.Calibrated != nil {
+			t.options.Calibrated(t.calibrations)
+		}
 	}
 	if err == nil {
 		t.run.enter(attaching, t.now())

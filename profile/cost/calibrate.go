@@ -144,7 +144,7 @@ func (t *tracedCalls) addReference(to *Calibration, u *Untraced) {
 	}
 	untracedNs := float64(slices.Min(u.BatchNs)) / float64(u.Calls)
 	longerNs := rawNs - float64(to.TransitNs+to.CallNs)
-	c := coldness{longerNs, longerNs - (untracedNs - float64(to.CallNs))}
-	at, _ := slices.BinarySearchFunc(to.colder, c, func(a, b coldness) int { return cmp.Compare(a.longerNs, b.longerNs) })
-	to.colder = slices.Insert(to.colder, at, c)
+	c := Coldness{longerNs, longerNs - (untracedNs - float64(to.CallNs))}
+	at, _ := slices.BinarySearchFunc(to.Colder, c, func(a, b Coldness) int { return cmp.Compare(a.LongerNs, b.LongerNs) })
+	to.Colder = slices.Insert(to.Colder, at, c)
 }

@@ -34,18 +34,18 @@ func TestCalibrator(t *testing.T) {
 	})
 	c := &m.Conditions[profile.SameCPU]
 	want := Calibration{Calls: 60, CallNs: 100, TransitNs: 5_310, GapNs: 5_800, CPUNs: 800, Controls: 15, ControlNs: 5_470, OverNs: 160}
-	want.colder = c.colder
-	if !slices.Equal(c.colder, want.colder) || len(c.colder) != 1 {
-		t.Fatalf("colder: %v", c.colder)
+	want.Colder = c.Colder
+	if !slices.Equal(c.Colder, want.Colder) || len(c.Colder) != 1 {
+		t.Fatalf("colder: %v", c.Colder)
 	}
 	got := *c
-	got.colder, want.colder = nil, nil
+	got.Colder, want.Colder = nil, nil
 	if got.Calls != want.Calls || got.CallNs != want.CallNs || got.TransitNs != want.TransitNs || got.GapNs != want.GapNs ||
 		got.CPUNs != want.CPUNs || got.Controls != want.Controls || got.ControlNs != want.ControlNs || got.OverNs != want.OverNs {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	// (7000 + 8000) / 2 − 5410 = 2090 longer than one that does nothing; untraced 1700 − 100.
-	if cold := c.colder[0]; cold.longerNs != 2_090 || cold.coldNs != 490 {
+	if cold := c.Colder[0]; cold.LongerNs != 2_090 || cold.ColdNs != 490 {
 		t.Errorf("cold: %+v", cold)
 	}
 	if m.Conditions[profile.CrossCPU].Calls != 0 || m.IsRaw() {
@@ -67,7 +67,7 @@ func TestOtherConditionIsLent(t *testing.T) {
 
 // TestCold is in proportion between the calls that were tried, never less for a longer call, and flat beyond.
 func TestCold(t *testing.T) {
-	colder := []coldness{{400, 100}, {1_000, 80}, {2_000, 500}}
+	colder := []Coldness{{400, 100}, {1_000, 80}, {2_000, 500}}
 	for longerNs, want := range map[float64]float64{-5: 0, 0: 0, 200: 50, 400: 100, 1_000: 100, 1_500: 300, 2_000: 500, 50_000: 500} {
 		if got := cold(colder, longerNs); got != want {
 			t.Errorf("of %v: %v, want %v", longerNs, got, want)

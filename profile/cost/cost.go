@@ -137,7 +137,7 @@ func (k *correction) cpu(raw *profile.Histogram) *profile.Histogram {
 	corrected := new(profile.Histogram)
 	for b := range raw.Buckets() {
 		ns := float64(max(raw.Middle(b)-k.CPUNs, 0))
-		corrected.RecordN(int64(max(ns-cold(k.colder, ns-float64(k.CallNs)), 0)), b.Count)
+		corrected.RecordN(int64(max(ns-cold(k.Colder, ns-float64(k.CallNs)), 0)), b.Count)
 	}
 	return corrected
 }

@@ -26,7 +26,7 @@ type Calibration struct {
 	ControlNs int64
 	OverNs    int64
 
-	colder []coldness // in ascending order of longerNs
+	Colder []Coldness // in ascending order of longerNs
 }
 
 // IsRaw reports whether the model takes nothing off.
@@ -47,8 +47,8 @@ func (m *Model) completed(condition int) Calibration {
 	if c.Controls < enoughControls && other.Controls > c.Controls {
 		c.ControlNs, c.OverNs = c.TransitNs+other.OverNs, other.OverNs
 	}
-	if len(c.colder) == 0 {
-		c.colder = other.colder
+	if len(c.Colder) == 0 {
+		c.Colder = other.Colder
 	}
 	return c
 }

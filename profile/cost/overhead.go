@@ -115,7 +115,7 @@ func (k *correction) switchRatio() float64 {
 // caches are as cold for it as for a call that takes as long.
 func (k *correction) coldGaps(gaps *profile.Histogram) (ns float64) {
 	for b := range gaps.Buckets() {
-		ns += cold(k.colder, float64(gaps.Middle(b)-k.GapNs)) * float64(b.Count)
+		ns += cold(k.Colder, float64(gaps.Middle(b)-k.GapNs)) * float64(b.Count)
 	}
 	return ns
 }

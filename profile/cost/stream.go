@@ -67,7 +67,7 @@ func (s *Stream) Call(c *profile.Call) {
 			c.Disturbed = waitedNs > 0
 		}
 		if longerNs := int64(c.RawLatency()) - c.TransitNs - l.CallNs; longerNs > 0 {
-			c.TransitNs += int64(cold(l.colder, float64(longerNs)))
+			c.TransitNs += int64(cold(l.Colder, float64(longerNs)))
 		}
 	}
 }

@@ -37,7 +37,7 @@ type Engine interface {
 	// returns when the process goes on.
 	StopBy(sig syscall.Signal, still func() bool)
 
-	// Model says what tracing adds to calls. It is settled when Start returns.
+	// Model says what tracing adds to calls. It is settled before the first call is seen.
 	Model() cost.Model
 	// Warnings are those so far. The error is what ended the run, nil if it ended by itself or by Stop.
 	Warnings() ([]profile.Warning, error)

@@ -48,14 +48,11 @@ func (e *ptraceEngine) Start(sink profile.Sink, entered Entered) (err error) {
 	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
 	if e.truth != TruthNotAtAll {
 		e.options.Calibration = calibrator
+		// Calls are seen before Start returns, and go by the model.
+		e.options.Calibrated = func(of []*ptrace.Calibration) { e.model = calibrator.Finish(untraced(of)) }
 	}
-	if e.tracer, err = ptrace.Start(e.options); err != nil {
-		return err
-	}
-	if e.truth != TruthNotAtAll {
-		e.model = calibrator.Finish(untraced(e.tracer.Calibrations()))
-	}
-	return nil
+	e.tracer, err = ptrace.Start(e.options)
+	return err
 }
 
 // untraced is how long the calls of the calibrations took untraced.
