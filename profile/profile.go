@@ -123,6 +123,12 @@ func (s *Shard) Add(c *Call) {
 	if c.Disturbed {
 		r.Disturbed++
 	}
+	if c.Slept {
+		r.SleptNs = addClamped(r.SleptNs, latencyNs)
+		if c.Woken {
+			r.WokenNs = addClamped(r.WokenNs, latencyNs)
+		}
+	}
 	if c.Queued || c.Disturbed {
 		o.recordQueued(latencyNs)
 	} else {

@@ -40,6 +40,8 @@ type RawRow struct {
 	HoldNs    int64
 	RawNs     int64        // the sum of the raw latencies
 	TransitNs int64        // what has been taken off them, in all
+	SleptNs   int64        // of the calls that slept, the sum of the latencies
+	WokenNs   int64        // of these, those that another traced thread ended
 	Disturbed uint64       // calls that stood in no line, but waited for a CPU: they are among the Queued of the outcomes
 	OK        RawOutcome   // the calls that succeeded
 	Failed    []RawFailure // in the order of their first occurrence
@@ -188,6 +190,8 @@ func (r *RawRow) merge(from *RawRow) {
 	r.HoldNs = addClamped(r.HoldNs, from.HoldNs)
 	r.RawNs = addClamped(r.RawNs, from.RawNs)
 	r.TransitNs = addClamped(r.TransitNs, from.TransitNs)
+	r.SleptNs = addClamped(r.SleptNs, from.SleptNs)
+	r.WokenNs = addClamped(r.WokenNs, from.WokenNs)
 	r.Disturbed = addSaturating(r.Disturbed, from.Disturbed)
 	r.OK.merge(&from.OK)
 	for _, f := range from.Failed {
@@ -200,6 +204,8 @@ func (r *RawRow) subtract(earlier *RawRow) {
 	r.HoldNs = max(r.HoldNs-earlier.HoldNs, 0)
 	r.RawNs = max(r.RawNs-earlier.RawNs, 0)
 	r.TransitNs = max(r.TransitNs-earlier.TransitNs, 0)
+	r.SleptNs = max(r.SleptNs-earlier.SleptNs, 0)
+	r.WokenNs = max(r.WokenNs-earlier.WokenNs, 0)
 	r.Disturbed = subtractSaturating(r.Disturbed, earlier.Disturbed)
 	r.OK.subtract(&earlier.OK)
 	for _, f := range earlier.Failed {

@@ -36,7 +36,12 @@ type Row struct {
 	OK     *Histogram // latency of the calls that succeeded; never nil in a row of a Snapshot
 	Failed []Outcome  // of those that failed, sorted by errno
 	RawNs  int64      // the sum of the raw latencies
-	CPU    *Histogram // CPU time of the calls of which it was measured, whatever their outcome; nil if of none
+
+	// UpperBound says that the calls waited for other traced threads, and so for what tracing cost those: without
+	// tracing they would have taken less than shown.
+	UpperBound bool
+
+	CPU *Histogram // CPU time of the calls of which it was measured, whatever their outcome; nil if of none
 }
 
 // Outcome is the calls of one row that failed in the same way.

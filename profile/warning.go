@@ -44,6 +44,13 @@ const (
 	UntracedByOthers WarningKind = "untraced-uncertain-others"
 	// UntracedByDoubt: the untraced run time is uncertain, since some of it may have been lost to tracing, or may not.
 	UntracedByDoubt WarningKind = "untraced-uncertain-doubt"
+	// CPUsBusy: at this Share of the calls, or of the controls, the thread or its tracer waited for a CPU.
+	CPUsBusy WarningKind = "cpus-busy"
+	// HostSteals: the host had given this Share of the CPUs' time to others (steal in /proc/stat).
+	HostSteals WarningKind = "host-steals"
+	// ThreadsWait: this Share of the calls' time is of rows that are upper bounds, since traced threads waited for each
+	// other.
+	ThreadsWait WarningKind = "threads-wait"
 	// StoodStill: the tracer itself was stopped or frozen Count times, HighNs in all, which is taken off.
 	StoodStill WarningKind = "stood-still"
 	// TracerStarved: the tracer had to wait for a CPU for long Count times, HighNs in all, which is not taken off.

@@ -68,6 +68,7 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 		return
 	}
 	seenNs := w.t.now()
+	w.waker.stops++
 	w.home.CountStop()
 	switch err := raw.ReadSyscallInfo(tr.call.TID, &w.at.info); {
 	case err == nil:
@@ -127,6 +128,7 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 	tr.call.EntryResumedNs = w.t.now()
 	w.shortenEntryHold(&tr.call)
 	w.resumedNs = tr.call.EntryResumedNs
+	w.waker.resumed(&tr.call)
 	w.lookIfHeld(tr.call.EntryResumedNs - tr.call.EntrySeenNs)
 	w.waits.resumed(tr)
 	w.resume(tr, 0)
@@ -207,6 +209,7 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	tr.inCall = false
 	w.readExit(tr, seenNs)
 	tr.call.Waits = profile.Waits{}
+	tr.call.Woken = w.waker.woke(&tr.call)
 	if w.isLong(seenNs - tr.call.EntryResumedNs) {
 		tr.call.Waits = w.waits.since(tr, seenNs)
 	}

@@ -28,6 +28,7 @@ type worker struct {
 	feed     profile.Feeder // takes finished calls
 	controls controls
 	waits    waits
+	waker    waker
 
 	settling  settling
 	at        scratch

@@ -120,6 +120,7 @@ type jsonRow struct {
 	Share float64 `json:"time_share"` // of the time of all calls, 0 to 1
 	jsonTotals
 	RawNs  int64              `json:"raw_ns"`
+	Upper  bool               `json:"upper_bound,omitempty"`
 	OK     *jsonHistogram     `json:"ok,omitempty"`
 	Failed jsonList[jsonFail] `json:"failed,omitempty"`
 	CPU    *jsonHistogram     `json:"cpu,omitempty"`
@@ -209,7 +210,7 @@ func newJSONTotals(t *profile.Totals, latency *profile.Histogram) jsonTotals {
 }
 
 func newJSONRow(r *profile.Row, latency *profile.Histogram, allNs int64) *jsonRow {
-	j := &jsonRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, jsonTotals: newJSONTotals(&r.Totals, latency), RawNs: r.RawNs}
+	j := &jsonRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, jsonTotals: newJSONTotals(&r.Totals, latency), RawNs: r.RawNs, Upper: r.UpperBound}
 	if allNs > 0 {
 		j.Share = float64(r.SumNs) / float64(allNs)
 	}

@@ -165,7 +165,7 @@ func (j *jsonRow) row(octaves *int) (profile.Row, error) {
 	if r.ABI, err = abiNamed(j.ABI); err != nil {
 		return fail(err)
 	}
-	r.Nr, r.Queued, r.HoldNs, r.RawNs = j.Nr, j.Queued, j.HoldNs, j.RawNs
+	r.Nr, r.Queued, r.HoldNs, r.RawNs, r.UpperBound = j.Nr, j.Queued, j.HoldNs, j.RawNs, j.Upper
 	if r.HoldNs < 0 || r.RawNs < 0 {
 		return fail(fmt.Errorf("hold_ns is %d, raw_ns %d", r.HoldNs, r.RawNs))
 	}

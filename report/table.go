@@ -44,9 +44,10 @@ const headingOfCalls = "call"
 
 // line is what the table for people shows of one row, or of all rows together.
 type line struct {
-	name    string
-	totals  profile.Totals
-	latency *profile.Histogram
+	name       string
+	totals     profile.Totals
+	latency    *profile.Histogram
+	upperBound bool
 }
 
 // Write prints the table: one for each ABI that calls were made through, as Summary does. If nothing
@@ -58,9 +59,9 @@ func (t Table) Write(w io.Writer, s *profile.Snapshot) error {
 	var all []*profile.Histogram
 	for i, rows := range groups {
 		sortRows(rows, t.Sort)
-		total := line{"total", totalOf(rows), new(profile.Histogram)}
+		total := line{"total", totalOf(rows), new(profile.Histogram), false}
 		for _, r := range rows {
-			l := line{r.name, r.Totals, r.Latency()}
+			l := line{r.name, r.Totals, r.Latency(), r.UpperBound}
 			total.latency.Merge(l.latency)
 			lines[i] = append(lines[i], l)
 			all = append(all, l.latency)
@@ -94,8 +95,14 @@ func (t Table) writeLines(w io.Writer, lines []line, axis axis) error {
 		c.fitWidth()
 		columns = append(columns, c)
 	}
+	atMost := func(l *line, ns int64) string {
+		if l.upperBound {
+			return "≤ " + humanTime(ns)
+		}
+		return humanTime(ns)
+	}
 	quantile := func(q float64) func(l *line) string {
-		return func(l *line) string { return humanTime(int64(l.latency.Quantile(q))) }
+		return func(l *line) string { return atMost(l, int64(l.latency.Quantile(q))) }
 	}
 
 	add(column{heading: "% time", drop: dropShare}, func(l *line) string {
@@ -112,7 +119,7 @@ func (t Table) writeLines(w io.Writer, lines []line, axis axis) error {
 		errors.drop = dropEmpty
 	}
 	add(errors, errorsCell)
-	add(column{heading: "mean", drop: dropMean}, func(l *line) string { return humanTime(int64(l.totals.Mean())) })
+	add(column{heading: "mean", drop: dropMean}, func(l *line) string { return atMost(l, int64(l.totals.Mean())) })
 	add(column{heading: "p50", drop: dropP50}, quantile(0.5))
 	add(column{heading: "p99", drop: dropP99}, quantile(0.99))
 	add(column{heading: "max", drop: dropMax}, func(l *line) string { return humanTime(l.totals.MaxNs) })

@@ -57,6 +57,17 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.UntracedByDoubt: func(*profile.Warning) string {
 		return uncertain + "some of it may have been lost to tracing, or may not"
 	},
+	profile.CPUsBusy: func(w *profile.Warning) string {
+		return fmt.Sprintf("the CPUs were busy with other programs: at %s of the calls a thread or sysprof had to wait for one, so that times are less certain",
+			wholePercent(w))
+	},
+	profile.HostSteals: func(w *profile.Warning) string {
+		return fmt.Sprintf("the host gave %s of the CPUs' time to others than this machine: latencies and run times have that in them", wholePercent(w))
+	},
+	profile.ThreadsWait: func(w *profile.Warning) string {
+		return fmt.Sprintf("traced threads waited for each other, and so for what tracing cost the other one: times marked ≤, %s of all, would be less without tracing",
+			wholePercent(w))
+	},
 	profile.StoodStill: func(w *profile.Warning) string {
 		return fmt.Sprintf("sysprof itself was stopped or frozen for %s (%s): that is taken off all times, so that calls that were under way may have taken longer than shown",
 			humanTime(w.HighNs), times(w.Count))

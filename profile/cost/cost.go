@@ -15,6 +15,9 @@ type Run struct {
 	// no question then.
 	Open bool
 
+	// Stolen is the share of the CPUs' time that the host gave to others, from 0 to 1.
+	Stolen float64
+
 	// GapsHaveCalls says that only some calls are traced, so that in the gaps between them a thread may sleep
 	// in others.
 	GapsHaveCalls bool
@@ -41,7 +44,7 @@ func Correct(raw *profile.Raw, m Model, run Run) *profile.Snapshot {
 		return s
 	}
 	s.Overhead = l.overhead(run)
-	s.Warnings = l.warnings(s.Overhead)
+	s.Warnings = l.warnings(s.Overhead, s, &run)
 	return s
 }
 
@@ -84,6 +87,7 @@ func (k *correction) row(from *profile.RawRow) *profile.Row {
 	r := &profile.Row{Key: from.Key, RawNs: from.RawNs}
 	r.Queued, r.HoldNs = queued, from.HoldNs
 	r.CPU = k.cpu(from.CPU)
+	r.UpperBound = !k.raw && isUpperBound(from)
 	r.OK = k.outcome(&from.OK)
 	for _, failed := range from.Failed {
 		r.Failed = append(r.Failed, profile.Outcome{Errno: failed.Errno, Latency: k.outcome(failed.RawOutcome)})

@@ -14,6 +14,9 @@ type losses struct {
 	traced       profile.Traced
 	crossCPU     uint64 // calls
 	controls     uint64
+	disturbed    uint64  // calls
+	weighed      float64 // calls that controls stand for
+	busyControls float64 // of these, those of controls at which somebody waited for a CPU
 	transitNs    float64
 	transitOff   float64 // how wrong it may be
 	switchesNs   float64
@@ -42,6 +45,11 @@ func (l *losses) add(k *correction, calls *profile.RawCalls) {
 		l.crossCPU += t.Calls
 	}
 	l.controls += calls.Controls.Made
+	for _, r := range calls.Rows {
+		l.disturbed += r.Disturbed
+	}
+	l.weighed += calls.Controls.Weight
+	l.busyControls += calls.Controls.Weight - calls.Controls.Quiet
 	l.controlsNs += float64(calls.Controls.LostNs)
 	l.gapsNs += sum(&calls.Gaps)
 	l.runningGapNs += runningSum(&calls.Gaps)

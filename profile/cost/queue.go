@@ -61,6 +61,12 @@ func resized(h *profile.Histogram, n uint64) *profile.Histogram {
 	return out
 }
 
+// isUpperBound reports whether the time of a row's calls is that of sleeping until another traced thread came so far.
+func isUpperBound(r *profile.RawRow) bool {
+	const most, ofAll = 0.8, 0.5
+	return float64(r.WokenNs) > most*float64(r.SleptNs) && float64(r.SleptNs) > ofAll*float64(r.RawNs-r.TransitNs)
+}
+
 // leastOf is what short calls took at least: three of four are not below the first quartile.
 func leastOf(h *profile.Histogram) float64 {
 	const quartile = 0.25

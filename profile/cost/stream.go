@@ -60,11 +60,12 @@ func (s *Stream) Call(c *profile.Call) {
 		l := &s.local[c.Condition()]
 		l.calls++
 		c.TransitNs = l.transitNs
-		c.Disturbed = false
+		c.Disturbed, c.Slept = false, false
 		if c.Waits != (profile.Waits{}) {
 			waitedNs := l.waited(&c.Waits, int64(c.RawLatency())-l.transitNs, true)
 			c.TransitNs += waitedNs
 			c.Disturbed = waitedNs > 0
+			c.Slept = !c.Disturbed && c.Waits.Known && l.slept(&c.Waits, 0)
 		}
 		if longerNs := int64(c.RawLatency()) - c.TransitNs - l.CallNs; longerNs > 0 {
 			c.TransitNs += int64(cold(l.Colder, float64(longerNs)))

@@ -73,6 +73,7 @@ const (
 	crossCPU
 	waited // there are Waits
 	known  // Waits.Known
+	woken
 )
 
 const waitsFields = 6
@@ -97,6 +98,9 @@ func (f *feeder) Call(c *profile.Call) {
 		f.run.Kinds = append(f.run.Kinds, k)
 	}
 	f.run.Events.add(i, c.TID, c.Queued, c.CrossCPU, c.GapNs, c.EntryResumedNs-c.EntrySeenNs, int64(c.RawLatency()), c.ExitResumedNs-c.ExitSeenNs, &c.Waits)
+	if c.Woken {
+		f.run.Events.Flags[len(f.run.Events.Flags)-1] |= woken
+	}
 	f.next.Call(c)
 }
 
@@ -152,7 +156,7 @@ func (r *Run) Replay(m cost.Model) *profile.Snapshot {
 		}
 		k := r.Kinds[kind]
 		c := &profile.Call{TID: e.Thread[i], ABI: k.ABI, Nr: k.Nr, Errno: k.Errno, CPUNs: -1, GapNs: e.GapNs[i],
-			Queued: flags&queued != 0, CrossCPU: flags&crossCPU != 0, Waits: w}
+			Queued: flags&queued != 0, CrossCPU: flags&crossCPU != 0, Woken: flags&woken != 0, Waits: w}
 		c.EntrySeenNs = nowNs + max(c.GapNs, 0)
 		c.EntryResumedNs = c.EntrySeenNs + e.EntryNs[i]
 		c.ExitSeenNs = c.EntryResumedNs + rawNs

@@ -58,6 +58,7 @@ type Session struct {
 	profile *profile.Profile
 	samples *samples // nil: no profile with stacks is asked for
 	calls   atomic.Int64
+	begun   cpuTime // when the engine was started
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
@@ -78,7 +79,10 @@ func New(config Config, engine Engine) (*Session, error) {
 }
 
 // Start lets the engine begin.
-func (s *Session) Start() error { return s.engine.Start(s, s.samples.entered()) }
+func (s *Session) Start() error {
+	s.begun = readCPUTime()
+	return s.engine.Start(s, s.samples.entered())
+}
 
 // Watched names the calls that have to be seen, whether they are counted or not.
 func (c *Config) Watched() (all []string) {
@@ -163,6 +167,7 @@ func (s *Session) Snapshot() *profile.Snapshot {
 	progress := s.engine.Progress()
 	return cost.Correct(s.profile.Raw(), s.model(), cost.Run{
 		Wall: progress.Elapsed, CPUs: s.config.Meta.CPUs, Open: s.config.Open, GapsHaveCalls: s.config.GapsHaveCalls,
+		Stolen: readCPUTime().stolenSince(s.begun),
 	})
 }
 
