@@ -2,6 +2,7 @@ package cost
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -223,6 +224,59 @@ func TestUntraced(t *testing.T) {
 		}
 		if u := &o.UntracedNs; work >= 3_000 && float64(u.HighNs-u.LowNs) > 0.3*float64(s.ownNs) {
 			t.Errorf("%s: %d to %d says nothing of %d", name, u.LowNs, u.HighNs, s.ownNs)
+		}
+	}
+}
+
+// TestUpperBound: the time of threads that sleep until another traced thread comes so far is an upper bound; that of others
+// is not, even if another one happens to be near at times.
+func TestUpperBound(t *testing.T) {
+	m := calibrated()
+	for share, want := range map[int]bool{100: true, 90: true, 70: false, 0: false} {
+		p, stream := profile.New(), m.NewStream()
+		for i := range 100 {
+			c := &profile.Call{Nr: 1, CPUNs: -1, GapNs: -1, ExitSeenNs: 90_000, Woken: i < share,
+				Waits: profile.Waits{TracerStops: 1, Known: true, Stops: 2, SinceNs: 100_000, RanNs: 20_000}}
+			stream.Call(c)
+			p.Add(c)
+			c = &profile.Call{Nr: 2, CPUNs: -1, GapNs: -1, ExitSeenNs: 90_000, Woken: true, // it runs
+				Waits: profile.Waits{TracerStops: 1, Known: true, Stops: 2, SinceNs: 100_000, RanNs: 99_000}}
+			stream.Call(c)
+			p.Add(c)
+		}
+		s := Correct(p.Raw(), m, Run{Wall: time.Second})
+		if s.Rows[0].UpperBound != want || s.Rows[1].UpperBound {
+			t.Errorf("%d %%: %v, %v", share, s.Rows[0].UpperBound, s.Rows[1].UpperBound)
+		}
+		if said := slices.ContainsFunc(s.Warnings, func(w profile.Warning) bool { return w.Kind == profile.ThreadsWait }); said != want {
+			t.Errorf("%d %%: warnings %v", share, s.Warnings)
+		}
+	}
+}
+
+// TestCausesAreNamed: what makes the numbers uncertain.
+func TestCausesAreNamed(t *testing.T) {
+	s := simulate(calibrated())
+	s.noiseNs = func() int64 {
+		if s.random.IntN(5) == 0 {
+			return 3_000_000
+		}
+		return 0
+	}
+	s.mixed(300)
+	snapshot := Correct(s.profile.Raw(), s.model, Run{Wall: time.Duration(s.nowNs), CPUs: 1, Stolen: 0.25})
+	found := make(map[profile.WarningKind]float64)
+	for _, w := range snapshot.Warnings {
+		found[w.Kind] = w.Share
+	}
+	if found[profile.CPUsBusy] < 0.1 || found[profile.HostSteals] != 0.25 {
+		t.Errorf("warnings %v", snapshot.Warnings)
+	}
+	if snapshot.Overhead.Known() != profile.About {
+		for _, kind := range []profile.WarningKind{profile.UntracedByTracing, profile.UntracedByDoubt} {
+			if _, said := found[kind]; said {
+				t.Errorf("%s repeats what the line says", kind)
+			}
 		}
 	}
 }
