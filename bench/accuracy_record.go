@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -79,11 +80,13 @@ func record(to, table string, words []string) error {
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(-1) // what is kept is no garbage, and a collection would hold tracees up that sysprof has none for
 	sink := &recordingSink{counted: profile.New()}
+	sink.run.Events.Grow(1 << 18)
 	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
 	tracer, err := ptrace.Start(ptrace.Options{
 		Command: &ptrace.Command{Path: path, Args: words, Env: os.Environ()}, Follow: true,
-		Sink: sink, Calibration: calibrator, Controls: ptrace.ControlsAuto,
+		Sink: sink, Calibration: calibrator.Call, Controls: ptrace.ControlsAuto,
 		Calibrated: func(of []*ptrace.Calibration) { sink.run.Model = calibrator.Finish(untracedCalls(of)) },
 	})
 	if err != nil {
@@ -112,10 +115,7 @@ func record(to, table string, words []string) error {
 // untracedCalls is how long the calls of the calibrations took untraced.
 func untracedCalls(calibrations []*ptrace.Calibration) (all []cost.Untraced) {
 	for _, c := range calibrations {
-		all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: []uint64{ptrace.CalibrationCall}, Calls: c.BatchCalls, BatchNs: c.UntracedNs})
-		for _, r := range c.References {
-			all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: r.Nrs, Calls: r.BatchCalls, BatchNs: r.UntracedNs})
-		}
+		all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Calls: c.BatchCalls, BatchNs: c.UntracedNs})
 	}
 	return all
 }

@@ -19,17 +19,6 @@ type Calibration struct {
 	BatchCalls int     // calls a batch
 	UntracedNs []int64 // a batch each
 	TracedNs   []int64
-
-	References []Reference
-}
-
-// Reference is a kind of work that the calibration child did, by a few calls in turn, besides
-// CalibrationCall: traced calls find caches and branch predictors cold, so that tracing costs a
-// call the more the more the call does.
-type Reference struct {
-	Nrs        []uint64 // in each turn, one of each
-	BatchCalls int      // of all Nrs together
-	UntracedNs []int64  // a batch each
 }
 
 // CalibrationCall is the number of the call that the calibration child makes: getppid(2) takes no
@@ -46,7 +35,7 @@ const (
 // is so for some of their calls only, elsewhere.
 //
 // Precondition: the caller is the tracer thread and nothing is traced yet.
-func (w *worker) calibrateAll(to profile.Feeder) error {
+func (w *worker) calibrateAll(to func(*profile.Call)) error {
 	defer func() {
 		w.home.RestoreAll()
 		w.rest()
@@ -73,7 +62,7 @@ func (w *worker) calibrateAll(to profile.Feeder) error {
 //
 // The child is forked and executes nothing, so it makes no call but those that are asked of it, and
 // it is traced by the very loop that traces everything else.
-func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Calibration, error) {
+func (w *worker) calibrate(to func(*profile.Call), crossCPU bool, batches int) (*Calibration, error) {
 	page, err := raw.MapShared[calibrationPage]()
 	if err != nil {
 		return nil, fmt.Errorf("map a page to share with a child: %w", err)
@@ -88,13 +77,14 @@ func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Cali
 	fastestNs := int64(math.MaxInt64)
 	var gaps []int64
 	feed, decide := w.feed, w.controls
-	w.controls = controls{mode: ControlsEvery, apart: callsToNext}
-	w.feed = calibration{Feeder: to, call: func(c *profile.Call) {
+	w.controls = controls{mode: ControlsOff}
+	w.feed = calibration(func(c *profile.Call) {
+		to(c)
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
 		if crossCPU && c.GapNs >= 0 {
 			gaps = append(gaps, c.GapNs)
 		}
-	}}
+	})
 	w.traceCalibrated(page, pid)
 	w.feed, w.controls = feed, decide
 	if err := w.t.failed(); err != nil {
@@ -112,16 +102,11 @@ func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Cali
 	return page.calibration(crossCPU), nil
 }
 
-// calibration looks at calls on their way.
-type calibration struct {
-	profile.Feeder
-	call func(*profile.Call)
-}
+// calibration takes the calls of a calibration.
+type calibration func(*profile.Call)
 
-func (c calibration) Call(call *profile.Call) {
-	c.call(call)
-	c.Feeder.Call(call)
-}
+func (c calibration) Call(call *profile.Call) { c(call) }
+func (calibration) Control(*profile.Control)  {}
 
 // forkCalibrated forks a calibration child, and returns when it is seized and makes its untraced calls, or has made
 // them.

@@ -24,7 +24,6 @@ const (
 // rule sees it.
 type controls struct {
 	mode    Controls
-	apart   int // ControlsEvery: so many calls are between two
 	random  uint32
 	made    [profile.Conditions]int
 	sinceNs int64           // when the last one was made
@@ -49,7 +48,7 @@ func (c *controls) due(condition profile.Condition, nowNs int64) bool {
 	c.calls++
 	switch {
 	case c.mode == ControlsEvery:
-		return c.calls >= c.apart
+		return true
 	case c.mode == ControlsOff || c.calls < callsToNext:
 		return false
 	}

@@ -44,9 +44,9 @@ type Options struct {
 	// executed stands at its first stop, or, without one, all that is attached to.
 	OnBegin func()
 
-	// Calibration, if not nil, is given the calls and controls of calibration children that are traced first, pinned
-	// to the tracer's CPU or not.
-	Calibration profile.Feeder
+	// Calibration, if not nil, is given the calls of calibration children that are traced first, pinned to the tracer's
+	// CPU or not.
+	Calibration func(*profile.Call)
 	// Calibrated, if not nil, is told what these children took: one that was pinned to the tracer's CPU, and one that
 	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
 	Calibrated func([]*Calibration)

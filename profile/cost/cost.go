@@ -53,6 +53,7 @@ type correction struct {
 	raw, byHand bool
 	crossed     bool // the condition is CrossCPU
 	Calibration
+	stopNs   int64
 	excessNs float64 // the mean by which transits exceed what has been taken off
 
 	line account
@@ -74,7 +75,7 @@ func newCorrection(m *Model, c profile.Condition, controls *profile.ControlSum) 
 	if k.raw || k.byHand {
 		return k
 	}
-	k.Calibration = m.completed(int(c))
+	k.Calibration, k.stopNs = m.completed(int(c)), m.stopNs()
 	if controls.Quiet > 0 {
 		k.excessNs = controls.ExcessNs / controls.Quiet
 	}
@@ -141,7 +142,7 @@ func (k *correction) cpu(raw *profile.Histogram) *profile.Histogram {
 	corrected := new(profile.Histogram)
 	for b := range raw.Buckets() {
 		ns := float64(max(raw.Middle(b)-k.CPUNs, 0))
-		corrected.RecordN(int64(max(ns-cold(k.Colder, ns-float64(k.CallNs)), 0)), b.Count)
+		corrected.RecordN(int64(max(ns-cold(k.stopNs, ns-float64(k.CallNs)), 0)), b.Count)
 	}
 	return corrected
 }

@@ -19,14 +19,6 @@ type Calibration struct {
 	TransitNs int64 // the median of their transit
 	GapNs     int64 // the median from an exit-stop to the next entry-stop, with no work between
 	CPUNs     int64 // what stops add to the CPU time of a call; 0: not measured
-
-	// ControlNs is the median of controls, and OverNs by how much they take longer than the transit of the call
-	// before them, which may be negative. Controls is how many there were.
-	Controls  int
-	ControlNs int64
-	OverNs    int64
-
-	Colder []Coldness // in ascending order of longerNs
 }
 
 // IsRaw reports whether the model takes nothing off.
@@ -35,7 +27,7 @@ func (m *Model) IsRaw() bool { return m.ByHand == nil && !m.calibrated() }
 func (m *Model) calibrated() bool { return m.Conditions[0].Calls > 0 || m.Conditions[1].Calls > 0 }
 
 // completed is the calibration of a condition, with what it was not told taken from the other one: a call that does
-// nothing takes the same time untraced, and controls stop in the same way.
+// nothing takes the same time untraced.
 func (m *Model) completed(condition int) Calibration {
 	c, other := m.Conditions[condition], &m.Conditions[1-condition]
 	if c.Calls == 0 {
@@ -44,14 +36,17 @@ func (m *Model) completed(condition int) Calibration {
 	if c.CallNs == 0 || other.CallNs != 0 && other.CallNs < c.CallNs {
 		c.CallNs = other.CallNs
 	}
-	if c.Controls < enoughControls && other.Controls > c.Controls {
-		c.ControlNs, c.OverNs = c.TransitNs+other.OverNs, other.OverNs
-	}
-	if len(c.Colder) == 0 {
-		c.Colder = other.Colder
-	}
 	return c
 }
 
-// enoughControls is how many controls a calibration needs to have a median to go by.
-const enoughControls = 15
+// stopNs is the least that a stop takes: what the condition takes that is not waiting.
+func (m *Model) stopNs() int64 {
+	a, b := &m.Conditions[0], &m.Conditions[1]
+	switch {
+	case a.Calls == 0:
+		return b.TransitNs
+	case b.Calls == 0:
+		return a.TransitNs
+	}
+	return min(a.TransitNs, b.TransitNs)
+}

@@ -33,7 +33,7 @@ type simulation struct {
 }
 
 // overNs is how much longer a control takes than a transit.
-const overNs = 150
+const overNs = 5_300 / over
 
 // nullNs is what a call that does nothing takes.
 const nullNs = 100
@@ -49,7 +49,7 @@ func simulate(m Model) *simulation {
 // calibrated is a model of a quiet machine.
 func calibrated() Model {
 	var m Model
-	m.Conditions[profile.SameCPU] = Calibration{Calls: 70, CallNs: nullNs, TransitNs: 5_300, GapNs: 5_724, Controls: 20, ControlNs: 5_450, OverNs: overNs}
+	m.Conditions[profile.SameCPU] = Calibration{Calls: 70, CallNs: nullNs, TransitNs: 5_300, GapNs: 5_724}
 	return m
 }
 
@@ -71,12 +71,20 @@ func (s *simulation) look() profile.Waits {
 	return w
 }
 
+// coldNs is how much longer something takes for finding the caches cold, that takes ns in a loop.
+func (s *simulation) coldNs(ns int64) int64 {
+	if s.model.IsRaw() || s.model.ByHand != nil {
+		return 0
+	}
+	return int64(cold(s.model.stopNs(), float64(ns)/(1-coldShare)))
+}
+
 // call makes a call that takes ns, after workNs of the program's own.
 func (s *simulation) call(nr uint64, ns, workNs int64) {
 	s.truth[nr] = append(s.truth[nr], ns)
 	s.ownNs += ns + workNs
 	c := &profile.Call{PID: 1, TID: 1, Nr: nr, CPUNs: -1, GapNs: -1}
-	s.nowNs += workNs + int64(float64(s.transitNs(s.nowNs))*(s.switches-1))
+	s.nowNs += workNs + s.coldNs(workNs) + int64(float64(s.transitNs(s.nowNs))*(s.switches-1))
 	s.stop()
 	if s.resumeNs != 0 {
 		c.GapNs = s.nowNs - s.resumeNs
@@ -85,7 +93,7 @@ func (s *simulation) call(nr uint64, ns, workNs int64) {
 	s.nowNs += 700
 	c.EntryResumedNs = s.nowNs
 	s.stop()
-	s.nowNs += ns
+	s.nowNs += ns + s.coldNs(ns-nullNs)
 	c.ExitSeenNs = s.nowNs
 	if s.nowNs-c.EntryResumedNs > 20_000 {
 		c.Waits = s.look()

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"sysprof/profile"
@@ -109,13 +110,24 @@ func (f *feeder) Control(c *profile.Control) {
 	f.next.Control(c)
 }
 
+// Grow makes room for n events, so that nothing has to be moved while a program is traced.
+func (e *Events) Grow(n int) {
+	e.Kind, e.Thread, e.Flags = slices.Grow(e.Kind, n), slices.Grow(e.Thread, n), slices.Grow(e.Flags, n)
+	e.GapNs, e.EntryNs, e.RawNs, e.ExitNs = slices.Grow(e.GapNs, n), slices.Grow(e.EntryNs, n), slices.Grow(e.RawNs, n), slices.Grow(e.ExitNs, n)
+	e.Waits = slices.Grow(e.Waits, n)
+}
+
 func (e *Events) add(kind int, thread int32, inLine, crossed bool, gapNs, entryNs, rawNs, exitNs int64, w *profile.Waits) {
 	flags := 0
-	for flag, is := range map[int]bool{queued: inLine, crossCPU: crossed, waited: *w != profile.Waits{}, known: w.Known} {
+	set := func(flag int, is bool) {
 		if is {
 			flags |= flag
 		}
 	}
+	set(queued, inLine)
+	set(crossCPU, crossed)
+	set(waited, *w != profile.Waits{})
+	set(known, w.Known)
 	e.Kind, e.Thread, e.Flags = append(e.Kind, kind), append(e.Thread, thread), append(e.Flags, flags)
 	e.GapNs, e.EntryNs = append(e.GapNs, rounded(gapNs)), append(e.EntryNs, rounded(entryNs))
 	e.RawNs, e.ExitNs = append(e.RawNs, (rawNs+5)/10), append(e.ExitNs, rounded(exitNs))

@@ -47,7 +47,7 @@ func (e *ptraceEngine) Start(sink profile.Sink, entered Entered) (err error) {
 	}
 	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
 	if e.truth != TruthNotAtAll {
-		e.options.Calibration = calibrator
+		e.options.Calibration = calibrator.Call
 		// Calls are seen before Start returns, and go by the model.
 		e.options.Calibrated = func(of []*ptrace.Calibration) { e.model = calibrator.Finish(untraced(of)) }
 	}
@@ -58,10 +58,7 @@ func (e *ptraceEngine) Start(sink profile.Sink, entered Entered) (err error) {
 // untraced is how long the calls of the calibrations took untraced.
 func untraced(calibrations []*ptrace.Calibration) (all []cost.Untraced) {
 	for _, c := range calibrations {
-		all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: []uint64{ptrace.CalibrationCall}, Calls: c.BatchCalls, BatchNs: c.UntracedNs})
-		for _, r := range c.References {
-			all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Nrs: r.Nrs, Calls: r.BatchCalls, BatchNs: r.UntracedNs})
-		}
+		all = append(all, cost.Untraced{CrossCPU: c.CrossCPU, Calls: c.BatchCalls, BatchNs: c.UntracedNs})
 	}
 	return all
 }
