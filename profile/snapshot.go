@@ -166,6 +166,9 @@ func (b *builder) row(k Key) *Row {
 
 func (b *builder) addRow(from *Row) {
 	to := b.row(from.Key)
+	if from.RawNs >= to.RawNs {
+		to.UpperBound = from.UpperBound // of the larger part
+	}
 	to.Queued = addSaturating(to.Queued, from.Queued)
 	to.HoldNs = addClamped(to.HoldNs, from.HoldNs)
 	to.RawNs = addClamped(to.RawNs, from.RawNs)
