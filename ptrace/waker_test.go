@@ -98,9 +98,10 @@ func TestWokenByATracedThread(t *testing.T) {
 
 func TestWokenFromOutside(t *testing.T) {
 	var fds [2]int
-	if err := unix.Pipe(fds[:]); err != nil { // the tracee inherits its end
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
+	unix.FcntlInt(uintptr(fds[0]), unix.F_SETFD, 0) // the tracee inherits its end
 	file := filepath.Join(t.TempDir(), "ledger")
 	tracer, r := trace(t, ptrace.Options{Command: targetCommand(file, "woken from outside", strconv.Itoa(fds[0])), Follow: true})
 	unix.Close(fds[0])

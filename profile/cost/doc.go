@@ -11,9 +11,10 @@
 // two calls, which the program does not notice, and in which nothing happens but what is to be measured.
 //
 //  1. A calibration traces a child that makes a call that does nothing, of which the child has said how long it takes
-//     untraced. A Calibrator makes a Model of that (calibrate.go, model.go): by how much a control takes longer than the
-//     transit of a call, how many times a transit the switches outside of it take, and how much longer calls that do
-//     more take for finding cold caches (cold.go), which controls do not show.
+//     untraced. A Calibrator makes a Model of that (calibrate.go, model.go): how long such a call, a transit and the
+//     switches outside of it take. By how much controls take longer than a transit, and what cold caches cost calls that
+//     do more, which controls do not show, are shares of a transit that were measured once (stream.go, cold.go): the
+//     few calls of a calibration cannot tell.
 //  2. A Stream takes off each call the transit of its moment: the median of the last controls of that tracer thread, in
 //     that condition (tracer and tracee pinned to one CPU, or not), and the cold caches (stream.go).
 //  3. A call, or a control, that took long because the thread or its tracer waited for a CPU is known by their
@@ -23,7 +24,12 @@
 //     (cost.go). What was taken off, the switches, standing in line, controls and hold are added up, and tell how long
 //     the run would have taken without tracing, and between which bounds, or what share of their time the threads
 //     lost (overhead.go).
-//  5. What makes the numbers uncertain becomes a profile.Warning (warnings.go).
+//  5. The time of threads that slept until another traced thread came so far has in it what tracing cost that one. Rows of
+//     which that is most are marked as upper bounds (queue.go).
+//  6. What makes the numbers uncertain becomes a profile.Warning (warnings.go).
+//
+// The tests replay recorded runs, of which the truth is known (package recording): a model is judged by the same data as
+// the one before it.
 //
 // Samples of a profile with stacks are corrected so that they add up to the rows of the Snapshot (samples.go).
 package cost
