@@ -280,3 +280,22 @@ func TestCausesAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestServerThatWaitsForCPUs: most of its calls sleep, so that it cannot be told of them how long they waited for a CPU.
+// Controls can: that it lost nothing is not said.
+func TestServerThatWaitsForCPUs(t *testing.T) {
+	s := simulate(calibrated())
+	s.noiseNs = func() int64 { return 2_000_000 + s.random.Int64N(2_000_000) }
+	for range 300 {
+		s.call(7, 5_000_000, 0) // epoll_wait
+		s.call(8, 1_000, 20_000)
+		s.call(9, 1_000, 20_000)
+	}
+	o := s.snapshot().Overhead
+	if _, _, high := o.Slowdown(); o.Known() == profile.About && high < float64(s.nowNs)/float64(s.ownNs) {
+		t.Errorf("a slowdown of %.2f at most, in truth %.2f", high, float64(s.nowNs)/float64(s.ownNs))
+	}
+	if o.UntracedNs.LowNs > s.ownNs {
+		t.Errorf("%d to %d ns without tracing, in truth %d of %d", o.UntracedNs.LowNs, o.UntracedNs.HighNs, s.ownNs, s.nowNs)
+	}
+}

@@ -77,6 +77,9 @@ func (l *losses) add(k *correction, calls *profile.RawCalls) {
 	l.transitNs += k.excessNs * n
 	off := k.meanOff(&calls.Controls)
 	transit := max(k.meanTransitNs(&calls.Controls), 1)
+	// A thread that slept waits for a CPU when it wakes up, traced or not; but then its tracer waits for one, too. If it
+	// is as at controls, stops cost so much more.
+	l.doubtNs += max(transit*n-float64(t.TransitNs)-k.excessNs*n, 0)
 	ratio := k.switchRatio()
 	l.switchesNs += ratio*transit*n + k.coldGaps(&calls.Gaps)
 	l.transitOff += (off + transitUnsureNs) * n
