@@ -299,3 +299,20 @@ func TestServerThatWaitsForCPUs(t *testing.T) {
 		t.Errorf("%d to %d ns without tracing, in truth %d of %d", o.UntracedNs.LowNs, o.UntracedNs.HighNs, s.ownNs, s.nowNs)
 	}
 }
+
+// TestShortUpperBound: two threads that wait for each other by pipes do so for less than what is looked at.
+func TestShortUpperBound(t *testing.T) {
+	m := calibrated()
+	p, stream := profile.New(), m.NewStream()
+	for i := range 100 {
+		for nr, netNs := range []int64{9_000, 1_500} { // a read that sleeps, and a write that does not
+			c := &profile.Call{Nr: uint64(nr), CPUNs: -1, GapNs: -1, ExitSeenNs: 5_300 + netNs, Woken: i%10 > 0}
+			stream.Call(c)
+			p.Add(c)
+		}
+	}
+	s := Correct(p.Raw(), m, Run{Wall: time.Second})
+	if !s.Rows[0].UpperBound || s.Rows[1].UpperBound {
+		t.Errorf("%v, %v", s.Rows[0].UpperBound, s.Rows[1].UpperBound)
+	}
+}

@@ -28,7 +28,7 @@ func (l *losses) warnings(o *profile.Overhead, s *profile.Snapshot, run *Run) (w
 			boundNs += ns
 		}
 	}
-	if boundNs > 0 {
+	if boundNs > many*allNs {
 		w = append(w, profile.Warning{Kind: profile.ThreadsWait, Share: boundNs / allNs})
 	}
 	queued, unlined, tooShort := share(o.Queued, o), share(l.unlined, o), share(l.tooShort, o)
