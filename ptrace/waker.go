@@ -8,8 +8,8 @@ import (
 // waker is the tracee of a worker that entered a call last by which another thread can be woken.
 //
 // Of two tracees that wait for each other, each waits for what tracing costs the other one, which no control shows. The
-// kernel does not say who woke whom. But a thread that was woken by a tracee stops on the heels of it: it began to
-// sleep before that call, and stops in the call, or at most a stop or two after it.
+// kernel does not say who woke whom. But a thread that was woken by a tracee stops on the heels of it: in that call, or at most a stop or
+// two after it.
 type waker struct {
 	tid   int32
 	atNs  int64 // when it was resumed at its entry-stop
@@ -19,6 +19,10 @@ type waker struct {
 // nearStops is how many stops there can be from the entry to the call that wakes to the exit-stop of the one that is
 // woken: the exit-stop of that call, the entry-stop of the next one, and this exit-stop itself.
 const nearStops = 3
+
+// lagNs is how long the call that wakes can have been entered when the one that waits for it is: it takes no longer than
+// a few stops.
+const lagNs = 50_000
 
 // wakes are the calls by which a thread wakes another one. A thread that waits for room in a pipe is left out, or
 // every read would be one.
@@ -42,5 +46,5 @@ func (w *waker) resumed(c *profile.Call) {
 
 // woke reports whether c, which stands at its exit-stop, may have slept until another tracee's call.
 func (w *waker) woke(c *profile.Call) bool {
-	return w.tid != 0 && w.tid != c.TID && w.atNs > c.EntryResumedNs && w.stops <= nearStops && !timed.Of(c.ABI, c.Nr)
+	return w.tid != 0 && w.tid != c.TID && w.atNs > c.EntryResumedNs-lagNs && w.stops <= nearStops && !timed.Of(c.ABI, c.Nr)
 }
