@@ -75,11 +75,11 @@ func (s *Stream) Call(c *profile.Call) {
 			waitedNs := l.waited(&c.Waits, int64(c.RawLatency())-c.TransitNs, true)
 			c.TransitNs += waitedNs
 			c.Disturbed = waitedNs > 0
-			c.Slept = !c.Disturbed && c.Waits.Known && l.slept(&c.Waits, 0)
+			c.Slept = !c.Queued && !c.Disturbed && c.Waits.Known && l.slept(&c.Waits, 0) // who stood in line is on nobody's heels
 		} else {
 			// It was not looked at, but took longer than most calls that do not sleep: two threads that wait for each
 			// other by pipes take 5 to 10 µs.
-			c.Slept = c.NetNs() > l.stopNs/2
+			c.Slept = !c.Queued && c.NetNs() > l.stopNs/2
 		}
 		if longerNs := int64(c.RawLatency()) - c.TransitNs - l.CallNs; longerNs > 0 {
 			c.TransitNs += int64(cold(l.stopNs, float64(longerNs)))
