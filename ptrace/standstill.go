@@ -27,8 +27,8 @@ type heartbeat struct {
 	beatAtNs atomic.Int64  // 0: it does not beat yet
 	takenNs  atomic.Int64  // of the run's time, in which tracees were held up
 	workers  []runDelay    // by worker; not changed once it beats
-	quit     chan struct{} // closed to end it; nil if it never beat
-	gone     chan struct{} // closed when it has ended
+	quit     [2]int        // a pipe whose end for writing is closed to end it
+	gone     chan struct{} // closed when it has ended; nil if it never beat
 
 	mu          sync.Mutex // guards what follows
 	standstills []standstill
@@ -75,13 +75,12 @@ func (h *heartbeat) run(now func() int64) {
 			h.workers[i].close()
 		}
 	}()
-	ticker := time.NewTicker(beatNs * time.Nanosecond)
-	defer ticker.Stop()
+	// A ticker of the runtime's is served by whichever of its threads is awake, and that this one waited for a CPU is
+	// nowhere to be seen. So this one waits itself.
+	quit := []unix.PollFd{{Fd: int32(h.quit[0]), Events: unix.POLLIN}}
 	for {
-		select {
-		case <-h.quit:
+		if n, _ := unix.Poll(quit, beatNs/1_000_000); n > 0 {
 			return
-		case <-ticker.C:
 		}
 		var starvedNs int64
 		for i := range h.workers {
@@ -188,9 +187,10 @@ func (h *heartbeat) await(nowNs int64) {
 //
 // Precondition: no worker works any more.
 func (h *heartbeat) stop() {
-	if h.quit != nil {
-		close(h.quit)
+	if h.gone != nil {
+		unix.Close(h.quit[1])
 		<-h.gone
+		unix.Close(h.quit[0])
 	}
 }
 
@@ -211,12 +211,15 @@ func (h *heartbeat) warnings() (w []profile.Warning) {
 //
 // Precondition: there are all workers that there are going to be.
 func (t *Tracer) startHeartbeat() {
+	if unix.Pipe2(t.heart.quit[:], unix.O_CLOEXEC) != nil {
+		return // too many descriptors: it is not noticed then
+	}
 	for i, w := range t.workers {
 		w.number = i
 		t.heart.workers = append(t.heart.workers, openRunDelay(w.thread.tid.Load()))
 	}
 	t.heart.beatAtNs.Store(max(t.now(), 1))
-	t.heart.quit, t.heart.gone = make(chan struct{}), make(chan struct{})
+	t.heart.gone = make(chan struct{})
 	go t.heart.run(t.now)
 }
 

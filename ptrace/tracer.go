@@ -249,8 +249,9 @@ func (t *Tracer) begin() error {
 	} else {
 		t.run.enter(stopping, t.now())
 	}
-	// The workers keep their Ps while they wait (see waiter): there have to be more than that.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(t.workers)+1))
+	// The workers keep their Ps while they wait (see waiter): there have to be more than that, and one for the heartbeat,
+	// or it would be late for want of one.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(t.workers)+2))
 	t.unsettled.Store(int32(len(t.workers)))
 	for _, w := range t.workers {
 		w.thread.waitForStops()
