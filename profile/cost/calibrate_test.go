@@ -38,8 +38,9 @@ func TestOtherConditionIsLent(t *testing.T) {
 	if got := m.completed(int(profile.CrossCPU)); got.TransitNs != 5_300 || m.stopNs() != 5_300 {
 		t.Errorf("%+v", got)
 	}
-	m.Conditions[profile.CrossCPU] = Calibration{Calls: 20, CallNs: 120, TransitNs: 30_000, GapNs: 31_000}
-	if got := m.completed(int(profile.CrossCPU)); got.CallNs != nullNs || got.TransitNs != 30_000 || m.stopNs() != 5_300 {
+	m.Conditions[profile.SameCPU].CPUNs = 2_000
+	m.Conditions[profile.CrossCPU] = Calibration{CPUNs: 9_000, Calls: 20, CallNs: 120, TransitNs: 30_000, GapNs: 31_000}
+	if got := m.completed(int(profile.CrossCPU)); got.CallNs != nullNs || got.CPUNs != 2_000 || got.TransitNs != 30_000 || m.stopNs() != 5_300 {
 		t.Errorf("%+v", got)
 	}
 }
