@@ -235,7 +235,8 @@ func TestCPUTimeOfThreads(t *testing.T) {
 	}
 	r := readSaved(t, file)
 	pread, sleep, wait := r.row(t, "pread64"), r.row(t, "clock_nanosleep"), r.row(t, "wait4")
-	if pread.Calls < reads || pread.CPUCalls != pread.Calls || *pread.CPUNs < cpuNs/2 || *pread.CPUNs > cpuNs*11/10 {
+	// Half of what the program's clock says is of its clock_gettime calls, and of what stops add.
+	if pread.Calls < reads || pread.CPUCalls != pread.Calls || *pread.CPUNs < cpuNs/3 || *pread.CPUNs > cpuNs*11/10 {
 		t.Errorf("%d reads with %d ns of CPU time; by the program's clock %d with %d", pread.Calls, *pread.CPUNs, reads, cpuNs)
 	}
 	if sleep.Calls != 1 || *sleep.CPUNs > 2e6 || *sleep.OffCPUNs < 45e6 {
