@@ -110,6 +110,7 @@ func (w *worker) requestDetach(tid int32) bool {
 
 // interrupt makes a tracee stop once.
 func (w *worker) interrupt(tr *tracee) error {
+	w.isAwake(tr)
 	tr.interruptPending = true
 	tr.before = beforeInterrupt(tr.call.TID)
 	return raw.Interrupt(tr.call.TID)

@@ -37,6 +37,9 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		if w.t.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
 		}
+	case tr.sleeps():
+		f.ABI, f.Nr, f.Resumed = tr.sleep.abi, tr.sleep.nr, true
+		f.SoFarNs = w.t.now() - tr.restart.sinceNs
 	case tr.interruptPending && !tr.control && why == profile.Detached:
 		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
 		// be told.

@@ -101,6 +101,16 @@ func sleepingCall(tid int32) (call blockedCall, ok bool) {
 	return call, true
 }
 
+// stateOf returns the letter of a thread's state, 0 if it is gone.
+func stateOf(tid int32) byte {
+	// pid, comm in parentheses, which may contain anything, then state (proc(5)).
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", tid, tid))
+	if i := bytes.LastIndexByte(stat, ')') + 2; i < len(stat) {
+		return stat[i]
+	}
+	return 0
+}
+
 // whyNoThreads explains why the threads of a process could not be listed, if that is not the process's own
 // fault. The answer begins with ": ", or is empty.
 func whyNoThreads() string {

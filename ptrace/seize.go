@@ -108,9 +108,10 @@ func (w *worker) seizeAll(all []*seizure, pid *atomic.Int32) {
 	pid.Store(0)
 }
 
-// seizeThread seizes one thread, and asks it to stop once.
+// seizeThread seizes one thread, and asks it to stop once, unless it is to sleep on until its call returns.
 func (w *worker) seizeThread(tid, pid int32) error {
 	before := beforeInterrupt(tid)
+	sleep, sleeps := sleepOf(tid, pid)
 	err := raw.Seize(tid, w.t.seizeOptions())
 	if errors.Is(err, unix.EPERM) && w.t.isOurs(tracerOf(tid)) {
 		return nil // born of a thread that is seized: it stops by itself
@@ -119,9 +120,12 @@ func (w *worker) seizeThread(tid, pid int32) error {
 		return &AttachError{PID: int(tid), Err: err, Hint: whyNoSeize(tid, err)}
 	}
 	tr := w.add(tid, pid)
+	tr.restart.sinceNs = w.t.now()
+	if sleeps && w.letSleep(tr, sleep) {
+		return nil
+	}
 	tr.before = before
 	tr.interruptPending = true
-	tr.restart.sinceNs = w.t.now()
 	raw.Interrupt(tid)
 	return nil
 }

@@ -22,6 +22,7 @@ func (w *worker) act(s stop) {
 	case tr == nil:
 		tr = w.addBorn(s.tid)
 	}
+	w.isAwake(tr)
 	interrupted := tr.interruptPending
 	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
 	stopped := tr.stopped
@@ -344,6 +345,8 @@ func (w *worker) execStop(tr *tracee) {
 func (w *worker) takeOver(leader, caller *tracee) {
 	w.handover.remove(leader)
 	w.home.Removed(&leader.place)
+	w.isAwake(leader)
+	w.isAwake(caller)
 	former := *leader
 	*leader = *caller
 	leader.call.TID, leader.call.PID = former.call.TID, former.call.PID

@@ -17,6 +17,8 @@ type thread struct {
 	gone    chan struct{} // closed when the thread has ended
 	arrived chan struct{} // tells a thread that does not wait for stops yet that there may be letters
 
+	mail atomic.Bool // there are letters
+
 	mu      sync.Mutex // guards what follows
 	letters []func()
 	inWait4 bool // the thread waits for stops: it takes a signal to make it read its mail
@@ -66,7 +68,8 @@ func (th *thread) waitsForStops() bool {
 func (th *thread) post(letter func()) {
 	th.mu.Lock()
 	th.letters = append(th.letters, letter)
-	inWait4 := th.inWait4
+	th.mail.Store(true)
+	first, inWait4 := len(th.letters) == 1, th.inWait4
 	th.mu.Unlock()
 	if !inWait4 {
 		select {
@@ -75,17 +78,21 @@ func (th *thread) post(letter func()) {
 		}
 		return
 	}
+	wake(th.tid.Load())
+	if !first {
+		return // somebody sees to it already
+	}
 	go func() {
 		// The signal gets lost if it comes just before the thread enters wait4.
 		again := time.NewTicker(5 * time.Millisecond)
 		defer again.Stop()
 		for th.hasMail() {
-			wake(th.tid.Load())
 			select {
 			case <-th.gone:
 				return
 			case <-again.C:
 			}
+			wake(th.tid.Load())
 		}
 	}()
 }
@@ -101,6 +108,7 @@ func (th *thread) readMail() {
 	th.mu.Lock()
 	letters := th.letters
 	th.letters = nil
+	th.mail.Store(false)
 	th.mu.Unlock()
 	for _, letter := range letters {
 		letter()

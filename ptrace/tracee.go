@@ -21,6 +21,7 @@ type tracee struct {
 	place place.Thread
 	cpu   cpuClock
 
+	sleep   sleep  // what it has been left asleep in since it was seized
 	before  asleep // what it slept in when it was interrupted
 	broken  brokenOff
 	expiry  expiry
@@ -120,6 +121,7 @@ func (w *worker) drop(tr *tracee) bool {
 		w.t.processes.Add(-1)
 	}
 	w.home.Removed(&tr.place)
+	w.isAwake(tr)
 	tr.cpu.close()
 	w.waits.close(tr)
 	w.table.remove(tr)

@@ -78,6 +78,7 @@ type Tracer struct {
 	command *Launched // nil: none
 	machine *place.Machine
 	heart   heartbeat
+	lookout lookout
 
 	// Set before any worker but the first one works.
 	calibrations  []*Calibration
@@ -140,6 +141,7 @@ func Start(options Options) (*Tracer, error) {
 			<-w.thread.gone
 		}
 		t.heart.stop()
+		t.lookout.stop()
 		if err := t.machine.Close(); errors.Is(err, place.ErrGuardDied) {
 			t.warn(profile.Warning{Kind: profile.GuardDied})
 		} else if err != nil {

@@ -111,6 +111,10 @@ func (w *worker) step() bool {
 		w.act(w.line.next())
 		return true
 	}
+	if w.thread.mail.Load() { // between two stops a signal would get lost
+		w.thread.readMail()
+		return true
+	}
 	var status unix.WaitStatus
 	tid, errno := w.waiter.wait(&status, w.t)
 	switch errno {
@@ -150,6 +154,7 @@ func (w *worker) endCounting() {
 func (w *worker) exit() {
 	w.waiter.close()
 	w.waits.own.close()
+	defer w.leaveAsleep()
 	w.home.RestoreAll()
 	switch is := w.t.run.is(); {
 	case is >= countingOver:
