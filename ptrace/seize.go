@@ -111,8 +111,11 @@ func (w *worker) seizeAll(all []*seizure, pid *atomic.Int32) {
 // seizeThread seizes one thread, and asks it to stop once, unless it is to sleep on until its call returns.
 func (w *worker) seizeThread(tid, pid int32) error {
 	before := beforeInterrupt(tid)
-	sleep, sleeps := sleepOf(tid, pid)
+	sleep := w.watch(tid, pid)
 	err := raw.Seize(tid, w.t.seizeOptions())
+	if err != nil {
+		w.t.lookout.close(sleep.fd)
+	}
 	if errors.Is(err, unix.EPERM) && w.t.isOurs(tracerOf(tid)) {
 		return nil // born of a thread that is seized: it stops by itself
 	}
@@ -121,7 +124,7 @@ func (w *worker) seizeThread(tid, pid int32) error {
 	}
 	tr := w.add(tid, pid)
 	tr.restart.sinceNs = w.t.now()
-	if sleeps && w.letSleep(tr, sleep) {
+	if w.letSleep(tr, sleep) {
 		return nil
 	}
 	tr.before = before

@@ -38,41 +38,43 @@ type sleep struct {
 	pc  uint64 // where the call returns to
 }
 
-// sleepOf finds out whether a thread that is about to be seized sleeps in a call that does not go on from where it was
-// if it is interrupted.
-func sleepOf(tid, pid int32) (s sleep, ok bool) {
+// watch sets a breakpoint for a thread that is about to be seized, if it sleeps in a call that does not go on from
+// where it was when it is interrupted. It does so before the seize, since the first breakpoint of a machine waits for
+// all CPUs (kernel/events/core.c, account_event: synchronize_rcu), and who has been seized may stand still already.
+func (w *worker) watch(tid, pid int32) (s sleep) {
 	call, ok := sleepingCall(tid)
 	if !ok {
-		return s, false
+		return sleep{}
 	}
 	s.pc = call.pc
 	s.abi, s.nr = abiOf(tid, &call), call.nr
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
 	}
-	if goesOn(tid, pid, s.abi, s.nr, &call.args) {
-		return s, false
+	if goesOn(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' { // state D is not interrupted, T has been already
+		return sleep{}
 	}
 	if s.abi == syscalltab.Unknown {
-		s.abi = syscalltab.Native()[0]
+		s.abi = w.t.native
 	}
-	return s, stateOf(tid) == 'S' // a call in state D, or of a stopped thread, is not interrupted
+	var err error
+	if s.fd, err = w.t.lookout.open(w, tid, s.pc); err != nil {
+		return sleep{}
+	}
+	return s
 }
 
 // letSleep has tr, which has just been seized, sleep on until its call returns. It reports false if tr has to be
-// interrupted at once: it is awake, or there is no breakpoint.
+// interrupted at once: there is no breakpoint, or tr was awake before there was.
 func (w *worker) letSleep(tr *tracee, s sleep) bool {
-	fd, err := w.t.lookout.open(w, tr.call.TID, s.pc)
-	if err != nil {
+	if s.fd == 0 {
 		return false
 	}
-	// What was true before the breakpoint was set need not be any more.
 	call, asleep := sleepingCall(tr.call.TID)
-	if !asleep || call.pc != s.pc || call.nr != s.abi.KernelNumber(s.nr) || hasFired(fd) {
-		w.t.lookout.close(fd)
+	if !asleep || call.pc != s.pc || call.nr != s.abi.KernelNumber(s.nr) || hasFired(s.fd) {
+		w.t.lookout.close(s.fd)
 		return false
 	}
-	s.fd = fd
 	tr.sleep = s
 	return true
 }
@@ -107,7 +109,7 @@ func (w *worker) leaveAsleep() {
 func (w *worker) isAwake(tr *tracee) {
 	if tr.sleep.fd != 0 {
 		w.t.lookout.close(tr.sleep.fd)
-		tr.sleep = sleep{}
+		tr.sleep.fd = 0
 	}
 }
 
@@ -159,8 +161,11 @@ func (l *lookout) open(w *worker, tid int32, pc uint64) (fd int, err error) {
 	return fd, nil
 }
 
-// close removes a breakpoint.
+// close removes a breakpoint, unless fd is 0.
 func (l *lookout) close(fd int) {
+	if fd == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.posts, fd)
