@@ -1,0 +1,587 @@
+package ptrace_test
+
+import (
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/ptrace"
+	"sysprof/syscalltab/needs"
+)
+
+// waiter is a thread of the target "waiters", in one call.
+type waiter struct {
+	sleeper
+	Args  [6]uintptr
+	Timed bool // it ends by its timeout; else when the target is told to finish
+	Left  bool // it must not be interrupted
+}
+
+// waited is what became of it.
+type waited struct {
+	Ret    int
+	Errno  int
+	Lasted time.Duration
+}
+
+// The target has a thread in each of many calls with a timeout of so many milliseconds, and in some that return what
+// they have done so far. It tells of them, and, asked, how those went that are over.
+var _ = target("waiters", func(_ *ledger, args []string) {
+	debug.SetGCPercent(-1)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGUSR1)
+	ms, err := strconv.Atoi(args[0])
+	must(err)
+	all, finish := waiters(ms)
+	var mu sync.Mutex
+	results := map[string]waited{}
+	var started sync.WaitGroup
+	for i := range all {
+		w := &all[i]
+		started.Add(1)
+		locked(func() {
+			w.TID = unix.Gettid()
+			a := w.Args
+			started.Done()
+			begin := time.Now()
+			r, _, errno := syscall.Syscall6(uintptr(w.Nr), a[0], a[1], a[2], a[3], a[4], a[5])
+			result := waited{int(r), int(errno), time.Since(begin)}
+			mu.Lock()
+			results[w.Name] = result
+			mu.Unlock()
+			select {}
+		})
+	}
+	started.Wait()
+	reply(all)
+	serve(func(line string) any {
+		switch line {
+		case "finish":
+			finish()
+		case "exit":
+			os.Exit(0)
+		case "exec":
+			must(os.Setenv(targetEnv, "server"))
+			must(syscall.Exec(self(), []string{"server"}, os.Environ()))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return results
+	})
+})
+
+// waiters prepares the calls of the target. Finish has those end that have no timeout.
+func waiters(ms int) (all []waiter, finish func()) {
+	ts := unix.NsecToTimespec(int64(ms) * 1e6)
+	tv := unix.NsecToTimeval(int64(ms) * 1e6)
+	ptr := func(p unsafe.Pointer) uintptr { return uintptr(p) } // all that it is given escapes, and is kept
+	add := func(name string, timed, left bool, nr int, args ...uintptr) {
+		w := waiter{sleeper: sleeper{Name: name, Nr: nr}, Timed: timed, Left: left}
+		copy(w.Args[:], args)
+		all = append(all, w)
+	}
+	pair := func() (a, b uintptr) {
+		sv, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		must(err)
+		must(unix.SetsockoptTimeval(sv[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
+		must(unix.SetsockoptTimeval(sv[0], unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv))
+		return uintptr(sv[0]), uintptr(sv[1])
+	}
+	k := &struct {
+		buf, big []byte
+		event    [16]byte
+		set      uint64
+		word     uint32
+		op       struct {
+			num    uint16
+			op, fl int16
+		}
+		ts   [4]unix.Timespec
+		poll unix.PollFd
+	}{buf: make([]byte, 64), big: make([]byte, 1<<20), set: 1 << (unix.SIGUSR2 - 1)}
+	k.op.op = -1
+	for i := range k.ts {
+		k.ts[i] = ts
+	}
+	finishes := []func(){func() { runtime.KeepAlive(k) }}
+	buf, event, time0 := ptr(unsafe.Pointer(&k.buf[0])), ptr(unsafe.Pointer(&k.event)), ptr(unsafe.Pointer(&k.ts[0]))
+
+	ep, err := unix.EpollCreate1(0)
+	must(err)
+	add("epoll_pwait", true, true, unix.SYS_EPOLL_PWAIT, uintptr(ep), event, 1, uintptr(ms))
+	add("epoll_pwait2", true, true, unix.SYS_EPOLL_PWAIT2, uintptr(ep), event, 1, time0, 0, 8)
+	a, _ := pair()
+	add("recvfrom", true, true, unix.SYS_RECVFROM, a, buf, 1)
+	a, _ = pair()
+	add("read of a socket", true, true, unix.SYS_READ, a, buf, 1)
+	a, _ = pair()
+	for unix.Sendto(int(a), k.big[:4096], unix.MSG_DONTWAIT, nil) == nil {
+	}
+	add("sendto", true, true, unix.SYS_SENDTO, a, ptr(unsafe.Pointer(&k.big[0])), 4096)
+	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(err)
+	must(unix.Bind(listener, &unix.SockaddrUnix{}))
+	must(unix.Listen(listener, 1))
+	must(unix.SetsockoptTimeval(listener, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
+	add("accept4", true, true, unix.SYS_ACCEPT4, uintptr(listener))
+	add("rt_sigtimedwait", true, true, unix.SYS_RT_SIGTIMEDWAIT, ptr(unsafe.Pointer(&k.set)), 0, time0, 8)
+	sem, _, errno := syscall.Syscall(unix.SYS_SEMGET, 0, 1, 0o600)
+	if errno == 0 {
+		add("semtimedop", true, true, unix.SYS_SEMTIMEDOP, sem, ptr(unsafe.Pointer(&k.op)), 1, time0)
+	}
+	finishes = append(finishes, func() { syscall.Syscall(unix.SYS_SEMCTL, sem, 0, 0) })
+	aio := new(uintptr)
+	if _, _, errno := syscall.Syscall(unix.SYS_IO_SETUP, 1, ptr(unsafe.Pointer(aio)), 0); errno == 0 {
+		add("io_getevents", true, true, unix.SYS_IO_GETEVENTS, *aio, 1, 1, ptr(unsafe.Pointer(&k.big[0])), time0)
+	}
+	params := new([30]uint32)
+	if ring, _, errno := syscall.Syscall(unix.SYS_IO_URING_SETUP, 1, ptr(unsafe.Pointer(params)), 0); errno == 0 {
+		const wait, extended = 1, 1 << 3
+		argument := &[3]uint64{0, 8, uint64(time0)}
+		finishes = append(finishes, func() { runtime.KeepAlive(argument) })
+		add("io_uring_enter", true, true, unix.SYS_IO_URING_ENTER, ring, 0, 1, wait|extended, ptr(unsafe.Pointer(argument)), 24)
+	}
+
+	add("nanosleep", true, false, unix.SYS_NANOSLEEP, time0)
+	add("ppoll", true, false, unix.SYS_PPOLL, 0, 0, ptr(unsafe.Pointer(&k.ts[1])))
+	add("pselect6", true, false, unix.SYS_PSELECT6, 0, 0, 0, 0, ptr(unsafe.Pointer(&k.ts[2])))
+	add("futex", true, false, unix.SYS_FUTEX, ptr(unsafe.Pointer(&k.word)), 0, 0, time0)
+
+	sv, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(err)
+	must(unix.Sendto(sv[1], []byte("ab"), 0, nil))
+	add("recvfrom with MSG_WAITALL", false, true, unix.SYS_RECVFROM, uintptr(sv[0]), ptr(unsafe.Pointer(&k.buf[8])), 4, unix.MSG_WAITALL)
+	var pipe [2]int
+	must(unix.Pipe2(pipe[:], 0))
+	add("write of much", false, true, unix.SYS_WRITE, uintptr(pipe[1]), ptr(unsafe.Pointer(&k.big[0])), uintptr(len(k.big)))
+	plain, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(err)
+	add("recvfrom without a timeout", false, false, unix.SYS_RECVFROM, uintptr(plain[0]), ptr(unsafe.Pointer(&k.buf[16])), 4)
+	return all, func() {
+		must(unix.Sendto(sv[1], []byte("cd"), 0, nil))
+		must(unix.Sendto(plain[1], []byte("ef"), 0, nil))
+		drain := make([]byte, 1<<16)
+		for left := len(k.big); left > 0; {
+			n, err := unix.Read(pipe[0], drain)
+			must(err)
+			left -= n
+		}
+		for _, f := range finishes {
+			f()
+		}
+	}
+}
+
+// needBreakpoints skips a test where threads cannot be left asleep.
+func needBreakpoints(t *testing.T) {
+	t.Helper()
+	if runtime.GOARCH == "riscv64" {
+		t.Skip("this architecture has no breakpoints")
+	}
+	attr := unix.PerfEventAttr{
+		Type: unix.PERF_TYPE_BREAKPOINT, Size: 72, Sample: 1, Bits: unix.PerfBitDisabled | unix.PerfBitExcludeKernel,
+		Bp_type: 4, Ext1: 0x10000, Ext2: map[bool]uint64{true: 8, false: 4}[runtime.GOARCH == "amd64"],
+	}
+	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err == nil {
+		unix.Close(fd)
+	}
+	needs.That(t, err == nil, "breakpoints by perf_event_open(2)", "sysctl kernel.perf_event_paranoid=2, or be root outside of a container")
+}
+
+// startWaiters starts the target, and waits until all of its threads sleep.
+func startWaiters(t *testing.T, timeout time.Duration) (p *peer, all []waiter) {
+	t.Helper()
+	p = start(t, "waiters", strconv.Itoa(int(timeout.Milliseconds())))
+	p.answerLine(&all)
+	sleep(t, all, 0)
+	return p, all
+}
+
+// sleep waits until all waiters sleep in their calls, traced by tracer or by nobody (0).
+func sleep(t *testing.T, all []waiter, tracer int) {
+	t.Helper()
+	for _, w := range all {
+		asleep(t, []sleeper{w.sleeper}, tracer)
+	}
+}
+
+// switches is how often a thread has gone to sleep.
+func switches(tid int) string { return status(tid, "voluntary_ctxt_switches") }
+
+// results waits until all calls are over, and returns how they went.
+func results(t *testing.T, p *peer, all []waiter) map[string]waited {
+	t.Helper()
+	p.say("finish")
+	var got map[string]waited
+	p.answerLine(&got)
+	eventually(t, "all calls are over", func() bool {
+		clear(got)
+		p.answer("", &got)
+		return len(got) == len(all)
+	})
+	return got
+}
+
+// TestAttachKeepsTimeouts: however often a thread is attached to while it waits, it waits no longer, and is not woken,
+// and what it waits for is listed as in flight.
+func TestAttachKeepsTimeouts(t *testing.T) {
+	needBreakpoints(t)
+	const timeout, rounds = 3 * time.Second, 10
+	untraced, _ := startWaiters(t, timeout)
+	p, all := startWaiters(t, timeout)
+	begin := time.Now()
+	before := map[string]string{}
+	for _, w := range all {
+		before[w.Name] = switches(w.TID)
+	}
+	for round := range rounds {
+		at := timeout * 6 / 10 * time.Duration(round) / rounds // spread, so that the last one comes late
+		eventually(t, "it is time", func() bool { return time.Since(begin) >= at })
+		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		sleep(t, all, os.Getpid())
+		if result := stop(t, tracer); len(result.Warnings) > 0 {
+			t.Errorf("warnings: %+v", result.Warnings)
+		}
+		sleep(t, all, 0)
+		for _, w := range all {
+			isInFlight(t, r, w, profile.Detached)
+			if now := switches(w.TID); w.Left && now != before[w.Name] {
+				t.Errorf("round %d: %s has woken up: %s, formerly %s", round, w.Name, now, before[w.Name])
+			}
+		}
+	}
+	want, got := results(t, untraced, all), results(t, p, all)
+	for _, w := range all {
+		a, b := want[w.Name], got[w.Name]
+		if a.Ret != b.Ret || a.Errno != b.Errno {
+			t.Errorf("%s has returned %d (%v), untraced %d (%v)", w.Name, b.Ret, syscall.Errno(b.Errno), a.Ret, syscall.Errno(a.Errno))
+		}
+		if late := b.Lasted - timeout; w.Timed && (late < -timeout/100 || late > timeout/4) {
+			t.Errorf("%s has waited for %v instead of %v", w.Name, b.Lasted, timeout)
+		}
+	}
+}
+
+// isInFlight demands that what a waiter is in was listed.
+func isInFlight(t *testing.T, r *record, w waiter, why profile.Ending) {
+	t.Helper()
+	i := slices.IndexFunc(r.flights, func(f profile.InFlight) bool { return int(f.TID) == w.TID })
+	if i < 0 {
+		t.Errorf("%s is not reported as in flight", w.Name)
+		return
+	}
+	f := r.flights[i]
+	named := int(f.Nr) == w.Nr || !w.Left && f.Nr == unix.SYS_RESTART_SYSCALL
+	if !named || f.Why != why || !f.Resumed || f.ABI != native() || f.SoFarNs <= 0 {
+		t.Errorf("%s is reported as %s: %+v", w.Name, native().Name(f.Nr), f)
+	}
+}
+
+// TestTracerOfSleepersIsKilled: it is killed while threads wait with timeouts, once with breakpoints for them, and once
+// where the kernel grants none, so that they have been interrupted.
+func TestTracerOfSleepersIsKilled(t *testing.T) {
+	for _, test := range []struct {
+		tracer string
+		left   bool
+	}{{"tracer", true}, {"tracer without perf", false}} {
+		t.Run(test.tracer, func(t *testing.T) {
+			if test.left {
+				needBreakpoints(t)
+			}
+			const timeout = 2 * time.Second
+			untraced, _ := startWaiters(t, timeout)
+			p, all := startWaiters(t, timeout)
+			before := map[string]string{}
+			for _, w := range all {
+				before[w.Name] = switches(w.TID)
+			}
+			tracer := start(t, test.tracer, strconv.Itoa(p.pid))
+			if got := tracer.line(); got != "attached" {
+				t.Fatalf("the tracer says %q", got)
+			}
+			sleep(t, all, tracer.pid)
+			unix.Kill(tracer.pid, unix.SIGKILL)
+			sleep(t, all, 0)
+			for _, w := range all {
+				if woken := switches(w.TID) != before[w.Name]; woken != !(w.Left && test.left) {
+					t.Errorf("%s has woken up: %v", w.Name, woken)
+				}
+			}
+			want, got := results(t, untraced, all), results(t, p, all)
+			for _, w := range all {
+				a, b := want[w.Name], got[w.Name]
+				partial := !w.Timed && w.Left && !test.left // cannot be hidden
+				if (a.Ret != b.Ret || a.Errno != b.Errno) && !partial {
+					t.Errorf("%s has returned %d (%v), untraced %d (%v)", w.Name, b.Ret, syscall.Errno(b.Errno), a.Ret, syscall.Errno(a.Errno))
+				}
+			}
+		})
+	}
+}
+
+// The target is the target "tracer" where the kernel does not grant any breakpoint.
+var _ = target("tracer without perf", func(l *ledger, args []string) {
+	const refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PERF_EVENT_OPEN, Jt: 0, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: refuse},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	_, _, errno := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
+		uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		panic(errno)
+	}
+	targets["tracer"](l, args)
+})
+
+// TestSleepersEnd: what becomes of sleepers but by a return of their calls is seen.
+func TestSleepersEnd(t *testing.T) {
+	needBreakpoints(t)
+	attach := func(t *testing.T) (*peer, []waiter, *ptrace.Tracer, *record) {
+		p, all := startWaiters(t, 1000*time.Second)
+		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		sleep(t, all, os.Getpid())
+		return p, all, tracer, r
+	}
+	t.Run("killed", func(t *testing.T) {
+		p, all, tracer, r := attach(t)
+		unix.Kill(p.pid, unix.SIGKILL)
+		finish(t, tracer)
+		for _, w := range all {
+			isInFlight(t, r, w, profile.Killed)
+		}
+	})
+	t.Run("exit", func(t *testing.T) {
+		p, all, tracer, r := attach(t)
+		p.say("exit")
+		finish(t, tracer)
+		for _, w := range all {
+			isInFlight(t, r, w, profile.Killed)
+		}
+	})
+	t.Run("exec", func(t *testing.T) {
+		p, all, tracer, r := attach(t)
+		p.say("exec")
+		if got := p.line(); got != "ready" {
+			t.Fatalf("the program says %q", got)
+		}
+		p.alive()
+		stop(t, tracer)
+		p.alive()
+		for _, w := range all {
+			isInFlight(t, r, w, profile.Killed)
+		}
+	})
+	t.Run("signal with a handler", func(t *testing.T) {
+		p, all, tracer, _ := attach(t)
+		if err := unix.Tgkill(p.pid, all[0].TID, unix.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the call is interrupted", func() bool {
+			var got map[string]waited
+			p.answer("", &got)
+			return len(got) == 1 && got[all[0].Name].Errno == int(unix.EINTR)
+		})
+		stop(t, tracer)
+		sleep(t, all[1:], 0)
+	})
+	t.Run("job control", func(t *testing.T) {
+		p, _, tracer, _ := attach(t)
+		unix.Kill(p.pid, unix.SIGSTOP)
+		eventually(t, "the traced target is stopped", func() bool { return allIn(p.pid, "Tt") })
+		unix.Kill(p.pid, unix.SIGCONT)
+		p.alive()
+		stop(t, tracer)
+		p.alive()
+	})
+}
+
+// The target has a thread wait for so many milliseconds, and make calls from then on, with numbers in order. Asked, it
+// has that end, and tells how many there were.
+var _ = target("waker", func(_ *ledger, args []string) {
+	ms, err := strconv.Atoi(args[0])
+	must(err)
+	ep, err := unix.EpollCreate1(0)
+	must(err)
+	halt, calls := make(chan int), make(chan int)
+	locked(func() {
+		reply(unix.Gettid())
+		var event [1]unix.EpollEvent
+		if n, err := unix.EpollWait(ep, event[:], ms); n != 0 || err != nil {
+			panic(err)
+		}
+		for i := 0; ; i++ {
+			select {
+			case <-halt:
+				calls <- i
+				select {}
+			default:
+				syscall.RawSyscall(unix.SYS_GETPGID, uintptr(1<<30+i), 0, 0)
+			}
+		}
+	})
+	serve(func(line string) any {
+		if line == "halt" {
+			halt <- 0
+			return <-calls
+		}
+		return line
+	})
+})
+
+// TestWokenSleeperIsTraced: once a sleeper has been interrupted after its wake, none of its calls is missed.
+func TestWokenSleeperIsTraced(t *testing.T) {
+	for range 5 {
+		const ms = 400
+		p := start(t, "waker", strconv.Itoa(ms))
+		var tid, n int
+		p.answerLine(&tid)
+		eventually(t, "the thread sleeps", func() bool { return sleepsIn(tid) >= 0 })
+		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		eventually(t, "calls are counted", func() bool { return r.counted.Load() > 200 })
+		p.answer("halt", &n)
+		var seen []int
+		eventually(t, "the last call is counted", func() bool {
+			seen = seen[:0]
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for _, c := range r.calls {
+				if c.Nr == unix.SYS_GETPGID && int(c.TID) == tid {
+					seen = append(seen, int(c.Args[0])-1<<30)
+				}
+			}
+			return len(seen) > 0 && seen[len(seen)-1] == n-1
+		})
+		stop(t, tracer)
+		for i, number := range seen {
+			if number != seen[0]+i {
+				t.Fatalf("call %d comes after call %d", number, seen[i-1])
+			}
+		}
+		t.Logf("%d of %d calls were made before the interrupt", seen[0], n)
+	}
+}
+
+// The target has so many threads that wait with a timeout of so many milliseconds, again and again. Asked, it tells of
+// results that are none of a timeout, and how often each thread has waited.
+var _ = target("many waiters", func(_ *ledger, args []string) {
+	debug.SetGCPercent(-1)
+	n, err := strconv.Atoi(args[0])
+	must(err)
+	ms, err := strconv.Atoi(args[1])
+	must(err)
+	ep, err := unix.EpollCreate1(0)
+	must(err)
+	var mu sync.Mutex
+	var faults []string
+	for range n {
+		locked(func() {
+			event := new([16]byte)
+			for {
+				r, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(event)), 1, uintptr(ms), 0, 0)
+				if r != 0 || errno != 0 {
+					mu.Lock()
+					faults = append(faults, errString(errno))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	serve(func(string) any {
+		mu.Lock()
+		defer mu.Unlock()
+		return faults
+	})
+})
+
+// TestAttachToManyWaiters: all threads come to be traced, whether there is a breakpoint for each, or too few descriptors.
+func TestAttachToManyWaiters(t *testing.T) {
+	const n = 1000
+	for _, limit := range []uint64{0, 200} {
+		t.Run("with at most "+strconv.Itoa(int(limit))+" descriptors", func(t *testing.T) {
+			p := start(t, "many waiters", strconv.Itoa(n), "100")
+			eventually(t, "all threads sleep", func() bool {
+				return len(threads(p.pid)) > n && !slices.ContainsFunc(threads(p.pid), func(tid int) bool { return sleepsIn(tid) < 0 })
+			})
+			if limit > 0 {
+				limitDescriptors(t, limit)
+			}
+			for range 3 {
+				tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+				eventually(t, "each thread's calls are counted", func() bool {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					seen := map[int32]bool{}
+					for i := range r.calls {
+						if r.calls[i].Nr == unix.SYS_EPOLL_PWAIT {
+							seen[r.calls[i].TID] = true
+						}
+					}
+					return len(seen) >= n
+				})
+				if result := stop(t, tracer); len(result.Warnings) > 0 {
+					t.Errorf("warnings: %+v", result.Warnings)
+				}
+			}
+			var faults []string
+			p.answer("", &faults)
+			if len(faults) > 0 {
+				t.Errorf("%d calls have not timed out: %q", len(faults), faults[:min(5, len(faults))])
+			}
+		})
+	}
+}
+
+// limitDescriptors lets this process have that many descriptors until the test is over.
+func limitDescriptors(t *testing.T, n uint64) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) })
+	limit.Cur = n
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBreakpointsAreClosed: no descriptor of a run is left.
+func TestBreakpointsAreClosed(t *testing.T) {
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	p, all := startWaiters(t, 1000*time.Second)
+	attach := func() {
+		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		sleep(t, all, os.Getpid())
+		stop(t, tracer)
+	}
+	attach()
+	before := count()
+	for range 5 {
+		attach()
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors are open, %d before", after, before)
+	}
+}
