@@ -110,10 +110,11 @@ func (w *worker) requestDetach(tid int32) bool {
 
 // interrupt makes a tracee stop once.
 func (w *worker) interrupt(tr *tracee) error {
-	w.isAwake(tr)
 	tr.interruptPending = true
 	tr.before = beforeInterrupt(tr.call.TID)
-	return raw.Interrupt(tr.call.TID)
+	err := raw.Interrupt(tr.call.TID)
+	w.isAwake(tr) // last, since it takes time
+	return err
 }
 
 // detach detaches tr, at a stop of its own, for a tracer of its own.

@@ -10,8 +10,9 @@
 //
 //  1. Calibration (calibrate.go): a child makes cheap calls, untraced and traced, to find out what tracing costs. During
 //     the run, controls show it (controls.go).
-//  2. Attaching (attach.go) seizes every thread of each process named, and interrupts it once. Launching (launch.go)
-//     has another thread fork a child that waits until it is seized, so that its execve is the first call.
+//  2. Attaching (attach.go) seizes every thread of each process named, and interrupts it once, unless it sleeps in a
+//     call that would not go on as if nothing had been (sleepers.go). Launching (launch.go) has another thread fork a
+//     child that waits until it is seized, so that its execve is the first call.
 //  3. wait4(-1, __WALL|__WNOTHREAD) returns one stop of one tracee (wait.go). Its status is classified once (event.go),
 //     and acted on by one function a kind (stops.go).
 //  4. A syscall-stop is read with PTRACE_GET_SYSCALL_INFO, which tells entry from exit by itself:
@@ -24,7 +25,7 @@
 //
 // The loop asks these parts at named points: package place, where a tracee and the worker are to run; filtering.go,
 // which deals with a filter in the kernel that lets uninteresting calls through without a stop; detach.go,
-// which detaches tracees for tracers of their own; cputime.go, the CPU time of calls.
+// which detaches tracees for tracers of their own; sleepers.go, which leaves threads asleep; cputime.go, the CPU time of calls.
 //
 // # What it costs
 //
