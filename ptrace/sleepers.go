@@ -20,7 +20,8 @@ import (
 // So a thread that sleeps in such a call is seized and left asleep. A breakpoint waits for it where its call returns
 // to: a perf event of its own (perf_event_open(2), PERF_TYPE_BREAKPOINT), which fires once and tells the lookout by a
 // signal (F_SETSIG), without any effect on the thread. Only then is the thread interrupted. What it calls until that
-// arrives, in some 20 µs, is not seen. Whatever else becomes of a sleeper (a signal for it, its death) is a stop, or
+// arrives is not seen, nor what one calls that wakes while others are still being attached to: it would have to stand
+// still until all are. Whatever else becomes of a sleeper (a signal for it, its death) is a stop, or
 // an end, as that of any other tracee. At the end of a run sleepers sleep on (see settle).
 //
 // Measured on Linux 6.18 in a virtual machine: opening and closing a breakpoint takes 12 µs. A CPU has four of them
@@ -84,6 +85,9 @@ func (w *worker) woke(tid int32, fd int) {
 	tr := w.table.tracees[tid]
 	if tr == nil || tr.sleep.fd != fd || !hasFired(fd) {
 		return // the signal was on its way when the sleeper had stopped, or another thread got the descriptor
+	}
+	if w.t.run.is() < counting {
+		return // it would stand still until all have been attached to; then wakeAll asks again
 	}
 	tr.restart.sinceNs = w.t.now()
 	w.interrupt(tr)
