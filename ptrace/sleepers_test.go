@@ -382,8 +382,10 @@ func TestAttachToManyWaiters(t *testing.T) {
 					}
 					return len(seen) >= n
 				})
-				if result := stop(t, tracer); len(result.Warnings) > 0 {
-					t.Errorf("warnings: %+v", result.Warnings)
+				for _, w := range stop(t, tracer).Warnings {
+					if w.Kind == profile.ThreadsMissed || w.Kind == profile.AttachFailed {
+						t.Errorf("warning: %+v", w)
+					}
 				}
 			}
 			var faults []string

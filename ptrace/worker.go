@@ -78,7 +78,7 @@ func (t *Tracer) newWorker() *worker {
 
 // loop deals with stops, one after the other, until there are none to come.
 func (w *worker) loop() {
-	w.wakeAll()
+	w.wakeFirst()
 	for w.goesOn() && w.step() {
 	}
 	// A stop that has been reported has to be dealt with, or a signal that it brings is lost.
