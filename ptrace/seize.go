@@ -13,15 +13,18 @@ import (
 
 // seizure is that of one thread by one of the workers.
 type seizure struct {
-	tid int32
-	of  *attachment
-	w   *worker
-	err error // valid when it has been tried
+	tid   int32
+	of    *attachment
+	w     *worker
+	sleep sleep // the call that it was found asleep in, if it is to be left so
+	err   error // valid when it has been tried
 }
 
-// newSeizure chooses the worker that is to seize a thread.
+// newSeizure chooses the worker that is to seize a thread, and sets a breakpoint for one that is to be left asleep.
 func (t *Tracer) newSeizure(tid int32, of *attachment) *seizure {
-	return &seizure{tid: tid, of: of, w: t.workerFor(tid)}
+	s := &seizure{tid: tid, of: of, w: t.workerFor(tid)}
+	s.sleep = s.w.watch(tid, of.group)
+	return s
 }
 
 // seizeThread seizes one thread.
@@ -103,15 +106,14 @@ func (t *Tracer) deadOf(pid int32) (dead []stop) {
 func (w *worker) seizeAll(all []*seizure, pid *atomic.Int32) {
 	for _, s := range all {
 		pid.Store(s.of.group)
-		s.err = w.seizeThread(s.tid, s.of.group)
+		s.err = w.seizeThread(s.tid, s.of.group, s.sleep)
 	}
 	pid.Store(0)
 }
 
 // seizeThread seizes one thread, and asks it to stop once, unless it is to sleep on until its call returns.
-func (w *worker) seizeThread(tid, pid int32) error {
+func (w *worker) seizeThread(tid, pid int32, sleep sleep) error {
 	before := beforeInterrupt(tid)
-	sleep := w.watch(tid, pid)
 	err := raw.Seize(tid, w.t.seizeOptions())
 	if err != nil {
 		w.t.lookout.close(sleep.fd)

@@ -52,7 +52,7 @@ func (w *worker) watch(tid, pid int32) (s sleep) {
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
 	}
-	if goesOn(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' { // state D is not interrupted, T has been already
+	if isUnharmed(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' { // state D is not interrupted, T has been already
 		return sleep{}
 	}
 	if s.abi == syscalltab.Unknown {

@@ -104,11 +104,11 @@ func TestGoesOn(t *testing.T) {
 		if !ok {
 			t.Fatalf("no call %q", test.call)
 		}
-		if got := goesOn(self, self, abi, nr, &test.args); got != test.want {
+		if got := isUnharmed(self, self, abi, nr, &test.args); got != test.want {
 			t.Errorf("%s, %s: %v, want %v", test.call, test.what, got, test.want)
 		}
 	}
-	if goesOn(self, self, syscalltab.Unknown, 1, new([6]uint64)) {
+	if isUnharmed(self, self, syscalltab.Unknown, 1, new([6]uint64)) {
 		t.Error("a call of an unknown ABI goes on")
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"sysprof/syscalltab"
 )
 
-// goesOn reports whether a call that sleeps goes on as if nothing had been, if its thread is interrupted: it ends when
+// isUnharmed reports whether a call that sleeps goes on as if nothing had been, if its thread is interrupted: it ends when
 // it would have ended, and its result is the same. Of a call about which that cannot be told it reports false.
-func goesOn(tid, pid int32, abi syscalltab.ABI, nr uint64, args *[6]uint64) bool {
+func isUnharmed(tid, pid int32, abi syscalltab.ABI, nr uint64, args *[6]uint64) bool {
 	rule := goesOnRules.Of(abi, nr)
 	return rule != nil && rule(sleepingIn{tid, pid, args})
 }
