@@ -81,18 +81,25 @@ func interruptedCall(tid int32) (nr uint64, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", tid))
-	if err != nil {
-		return 0, false
-	}
-	defer mem.Close()
 	const size = 7 // mov $imm32, %eax; syscall
 	var code [size]byte
-	if _, err := mem.ReadAt(code[:], int64(call.pc-size)); err != nil {
+	if !readUntraced(tid, call.pc-size, code[:]) {
 		return 0, false
 	}
 	if code[0] != 0xb8 || code[5] != 0x0f || code[6] != 0x05 {
 		return 0, false
 	}
 	return uint64(binary.LittleEndian.Uint32(code[1:])), true
+}
+
+// readUntraced reads the memory of a thread that need not stand at a stop, or be traced at all. It waits for no handler
+// of userfaultfd(2), as process_vm_readv(2) would (see raw.ReadMemory).
+func readUntraced(tid int32, addr uint64, p []byte) bool {
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", tid))
+	if err != nil {
+		return false
+	}
+	defer mem.Close()
+	_, err = mem.ReadAt(p, int64(addr))
+	return err == nil
 }

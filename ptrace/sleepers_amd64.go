@@ -3,7 +3,6 @@ package ptrace
 import (
 	"golang.org/x/sys/unix"
 
-	"sysprof/ptrace/internal/raw"
 	"sysprof/syscalltab"
 )
 
@@ -13,14 +12,14 @@ const breakpointLength = 8
 // abiOf tells the ABI of the call that a thread sleeps in by the instruction in front of where it returns to: a 64-bit
 // program can make a 32-bit call. It is Unknown if that cannot be read.
 func abiOf(tid int32, call *blockedCall) syscalltab.ABI {
-	code := make([]byte, 2)
-	if raw.ReadMemory(tid, call.pc-uint64(len(code)), code) != len(code) {
+	var code [callSize]byte
+	if !readUntraced(tid, call.pc-callSize, code[:]) {
 		return syscalltab.Unknown
 	}
-	switch [2]byte(code) {
-	case [2]byte{0x0f, 0x05}: // syscall
+	switch code {
+	case [callSize]byte{0x0f, 0x05}: // syscall
 		return syscalltab.FromAudit(unix.AUDIT_ARCH_X86_64, call.nr)
-	case [2]byte{0xcd, 0x80}: // int $0x80; also before where a sysenter of the vDSO returns to
+	case [callSize]byte{0xcd, 0x80}: // int $0x80; also before where a sysenter of the vDSO returns to
 		return syscalltab.FromAudit(unix.AUDIT_ARCH_I386, call.nr)
 	}
 	return syscalltab.Unknown
