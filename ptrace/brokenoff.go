@@ -121,7 +121,8 @@ func (w *worker) hideNotice(tr *tracee) {
 
 // isUnseen reports whether a call of tr's has returned EINTR that did not stop, as far as that can be told.
 func (w *worker) isUnseen(tr *tracee) bool {
-	return (tr.broken.state == unbroken || tr.broken.state == anew) && !tr.inCall && (w.settling.on || w.filter.installed) && hasReturnedEINTR(tr.call.TID)
+	unseen := w.settling.on || w.filter.installed || tr.roused
+	return unseen && (tr.broken.state == unbroken || tr.broken.state == anew) && !tr.inCall && hasReturnedEINTR(tr.call.TID)
 }
 
 // hideAtEvent hides that an interrupt has broken off the call that tr slept in.

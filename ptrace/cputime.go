@@ -18,18 +18,24 @@ type cpuClock struct {
 	entryNs int64
 }
 
-// open opens the file of a thread.
-func (c *cpuClock) open(tid int32) {
-	fd, err := unix.Open(fmt.Sprintf("/proc/%d/schedstat", tid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		c.fd = fd
+// open opens the file of a thread, if there may be one more.
+func (c *cpuClock) open(tid int32, files *quota) {
+	if !files.take() {
+		return
 	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/%d/schedstat", tid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		files.give()
+		return
+	}
+	c.fd = fd
 }
 
 // close closes the file.
-func (c *cpuClock) close() {
+func (c *cpuClock) close(files *quota) {
 	if c.fd != 0 {
 		unix.Close(c.fd)
+		files.give()
 	}
 }
 

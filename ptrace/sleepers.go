@@ -52,7 +52,8 @@ func (w *worker) watch(tid, pid int32) (s sleep) {
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
 	}
-	if isUnharmed(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' { // state D is not interrupted, T has been already
+	known := s.nr == call.nr                                                           // the arguments of a subcall (socketcall, ipc) are elsewhere
+	if known && isUnharmed(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' { // state D is not interrupted, T has been already
 		return sleep{}
 	}
 	if s.abi == syscalltab.Unknown {
@@ -121,13 +122,6 @@ func (w *worker) wakeFirst() {
 	}
 }
 
-// leaveAsleep takes the breakpoints away from those who still sleep when tracing ends.
-func (w *worker) leaveAsleep() {
-	for _, tr := range w.table.tracees {
-		w.isAwake(tr)
-	}
-}
-
 // isAwake is told that tr is not left asleep any more, if it was.
 func (w *worker) isAwake(tr *tracee) {
 	if tr.sleep.fd != 0 {
@@ -147,7 +141,7 @@ type lookout struct {
 	gone  chan struct{}
 	quit  bool
 	posts map[int]post // by the descriptor of the breakpoint
-	most  int          // breakpoints at a time
+	files *quota       // breakpoints at a time
 }
 
 // post is where a sleeper's wake is to be told.
@@ -169,9 +163,14 @@ func (l *lookout) open(w *worker, tid int32, pc uint64) (fd int, err error) {
 	if err := l.start(); err != nil {
 		return 0, err
 	}
-	if len(l.posts) >= l.most {
+	if !l.files.take() {
 		return 0, unix.EMFILE
 	}
+	defer func() {
+		if err != nil {
+			l.files.give()
+		}
+	}()
 	fd, err = openBreakpoint(tid, pc)
 	if err != nil {
 		return 0, fmt.Errorf("open a breakpoint: %w", err)
@@ -192,7 +191,7 @@ func (l *lookout) open(w *worker, tid int32, pc uint64) (fd int, err error) {
 func (l *lookout) makeRoom(fd int) {
 	const few, room = 24, 4096
 	if len(l.posts) == few {
-		if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, min(room, 2*l.most)-1); err == nil {
+		if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, min(room, 2*int(l.files.most))-1); err == nil {
 			unix.Close(high)
 		}
 	}
@@ -207,6 +206,7 @@ func (l *lookout) close(fd int) {
 	defer l.mu.Unlock()
 	delete(l.posts, fd)
 	unix.Close(fd)
+	l.files.give()
 }
 
 // start starts the thread, if it has not been yet.
@@ -216,12 +216,6 @@ func (l *lookout) start() error {
 	if l.tid != 0 {
 		return nil
 	}
-	// The other half is for whatever else is opened during a run.
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("ask for the limit of descriptors: %w", err)
-	}
-	l.most = int(min(limit.Cur/2, 1<<20))
 	l.posts = make(map[int]post)
 	l.gone = make(chan struct{})
 	started := make(chan error)

@@ -370,7 +370,7 @@ func TestAttachToManyWaiters(t *testing.T) {
 				limitDescriptors(t, limit)
 			}
 			for range 3 {
-				tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+				tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true, CPUTime: true, Controls: ptrace.ControlsAuto})
 				eventually(t, "each thread's calls are counted", func() bool {
 					r.mu.Lock()
 					defer r.mu.Unlock()
@@ -405,14 +405,13 @@ func limitDescriptors(t *testing.T, n uint64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) })
-	limit.Cur = n
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: limit.Max}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestBreakpointsAreClosed: no descriptor of a run is left.
-func TestBreakpointsAreClosed(t *testing.T) {
+// TestDescriptorsAreClosed: no descriptor of a run is left.
+func TestDescriptorsAreClosed(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -422,8 +421,9 @@ func TestBreakpointsAreClosed(t *testing.T) {
 	}
 	p, all := startWaiters(t, 1000*time.Second)
 	attach := func() {
-		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true, CPUTime: true, Controls: ptrace.ControlsEvery})
 		sleep(t, all, os.Getpid())
+		p.alive()
 		stop(t, tracer)
 	}
 	attach()

@@ -22,6 +22,7 @@ func (w *worker) act(s stop) {
 	case tr == nil:
 		tr = w.addBorn(s.tid)
 	}
+	tr.roused = tr.sleeps()
 	w.isAwake(tr)
 	interrupted := tr.interruptPending
 	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)

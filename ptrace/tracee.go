@@ -22,6 +22,7 @@ type tracee struct {
 	cpu   cpuClock
 
 	sleep   sleep  // what it has been left asleep in since it was seized
+	roused  bool   // it was left asleep until the stop that is dealt with, for which its call has been broken off
 	before  asleep // what it slept in when it was interrupted
 	broken  brokenOff
 	expiry  expiry
@@ -88,7 +89,7 @@ func (w *worker) add(tid, pid int32) *tracee {
 	tr.call.TID, tr.call.PID = tid, pid
 	tr.call.CPUNs = -1
 	if w.t.options.CPUTime {
-		tr.cpu.open(tid)
+		tr.cpu.open(tid, &w.t.quotas.cpu)
 	}
 	w.home.Added(&tr.place, tid, pid)
 	if !w.table.has(tid) {
@@ -121,9 +122,7 @@ func (w *worker) drop(tr *tracee) bool {
 		w.t.processes.Add(-1)
 	}
 	w.home.Removed(&tr.place)
-	w.isAwake(tr)
-	tr.cpu.close()
-	w.waits.close(tr)
+	w.closeFilesOf(tr)
 	w.table.remove(tr)
 	w.handover.remove(tr)
 	if tr.detachRequested {

@@ -79,6 +79,7 @@ type Tracer struct {
 	machine *place.Machine
 	heart   heartbeat
 	lookout lookout
+	quotas  quotas
 
 	// Set before any worker but the first one works.
 	calibrations  []*Calibration
@@ -128,6 +129,8 @@ func Start(options Options) (*Tracer, error) {
 		native:  syscalltab.Native()[0],
 		run:     newRunState(),
 	}
+	t.quotas.set()
+	t.lookout.files = &t.quotas.breakpoints
 	for abi := range t.special {
 		t.special[abi] = specialOf(syscalltab.ABI(abi))
 	}
@@ -139,6 +142,7 @@ func Start(options Options) (*Tracer, error) {
 	go func() {
 		for _, w := range t.workers {
 			<-w.thread.gone
+			w.closeFiles()
 		}
 		t.heart.stop()
 		t.lookout.stop()

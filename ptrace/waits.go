@@ -13,19 +13,14 @@ import (
 // longThanNs longer than it takes to stop.
 type waits struct {
 	own      schedstat
-	ownNs    int64 // how long the tracer thread had waited when its file was read last
-	ownStops int32 // of all tracees since then
-	open     int   // files of tracees
+	ownNs    int64  // how long the tracer thread had waited when its file was read last
+	ownStops int32  // of all tracees since then
+	files    *quota // of tracees. Those beyond are not looked at.
 }
 
-const (
-	// longerNs is by how much an interval has to be longer than a stop takes for the files to be read. On a quiet
-	// machine 1 in 200 transits is.
-	longerNs = 15_000
-
-	// mostWaitFiles bounds how many tracees of a worker have a file open. Those beyond are not looked at.
-	mostWaitFiles = 256
-)
+// longerNs is by how much an interval has to be longer than a stop takes for the files to be read. On a quiet machine
+// 1 in 200 transits is.
+const longerNs = 15_000
 
 // traceeWaits is what is known of one tracee.
 type traceeWaits struct {
@@ -116,11 +111,13 @@ func (w *waits) since(tr *tracee, nowNs int64) (since profile.Waits) {
 	since.TracerNs = w.ownNs - t.ownNs
 	since.TracerStops = t.ownStops + 1
 	if t.stat.fd == 0 {
-		if w.open >= mostWaitFiles {
+		if !w.files.take() {
 			return since
 		}
-		w.open++
-		t.stat = openSchedstat(tr.call.TID)
+		if t.stat = openSchedstat(tr.call.TID); t.stat.fd == 0 {
+			w.files.give()
+			return since
+		}
 		t.last, _ = t.stat.read()
 		t.atNs, t.stops = nowNs, 0
 		return since
@@ -140,7 +137,7 @@ func (w *waits) since(tr *tracee, nowNs int64) (since profile.Waits) {
 // close is told that tr is traced no more.
 func (w *waits) close(tr *tracee) {
 	if tr.waits.stat.fd != 0 {
-		w.open--
+		w.files.give()
 		tr.waits.stat.close()
 	}
 }

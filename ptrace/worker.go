@@ -56,6 +56,7 @@ func (t *Tracer) newWorker() *worker {
 	w.table.tracees = make(map[int32]*tracee)
 	w.filter.warn = t.warn
 	w.controls.mode = t.options.Controls
+	w.waits.files = &t.quotas.waits
 	w.home = place.NewHome(t.machine, func() { w.waiter.keepTime() })
 	if t.options.Sink != nil {
 		w.feed = t.options.Sink.Feed()
@@ -155,7 +156,6 @@ func (w *worker) endCounting() {
 func (w *worker) exit() {
 	w.waiter.close()
 	w.waits.own.close()
-	defer w.leaveAsleep()
 	w.home.RestoreAll()
 	switch is := w.t.run.is(); {
 	case is >= countingOver:
@@ -171,6 +171,21 @@ func (w *worker) exit() {
 		w.t.awaitOthers()
 	}
 	w.release() // last: from now on they compete for the CPU
+}
+
+// closeFiles closes what is held for those tracees that are left.
+//
+// Precondition: the thread is gone.
+func (w *worker) closeFiles() {
+	for _, tr := range w.table.tracees {
+		w.closeFilesOf(tr)
+	}
+}
+
+func (w *worker) closeFilesOf(tr *tracee) {
+	w.isAwake(tr)
+	tr.cpu.close(&w.t.quotas.cpu)
+	w.waits.close(tr)
 }
 
 // resume is the one place where it is decided how a tracee goes on.
