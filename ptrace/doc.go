@@ -25,7 +25,8 @@
 //
 // The loop asks these parts at named points: package place, where a tracee and the worker are to run; filtering.go,
 // which deals with a filter in the kernel that lets uninteresting calls through without a stop; detach.go,
-// which detaches tracees for tracers of their own; sleepers.go, which leaves threads asleep; cputime.go, the CPU time of calls.
+// which detaches tracees for tracers of their own; sleepers.go, which leaves threads asleep; cputime.go, the CPU time of
+// calls.
 //
 // # What it costs
 //

@@ -33,8 +33,9 @@ type settling struct {
 //  2. those that run outside of a call, and would stop at their next one, are interrupted once;
 //  3. stops are dealt with until nobody owes one, be it for an interrupt or for a signal.
 //
-// Who is in a call, and runs, comes to its exit-stop soon. Who has been left asleep since the attach sleeps on. Who has stopped by job control stays as it is. The parent of a vfork, or a
-// thread that is frozen, does not answer an interrupt, and is not waited for.
+// Who is in a call, and runs, comes to its exit-stop soon. Who has been left asleep since the attach sleeps on. Who has
+// stopped by job control stays as it is. The parent of a vfork, or a thread that is frozen, does not answer an interrupt,
+// and is not waited for.
 //
 // Tracees that run free compete for CPUs with the tracer and with those that still have to come to their stop, which
 // stand still, or are traced, for the longer. So who stops is held until all have, and all workers are as far: that
