@@ -52,8 +52,8 @@ func (w *worker) watch(tid, pid int32) (s sleep) {
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
 	}
-	known := s.nr == call.nr                                                           // the arguments of a subcall (socketcall, ipc) are elsewhere
-	if known && isUnharmed(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' { // state D is not interrupted, T has been already
+	// Who is in state D is not interrupted, and T has been already.
+	if isUnharmed(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' {
 		return sleep{}
 	}
 	if s.abi == syscalltab.Unknown {

@@ -108,6 +108,11 @@ func TestGoesOn(t *testing.T) {
 			t.Errorf("%s, %s: %v, want %v", test.call, test.what, got, test.want)
 		}
 	}
+	const socketcall, recvfrom = 102, 12
+	subcall := syscalltab.I386.Demultiplex(socketcall, &[6]uint64{recvfrom, somewhere})
+	if isUnharmed(self, self, syscalltab.I386, subcall, &[6]uint64{socket(), somewhere}) {
+		t.Error("recvfrom by socketcall goes on, though its arguments are elsewhere")
+	}
 	if isUnharmed(self, self, syscalltab.Unknown, 1, new([6]uint64)) {
 		t.Error("a call of an unknown ABI goes on")
 	}
