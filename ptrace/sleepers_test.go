@@ -232,7 +232,11 @@ func TestSleepersEnd(t *testing.T) {
 		stop(t, tracer)
 		p.alive()
 		for _, w := range all {
-			isInFlight(t, r, w, profile.Killed)
+			why := profile.Killed
+			if w.TID == p.pid {
+				why = profile.Replaced // by the thread that has called execve
+			}
+			isInFlight(t, r, w, why)
 		}
 	})
 	t.Run("signal with a handler", func(t *testing.T) {
