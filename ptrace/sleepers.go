@@ -28,8 +28,8 @@ import (
 // for each thread.
 //
 // There may be no breakpoint: the kernel, or whoever guards a container, can refuse perf_event_open; debuggers may have
-// taken all; the architecture may have none (riscv64); or there are not enough descriptors. Then the thread is
-// interrupted at once, as all others are, and its timeout begins again.
+// taken all; the architecture may have none that was tried (all but amd64); or there are not enough descriptors. Then the
+// thread is interrupted at once, as all others are, and its timeout begins again.
 
 // sleep is the call that a thread sleeps in which has been seized without an interrupt.
 type sleep struct {
@@ -43,6 +43,9 @@ type sleep struct {
 // where it was when it is interrupted. It does so before the seize, since the first breakpoint of a machine waits for
 // all CPUs (kernel/events/core.c, account_event: synchronize_rcu), and who has been seized may stand still already.
 func (w *worker) watch(tid, pid int32) (s sleep) {
+	if breakpointLength == 0 {
+		return sleep{}
+	}
 	call, ok := sleepingCall(tid)
 	if !ok {
 		return sleep{}
