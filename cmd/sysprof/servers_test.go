@@ -152,12 +152,25 @@ func countAttached(t *testing.T, pids []int, port int, work func(), tracer strin
 	check(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill() }) // if the test is given up
 	idle := func() bool { return !connected(port) && settled(cmd.Process.Pid, pids) }
-	eventually(t, tracer+" has attached", idle)
+	eventually(t, tracer+" has attached", func() bool { return idle() && (len(pids) > 1 || nobodyLeftAsleep(cmd.Process.Pid)) })
 	work()
 	eventually(t, "the server is idle again", idle) // it notices by and by that connections are closed
 	check(t, cmd.Process.Signal(syscall.SIGINT))
 	waitFor(t, cmd)
 	return parseCounts(t, read(table))
+}
+
+// nobodyLeftAsleep reports whether a tracer has no breakpoint set for a thread that slept when it was attached to. What such
+// a thread calls when it wakes up is not counted until it has been interrupted.
+func nobodyLeftAsleep(tracer int) bool {
+	dir := fmt.Sprintf("/proc/%d/fd", tracer)
+	files, _ := os.ReadDir(dir)
+	for _, file := range files {
+		if what, _ := os.Readlink(filepath.Join(dir, file.Name())); what == "anon_inode:[perf_event]" {
+			return false
+		}
+	}
+	return true
 }
 
 // equalAttached demands that sysprof and strace count the same when attached to the same work. Before
