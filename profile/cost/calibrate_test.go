@@ -47,8 +47,8 @@ func TestOtherConditionIsLent(t *testing.T) {
 
 // TestCold is in proportion to what a call does, and flat beyond what a stop can make cold.
 func TestCold(t *testing.T) {
-	for longerNs, want := range map[float64]float64{-5: 0, 0: 0, 200: 40, 1_000: 200, 50_000: 1_000} {
-		if got := cold(7_000, longerNs); got != want {
+	for longerNs, want := range map[float64]float64{-5: 0, 0: 0, 200: 70, 1_000: 7_200.0 / 30, 5_000: 800, 50_000: 7_200.0 / 7} {
+		if got := cold(7_200, longerNs); got != want {
 			t.Errorf("of %v: %v, want %v", longerNs, got, want)
 		}
 	}

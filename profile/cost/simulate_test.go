@@ -76,7 +76,11 @@ func (s *simulation) coldNs(ns int64) int64 {
 	if s.model.IsRaw() || s.model.ByHand != nil {
 		return 0
 	}
-	return int64(cold(s.model.stopNs(), float64(ns)/(1-coldShare)))
+	lost := 0.0
+	for range 30 { // what it seems to take is its own time and this
+		lost = cold(s.model.stopNs(), float64(ns)+lost)
+	}
+	return int64(lost)
 }
 
 // call makes a call that takes ns, after workNs of the program's own.
