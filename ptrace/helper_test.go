@@ -21,6 +21,7 @@ import (
 	"sysprof/profile"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
 )
 
 // The tests trace real processes: the test binary starts itself again as a target. A target keeps
@@ -30,8 +31,9 @@ import (
 const (
 	targetEnv = "SYSPROF_TEST_TARGET"
 	ledgerEnv = "SYSPROF_TEST_LEDGER"
-	patience  = time.Minute // how long any wait may last
 )
+
+var patience = needs.Patience() // how long any wait may last
 
 // ledger is what a target did.
 type ledger struct {

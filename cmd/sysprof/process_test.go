@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/syscalltab/needs"
 )
 
 // These tests run the real program, as it is built for users: much of what they demand is about
@@ -28,10 +30,9 @@ import (
 //
 // The commands that are traced are the system's, or the test binary itself, as a target.
 
-const (
-	targetEnv = "SYSPROF_TEST_TARGET"
-	patience  = time.Minute // how long any wait may last
-)
+const targetEnv = "SYSPROF_TEST_TARGET"
+
+var patience = needs.Patience() // how long any wait may last
 
 // targets are what the test binary does when it is started as a target.
 var targets = map[string]func(args []string){}

@@ -3,6 +3,8 @@
 // one line that says what to install or to do. If the environment variable SYSPROF_NO_SKIPS is not empty the test
 // fails instead, so that nothing is left out where everything is expected to be there.
 //
+// It also says how long a test may wait.
+//
 // It is not for what a machine cannot be given, such as another architecture: tests skip that by themselves. Only
 // test files import this package. It is below syscalltab because the tests of all packages use it, and syscalltab
 // is the one that may not import any other.
@@ -15,10 +17,23 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // noSkips is the environment variable that turns every skip into a failure.
 const noSkips = "SYSPROF_NO_SKIPS"
+
+// patience is the environment variable that says how many times as long as elsewhere tests wait.
+const patience = "SYSPROF_TEST_PATIENCE"
+
+// Patience is how long a test waits for what has to come: a minute, and so many times that as the environment says
+// of an emulated machine, whose time passes while it is given no CPU.
+func Patience() time.Duration {
+	if times, err := strconv.Atoi(os.Getenv(patience)); err == nil && times > 0 {
+		return time.Duration(times) * time.Minute
+	}
+	return time.Minute
+}
 
 // That demands that ok is true. If not, what is missing and remedy how to get it.
 func That(t testing.TB, ok bool, what, remedy string) {

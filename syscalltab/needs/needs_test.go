@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // test is a test that writes down how it was ended.
@@ -35,6 +36,15 @@ func run(f func(t testing.TB)) *test {
 	}()
 	<-done
 	return t
+}
+
+func TestPatience(t *testing.T) {
+	for value, want := range map[string]time.Duration{"": time.Minute, "10": 10 * time.Minute, "0": time.Minute, "x": time.Minute} {
+		t.Setenv(patience, value)
+		if got := Patience(); got != want {
+			t.Errorf("with %q: %v, want %v", value, got, want)
+		}
+	}
 }
 
 func TestMissingProgramIsSkippedOrFails(t *testing.T) {
