@@ -91,7 +91,7 @@ func (w *worker) signalled(tr *tracee, sig unix.Signal) unix.Signal {
 			return sig
 		}
 	case what == ignored && unseen:
-		if h, ok := hideInterrupt(tid, asleep{}); ok {
+		if h, ok := hideInterrupt(tid, tr.sleptIn()); ok {
 			b.state, b.pc = anew, h.pc
 			return 0
 		}
@@ -113,7 +113,7 @@ func (w *worker) hideNotice(tr *tracee) {
 	if tr.broken.state == heldBack {
 		w.hideAtEvent(tr)
 	} else if w.isUnseen(tr) {
-		if h, ok := hideInterrupt(tr.call.TID, asleep{}); ok {
+		if h, ok := hideInterrupt(tr.call.TID, tr.sleptIn()); ok {
 			tr.broken = brokenOff{state: anew, pc: h.pc}
 		}
 	}
@@ -122,7 +122,8 @@ func (w *worker) hideNotice(tr *tracee) {
 // isUnseen reports whether a call of tr's has returned EINTR that did not stop, as far as that can be told.
 func (w *worker) isUnseen(tr *tracee) bool {
 	unseen := w.settling.on || w.filter.installed || tr.roused
-	return unseen && (tr.broken.state == unbroken || tr.broken.state == anew) && !tr.inCall && hasReturnedEINTR(tr.call.TID)
+	return unseen && (tr.broken.state == unbroken || tr.broken.state == anew) && !tr.inCall &&
+		hasReturnedEINTR(tr.call.TID, tr.sleptIn())
 }
 
 // hideAtEvent hides that an interrupt has broken off the call that tr slept in.

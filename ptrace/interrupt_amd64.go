@@ -17,6 +17,8 @@ type asleep struct{}
 
 func beforeInterrupt(int32) asleep { return asleep{} }
 
+func asleepAt(*blockedCall) asleep { return asleep{} }
+
 // asleepIn is what has to be known about a call that is at its exit-stop.
 func asleepIn(*profile.Call, uint64) asleep { return asleep{} }
 
@@ -67,7 +69,7 @@ func returnEINTR(tid int32, pc uint64) {
 }
 
 // hasReturnedEINTR reports whether tid, at a signal-delivery-stop, is about to return EINTR from a call.
-func hasReturnedEINTR(tid int32) bool {
+func hasReturnedEINTR(tid int32, _ asleep) bool {
 	ret, err := raw.PeekUser(tid, raw.UserRAX)
 	return err == nil && ret == -int64(unix.EINTR)
 }

@@ -20,7 +20,15 @@ type asleep struct {
 
 func beforeInterrupt(tid int32) asleep {
 	call, ok := sleepingCall(tid)
-	return asleep{inCall: ok, nr: call.nr, args: call.args, pc: call.pc}
+	if !ok {
+		return asleep{}
+	}
+	return asleepAt(&call)
+}
+
+// asleepAt is what has to be known about the call that a thread sleeps in.
+func asleepAt(call *blockedCall) asleep {
+	return asleep{inCall: true, nr: call.nr, args: call.args, pc: call.pc}
 }
 
 // asleepIn is what has to be known about a call that is at its exit-stop, behind the instruction at ip.
@@ -81,6 +89,13 @@ func returnEINTR(tid int32, pc uint64) {
 	raw.WriteRegisters(tid, &regs)
 }
 
-// hasReturnedEINTR reports whether tid, at a signal-delivery-stop, is about to return EINTR from a call that was not
-// seen. It cannot be rewound but on amd64: its first argument is not to be had any more.
-func hasReturnedEINTR(int32) bool { return false }
+// hasReturnedEINTR reports whether tid, at a signal-delivery-stop, is about to return EINTR from the call that it was
+// left asleep in. Another one that was not seen cannot be rewound: its first argument is not to be had any more.
+func hasReturnedEINTR(tid int32, before asleep) bool {
+	var regs raw.UserRegs
+	if !before.inCall || raw.ReadRegisters(tid, &regs) != nil {
+		return false
+	}
+	result, pc := raw.ResultAndPC(&regs)
+	return int64(*result) == -int64(unix.EINTR) && *pc == before.pc
+}

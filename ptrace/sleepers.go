@@ -37,6 +37,8 @@ type sleep struct {
 	abi syscalltab.ABI
 	nr  uint64
 	pc  uint64 // where the call returns to
+
+	before asleep // the call, if a signal breaks it off
 }
 
 // watch sets a breakpoint for a thread that is about to be seized, if it sleeps in a call that does not go on from
@@ -50,7 +52,7 @@ func (w *worker) watch(tid, pid int32) (s sleep) {
 	if !ok {
 		return sleep{}
 	}
-	s.pc = call.pc
+	s.pc, s.before = call.pc, asleepAt(&call)
 	s.abi, s.nr = abiOf(tid, &call), call.nr
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
@@ -123,6 +125,14 @@ func (w *worker) wakeFirst() {
 			w.interrupt(tr)
 		}
 	}
+}
+
+// sleptIn is what tr was left asleep in until the stop that is dealt with, if it was.
+func (tr *tracee) sleptIn() asleep {
+	if tr.roused {
+		return tr.sleep.before
+	}
+	return asleep{}
 }
 
 // isAwake is told that tr is not left asleep any more, if it was.

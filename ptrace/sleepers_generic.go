@@ -1,11 +1,10 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package ptrace
 
 import "sysprof/syscalltab"
 
-// breakpointLength is 0: no thread is left asleep. (riscv64 has no breakpoints. arm64 has, of 4 bytes, but under emulation a
-// thread that was left asleep did not come to sleep again after a signal that it ignores, and no real machine was tried.)
+// breakpointLength is 0: no thread is left asleep. (The kernel has no breakpoints for riscv64.)
 const breakpointLength = 0
 
 // abiOf takes the call that a thread sleeps in for one of a 64-bit program.

@@ -25,12 +25,13 @@ var noPreemption = []string{"GODEBUG=asyncpreemptoff=1"}
 // needBreakpoints skips a test where threads cannot be left asleep.
 func needBreakpoints(t *testing.T) {
 	t.Helper()
-	if runtime.GOARCH != "amd64" {
+	length, ok := map[string]uint64{"amd64": 8, "arm64": 4}[runtime.GOARCH]
+	if !ok {
 		t.Skip("no thread is left asleep on this architecture")
 	}
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Size: 72, Sample: 1, Bits: unix.PerfBitDisabled | unix.PerfBitExcludeKernel,
-		Bp_type: 4, Ext1: 0x10000, Ext2: 8,
+		Bp_type: 4, Ext1: 0x10000, Ext2: length,
 	}
 	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err == nil {
