@@ -77,6 +77,9 @@ func (w *worker) handOn(tr *tracee) {
 // the program ignores it, and it has broken off a call.
 func (w *worker) signalled(tr *tracee, sig unix.Signal) unix.Signal {
 	tid, b := tr.call.TID, &tr.broken
+	if w.filter.installed {
+		tr.handlers.note(tid, sig)
+	}
 	unseen := w.isUnseen(tr)
 	if b.state == unbroken && !unseen {
 		return sig
@@ -91,7 +94,7 @@ func (w *worker) signalled(tr *tracee, sig unix.Signal) unix.Signal {
 			return sig
 		}
 	case what == ignored && unseen:
-		if h, ok := hideInterrupt(tid, tr.sleptIn()); ok {
+		if h, ok := hideInterrupt(tid, w.unseen(tr)); ok {
 			b.state, b.pc = anew, h.pc
 			return 0
 		}
@@ -113,7 +116,7 @@ func (w *worker) hideNotice(tr *tracee) {
 	if tr.broken.state == heldBack {
 		w.hideAtEvent(tr)
 	} else if w.isUnseen(tr) {
-		if h, ok := hideInterrupt(tr.call.TID, tr.sleptIn()); ok {
+		if h, ok := hideInterrupt(tr.call.TID, w.unseen(tr)); ok {
 			tr.broken = brokenOff{state: anew, pc: h.pc}
 		}
 	}
@@ -123,7 +126,18 @@ func (w *worker) hideNotice(tr *tracee) {
 func (w *worker) isUnseen(tr *tracee) bool {
 	unseen := w.settling.on || w.filter.installed || tr.roused
 	return unseen && (tr.broken.state == unbroken || tr.broken.state == anew) && !tr.inCall &&
-		hasReturnedEINTR(tr.call.TID, tr.sleptIn())
+		hasReturnedEINTR(tr.call.TID, w.unseen(tr))
+}
+
+// unseen is what has to be known about the call that isUnseen is about.
+func (w *worker) unseen(tr *tracee) asleep {
+	switch {
+	case tr.roused:
+		return tr.sleep.before
+	case w.filter.installed:
+		return unseenCall(tr.call.TID, &tr.handlers)
+	}
+	return asleep{}
 }
 
 // hideAtEvent hides that an interrupt has broken off the call that tr slept in.

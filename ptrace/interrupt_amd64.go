@@ -2,8 +2,6 @@ package ptrace
 
 import (
 	"encoding/binary"
-	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -92,16 +90,4 @@ func interruptedCall(tid int32) (nr uint64, ok bool) {
 		return 0, false
 	}
 	return uint64(binary.LittleEndian.Uint32(code[1:])), true
-}
-
-// readUntraced reads the memory of a thread that need not stand at a stop, or be traced at all. It waits for no handler
-// of userfaultfd(2), as process_vm_readv(2) would (see raw.ReadMemory).
-func readUntraced(tid int32, addr uint64, p []byte) bool {
-	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", tid))
-	if err != nil {
-		return false
-	}
-	defer mem.Close()
-	_, err = mem.ReadAt(p, int64(addr))
-	return err == nil
 }

@@ -89,8 +89,8 @@ func returnEINTR(tid int32, pc uint64) {
 	raw.WriteRegisters(tid, &regs)
 }
 
-// hasReturnedEINTR reports whether tid, at a signal-delivery-stop, is about to return EINTR from the call that it was
-// left asleep in. Another one that was not seen cannot be rewound: its first argument is not to be had any more.
+// hasReturnedEINTR reports whether tid, at a signal-delivery-stop, is about to return EINTR from a call that was not
+// seen. It has to be known which, since the result has overwritten its first argument.
 func hasReturnedEINTR(tid int32, before asleep) bool {
 	var regs raw.UserRegs
 	if !before.inCall || raw.ReadRegisters(tid, &regs) != nil {

@@ -101,6 +101,18 @@ func sleepingCall(tid int32) (call blockedCall, ok bool) {
 	return call, true
 }
 
+// readUntraced reads the memory of a thread that need not stand at a stop, or be traced at all. It waits for no handler
+// of userfaultfd(2), as process_vm_readv(2) would (see raw.ReadMemory).
+func readUntraced(tid int32, addr uint64, p []byte) bool {
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", tid))
+	if err != nil {
+		return false
+	}
+	defer mem.Close()
+	_, err = mem.ReadAt(p, int64(addr))
+	return err == nil
+}
+
 // stateOf returns the letter of a thread's state, 0 if it is gone.
 func stateOf(tid int32) byte {
 	// pid, comm in parentheses, which may contain anything, then state (proc(5)).

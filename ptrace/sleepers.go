@@ -28,8 +28,8 @@ import (
 // for each thread.
 //
 // There may be no breakpoint: the kernel, or whoever guards a container, can refuse perf_event_open; debuggers may have
-// taken all; the architecture may have none that was tried (all but amd64); or there are not enough descriptors. Then the
-// thread is interrupted at once, as all others are, and its timeout begins again.
+// taken all; the architecture may have none (riscv64); or there are not enough descriptors. Then the thread is interrupted at
+// once, as all others are, and its timeout begins again.
 
 // sleep is the call that a thread sleeps in which has been seized without an interrupt.
 type sleep struct {
@@ -125,14 +125,6 @@ func (w *worker) wakeFirst() {
 			w.interrupt(tr)
 		}
 	}
-}
-
-// sleptIn is what tr was left asleep in until the stop that is dealt with, if it was.
-func (tr *tracee) sleptIn() asleep {
-	if tr.roused {
-		return tr.sleep.before
-	}
-	return asleep{}
 }
 
 // isAwake is told that tr is not left asleep any more, if it was.

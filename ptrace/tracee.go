@@ -21,11 +21,14 @@ type tracee struct {
 	place place.Thread
 	cpu   cpuClock
 
-	sleep   sleep  // what it has been left asleep in since it was seized
-	roused  bool   // it was left asleep until the stop that is dealt with, for which its call has been broken off
-	before  asleep // what it slept in when it was interrupted
-	broken  brokenOff
-	expiry  expiry
+	sleep  sleep  // what it has been left asleep in since it was seized
+	roused bool   // it was left asleep until the stop that is dealt with, for which its call has been broken off
+	before asleep // what it slept in when it was interrupted
+	broken brokenOff
+	expiry expiry
+
+	handlers handlers // of signals that it has got
+
 	restart restart
 	resumed bool // the call in progress is the continuation of one entered before the attach
 
