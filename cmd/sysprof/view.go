@@ -52,5 +52,5 @@ func findViewer() (string, error) {
 		return path, nil
 	}
 	return "", errors.New("--view takes the program " + viewer + ", which is neither beside sysprof nor in $PATH: " +
-		"build it, too (go build ./cmd/" + viewer + "), or use go tool pprof -http=:")
+		"build it, too (go build ./cmd/" + viewer + "), or use go tool pprof -http=: FILE")
 }
