@@ -149,16 +149,42 @@ func whyNoSeize(tid int32, err error) string {
 		return ": it is a thread of the kernel"
 	}
 	scope, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
-	switch string(bytes.TrimSpace(scope)) {
-	case "3":
+	return missingRight(rights{
+		scope: string(bytes.TrimSpace(scope)), root: os.Geteuid() == 0, may: mayTrace(statusField(int32(os.Getpid()), "CapEff")),
+		child: parentOf(tid) == int32(os.Getpid()),
+	})
+}
+
+// rights are what decides on whether a process may be traced.
+type rights struct {
+	scope string // kernel.yama.ptrace_scope; "" if there is none
+	root  bool
+	may   bool // it has CAP_SYS_PTRACE
+	child bool // it is about a child of this process
+}
+
+// mayTrace reports whether CAP_SYS_PTRACE is in a set as proc_pid_status(5) writes it.
+func mayTrace(capabilities string) bool {
+	set, err := strconv.ParseUint(capabilities, 16, 64)
+	return err == nil && set>>unix.CAP_SYS_PTRACE&1 == 1
+}
+
+// missingRight says what to do about EPERM from a seize. Root in a container is told to become something else than root: it
+// is that already.
+func missingRight(r rights) string {
+	switch {
+	case r.scope == "3":
 		return ": kernel.yama.ptrace_scope is 3, which forbids tracing until the next boot"
-	case "2":
-		return ": kernel.yama.ptrace_scope is 2; run sysprof as root or with CAP_SYS_PTRACE"
-	case "1":
-		return ": kernel.yama.ptrace_scope is 1; run sysprof as root, or launch the command with it"
-	}
-	if parentOf(tid) == int32(os.Getpid()) {
+	case r.child && !(r.scope == "2" && !r.may):
 		return ": not even a child may be traced here; a container has to allow ptrace (--cap-add=SYS_PTRACE)"
+	case r.may:
+		return ": although sysprof has CAP_SYS_PTRACE: it is of another user namespace (of the host, if this is a container), or a security module forbids it"
+	case r.root:
+		return ": sysprof is root, but without CAP_SYS_PTRACE, as in a container, which has to allow that (--cap-add=SYS_PTRACE)"
+	case r.scope == "2":
+		return ": kernel.yama.ptrace_scope is 2; run sysprof as root or with CAP_SYS_PTRACE"
+	case r.scope == "1":
+		return ": kernel.yama.ptrace_scope is 1; run sysprof as root, or launch the command with it"
 	}
 	return ": it belongs to somebody else or has more privileges; run sysprof as root or with CAP_SYS_PTRACE"
 }
