@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sysprof/syscalltab/suggest"
 )
 
 // setWords is what the longest tables need: x32's, which ends at 547, and i386's, at 545.
@@ -182,7 +184,7 @@ func notFound(word string, abis []ABI) error {
 	case word[0] == '!':
 		return fmt.Errorf("%q: ! can stand only before the whole list", word)
 	case word[0] == '%':
-		return fmt.Errorf("unknown class of system calls %q%s", word, didYouMean(word, Classes()))
+		return fmt.Errorf("unknown class of system calls %q%s", word, suggest.DidYouMean(word, Classes()))
 	}
 	for a := range tables {
 		if _, ok := ABI(a).Number(word); ok {
@@ -200,7 +202,7 @@ func notFound(word string, abis []ABI) error {
 			known = append(known, c.name[1:])
 		}
 	}
-	return fmt.Errorf("unknown system call %q%s", word, didYouMean(word, known))
+	return fmt.Errorf("unknown system call %q%s", word, suggest.DidYouMean(word, known))
 }
 
 // abiNames is "arm64", "arm64 or arm", …

@@ -20,6 +20,7 @@ import (
 
 	"sysprof/profile"
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/suggest"
 )
 
 // Field is one thing that can be said of a call.
@@ -92,7 +93,7 @@ func Parse(list string) (*Projection, error) {
 	for name := range strings.SplitSeq(list, ",") {
 		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("unknown label %q; there are %s", name, strings.Join(Names(), ", "))
+			return nil, fmt.Errorf("unknown label %q%s; there are %s", name, suggest.DidYouMean(name, Names()), strings.Join(Names(), ", "))
 		}
 		if f := &fields[i]; !slices.Contains(p.fields, f) {
 			p.add(f)

@@ -1,8 +1,9 @@
-package syscalltab
+// Package suggest finds what was meant by a word that means nothing.
+package suggest
 
-// didYouMean is " (did you mean open?)" with the candidate nearest to the word, of equals the first
+// DidYouMean is " (did you mean open?)" with the candidate nearest to the word, of equals the first
 // in alphabetical order; or nothing, when none is near: two slips of the finger, one in a short word.
-func didYouMean(word string, candidates []string) string {
+func DidYouMean(word string, candidates []string) string {
 	limit := 2
 	if len(word) <= 4 {
 		limit = 1
