@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sysprof/syscalltab/suggest"
 )
 
 // Column is a column of the summary table. The wall columns show the same as their plain counterparts:
@@ -40,6 +42,10 @@ const (
 	SortCalls
 	SortErrors
 	SortName
+	SortCPU    // CPU time
+	SortOffCPU // time off the CPU, where CPU time was measured
+	SortP50
+	SortP99
 	Unsorted // in the order of the calls' numbers
 )
 
@@ -94,6 +100,28 @@ var columnSort = [...]SortKey{
 	WallAvg:     SortAvgTime,
 }
 
+// sortNames are what else rows can be sorted by: the headings of the table for people.
+var sortNames = map[string]SortKey{
+	"total":   SortTotalTime,
+	"cpu":     SortCPU,
+	"off-cpu": SortOffCPU,
+	"mean":    SortAvgTime,
+	"p50":     SortP50,
+	"p99":     SortP99,
+	"max":     SortMaxTime,
+	"call":    SortName,
+	"none":    Unsorted,
+	"nothing": Unsorted,
+}
+
+// SortKeys lists what ParseSortKey knows, but for other words for the same.
+func SortKeys() []string {
+	return slices.Concat(columnNames[:], []string{"total", "cpu", "off-cpu", "mean", "p50", "p99", "max", "call", "none"})
+}
+
+// ColumnNames lists what ParseColumns knows, but for other words for the same.
+func ColumnNames() []string { return slices.Clone(columnNames[:]) }
+
 // String is the column's name as -U takes it.
 func (c Column) String() string {
 	if int(c) < len(columnNames) {
@@ -118,7 +146,7 @@ func ParseColumns(arg string) ([]Column, error) {
 	for name := range strings.SplitSeq(arg, ",") {
 		c, ok := columnNamed(name)
 		if !ok {
-			return nil, fmt.Errorf("unknown column %q; the columns are %s", name, strings.Join(columnNames[:], ", "))
+			return nil, fmt.Errorf("unknown column %q%s; the columns are %s", name, suggest.DidYouMean(name, columnNames[:]), strings.Join(columnNames[:], ", "))
 		}
 		if slices.Contains(columns, c) {
 			return nil, fmt.Errorf("column %s is given more than once in %q", c, arg)
@@ -131,14 +159,15 @@ func ParseColumns(arg string) ([]Column, error) {
 	return columns, nil
 }
 
-// ParseSortKey reads strace's -S argument: the name or an alias of a column, or none (also nothing).
+// ParseSortKey reads strace's -S argument: the name or an alias of a column, or none (also nothing); besides, the heading of a
+// column of the table for people.
 func ParseSortKey(arg string) (SortKey, error) {
-	if arg == "none" || arg == "nothing" {
-		return Unsorted, nil
+	if key, ok := sortNames[strings.ToLower(strings.ReplaceAll(arg, "_", "-"))]; ok {
+		return key, nil
 	}
 	c, ok := columnNamed(arg)
 	if !ok {
-		return 0, fmt.Errorf("unknown sort key %q; the keys are %s, none", arg, strings.Join(columnNames[:], ", "))
+		return 0, fmt.Errorf("unknown sort key %q%s; the keys are %s", arg, suggest.DidYouMean(arg, SortKeys()), strings.Join(SortKeys(), ", "))
 	}
 	return columnSort[c], nil
 }

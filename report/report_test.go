@@ -186,8 +186,8 @@ func TestRefusedNames(t *testing.T) {
 		"calls,":      `unknown column ""; the columns are ` + names,
 		"none":        `unknown column "none"; the columns are ` + names,
 		"nothing":     `unknown column "nothing"; the columns are ` + names,
-		"calls,Name":  `unknown column "Name"; the columns are ` + names,
-		"calls, name": `unknown column " name"; the columns are ` + names,
+		"calls,Name":  `unknown column "Name" (did you mean name?); the columns are ` + names,
+		"calls, name": `unknown column " name" (did you mean name?); the columns are ` + names,
 
 		"calls,name,calls":             `column calls is given more than once in "calls,name,calls"`,
 		"time,calls,time-avg,avg_time": `column avg-time is given more than once in "time,calls,time-avg,avg_time"`,
@@ -197,8 +197,52 @@ func TestRefusedNames(t *testing.T) {
 		}
 	}
 	for _, arg := range []string{"", "calls,name", "Calls", "time percent", "nrs"} {
-		if key, err := ParseSortKey(arg); err == nil || !strings.HasSuffix(err.Error(), "the keys are "+names+", none") {
+		if key, err := ParseSortKey(arg); err == nil || !strings.HasSuffix(err.Error(), "the keys are "+names+", total, cpu, off-cpu, mean, p50, p99, max, call, none") {
 			t.Errorf("-S %q = %v, %v", arg, key, err)
+		}
+	}
+}
+
+// TestSortsByEveryColumn: what heads a column of the table for people is a sort key, and sorts by what is in it.
+func TestSortsByEveryColumn(t *testing.T) {
+	p := profile.New()
+	add := func(n int, nr uint64, errno int32, ns, cpuNs int64) {
+		for range n {
+			p.Add(&profile.Call{ABI: syscalltab.AMD64, Nr: nr, Errno: errno, ExitSeenNs: ns, CPUNs: cpuNs, GapNs: -1})
+		}
+	}
+	add(100, 0, 0, 10_000, 0) // read
+	add(97, 1, 0, 1_000, 1_000)
+	add(3, 1, 0, 1_000_000, 1_000_000) // write
+	add(1000, 2, 2, 2_000, 0)          // open
+	add(1000, 3, 0, 500, 500)          // close
+	s := p.Raw().Snapshot()
+	for heading, want := range map[string]string{
+		"% time": "", "total": "write", "CPU": "write", "off-CPU": "open", "calls": "close", "errors": "open", "mean": "write",
+		"p50": "read", "p99": "write", "max": "write", "call": "close", "cpu": "write", "off_cpu": "open",
+	} {
+		key, err := ParseSortKey(heading)
+		if want == "" {
+			if err == nil {
+				t.Errorf("-S %q is a key", heading)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("-S %s: %v", heading, err)
+			continue
+		}
+		for _, cpu := range []bool{false, true} {
+			var out bytes.Buffer
+			if err := (Summary{Sort: key, CPU: cpu}).Write(&out, s); err != nil {
+				t.Fatal(err)
+			}
+			if cpu && (heading == "mean" || heading == "max") {
+				continue // of CPU time
+			}
+			if first := strings.Fields(strings.Split(out.String(), "\n")[2]); first[len(first)-1] != want {
+				t.Errorf("-S %s, CPU %v: want %s first in\n%s", heading, cpu, want, out.String())
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sysprof/profile"
 	"sysprof/syscalltab"
@@ -132,9 +133,15 @@ func (t Summary) writeTable(w io.Writer, rows []namedRow) error {
 	if t.CPU {
 		rows = onCPU(rows)
 	}
-	sortRows(rows, t.Sort)
-	if t.CPU {
+	switch {
+	case t.CPU && t.Sort == SortOffCPU: // which is the rest of the latencies
+		sortRows(wall, t.Sort)
+		slices.SortFunc(rows, likeRows(wall))
+	case t.CPU:
+		sortRows(rows, t.Sort)
 		slices.SortFunc(wall, likeRows(rows))
+	default:
+		sortRows(rows, t.Sort)
 	}
 	columns := make([]column, len(t.Columns))
 	for i, kind := range t.Columns {
@@ -199,6 +206,14 @@ func sortRows(rows []namedRow, key SortKey) {
 		by = func(a, b namedRow) int { return cmp.Compare(b.Mean(), a.Mean()) }
 	case SortCalls:
 		by = func(a, b namedRow) int { return cmp.Compare(b.Calls, a.Calls) }
+	case SortCPU:
+		by = func(a, b namedRow) int { return cmp.Compare(b.CPUNs, a.CPUNs) }
+	case SortOffCPU:
+		by = func(a, b namedRow) int { return cmp.Compare(offCPUNs(b), offCPUNs(a)) }
+	case SortP50:
+		by = byQuantile(rows, 0.5)
+	case SortP99:
+		by = byQuantile(rows, 0.99)
 	case SortErrors:
 		by = func(a, b namedRow) int { return cmp.Compare(b.Errors, a.Errors) }
 	default:
@@ -207,6 +222,24 @@ func sortRows(rows []namedRow, key SortKey) {
 	slices.SortFunc(rows, func(a, b namedRow) int {
 		return cmp.Or(by(a, b), strings.Compare(a.name, b.name), cmp.Compare(a.Nr, b.Nr))
 	})
+}
+
+// offCPUNs is the time that a row's calls were off the CPU, less than any if that is not known.
+func offCPUNs(r namedRow) int64 {
+	off, known := r.OffCPU()
+	if !known {
+		return -1
+	}
+	return int64(off)
+}
+
+// byQuantile compares rows by a quantile of their latencies.
+func byQuantile(rows []namedRow, q float64) func(a, b namedRow) int {
+	of := make(map[profile.Key]time.Duration, len(rows))
+	for _, r := range rows {
+		of[r.Key] = r.Latency().Quantile(q)
+	}
+	return func(a, b namedRow) int { return cmp.Compare(of[b.Key], of[a.Key]) }
 }
 
 // rowCell formats as strace does, with its roundings: a mean is rounded to a whole nanosecond first,

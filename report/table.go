@@ -24,19 +24,20 @@ const (
 	mostDrawing  = 24
 )
 
-// The order in which columns are dropped where there is little room. Columns that can be guessed from others are
-// dropped early, amounts late, and the column of errors before all others if there are none.
+// The order in which columns are dropped where there is little room, after the gaps between them have been narrowed. Columns
+// that can be guessed from others are dropped early, amounts late, and the column of errors before all others if there are
+// none. The drawing and the maximum tell what the others cannot, and stay on a terminal of 80 columns.
 const (
 	dropEmpty = 1 + iota
+	dropMean
+	dropShare
+	dropOffCPU
+	dropP50
 	dropDrawing
 	dropMax
-	dropMean
-	dropOffCPU
 	dropCPU
 	dropP99
-	dropP50
 	dropErrors
-	dropShare
 )
 
 // headingOfCalls heads the last column of all tables for people.

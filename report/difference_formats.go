@@ -1,0 +1,126 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"sysprof/profile/changes"
+)
+
+// The identity of the JSON format of differences, which SCHEMA.md describes.
+const (
+	jsonDifferenceFormat  = "sysprof-difference"
+	jsonDifferenceVersion = 1
+)
+
+// jsonSide is what the runs of one side are.
+type jsonSide struct {
+	Files []string `json:"files"`
+	Runs  []Meta   `json:"runs"`
+}
+
+type jsonDifferenceRow struct {
+	Name    string                 `json:"name"`
+	ABI     string                 `json:"abi"`
+	Nr      uint64                 `json:"nr"`
+	Metrics map[string]*jsonChange `json:"metrics"`
+}
+
+// jsonChange has null for what is not known, or has no end.
+type jsonChange struct {
+	New   *float64 `json:"new"`
+	Old   *float64 `json:"old"`
+	Ratio *float64 `json:"ratio"`
+	Low   *float64 `json:"ratio_low"`
+	High  *float64 `json:"ratio_high"`
+	Noise bool     `json:"noise"`
+}
+
+// WriteJSON writes the difference with a line for each row.
+func (d *Difference) WriteJSON(w io.Writer) error {
+	j := jsonWriter{}
+	j.printf("{%q: %q, %q: %d,\n", "format", jsonDifferenceFormat, "version", jsonDifferenceVersion)
+	j.field("new", d.New.json())
+	j.field("old", d.Old.json())
+	j.field("all", jsonMetrics(&d.All))
+	var rows []any
+	for i := range d.Rows {
+		r := &d.Rows[i]
+		rows = append(rows, jsonDifferenceRow{r.ABI.Name(r.Nr), r.ABI.String(), r.Nr, jsonMetrics(r)})
+	}
+	j.list("rows", rows, "")
+	j.printf("}\n")
+	if j.err != nil {
+		return fmt.Errorf("write JSON: %w", j.err)
+	}
+	_, err := w.Write(j.out.Bytes())
+	return err
+}
+
+func (s *DifferenceSide) json() jsonSide {
+	side := jsonSide{Files: s.Files, Runs: s.Metas}
+	for i := range side.Runs {
+		side.Runs[i].Start = side.Runs[i].Start.UTC()
+	}
+	return side
+}
+
+func jsonMetrics(r *changes.Row) map[string]*jsonChange {
+	metrics := make(map[string]*jsonChange)
+	for m := range changes.Metric(changes.Metrics) {
+		c := &r.Change[m]
+		metrics[m.String()] = &jsonChange{finite(c.New), finite(c.Old), finite(c.Ratio), finite(c.Low), finite(c.High), c.Noise}
+	}
+	return metrics
+}
+
+// finite is nil for what JSON has no number for.
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+// WriteCSV writes a line of column names and a line for each call, in the order of the table.
+func (d *Difference) WriteCSV(w io.Writer) error {
+	var text bytes.Buffer
+	out := csv.NewWriter(&text)
+	header := []string{"call", "abi", "nr"}
+	for m := range changes.Metric(changes.Metrics) {
+		for _, what := range []string{"new", "old", "ratio", "ratio_low", "ratio_high", "noise"} {
+			header = append(header, m.String()+"_"+what)
+		}
+	}
+	out.Write(header) // errors stay with the writer, see below
+	for i := range d.Rows {
+		r := &d.Rows[i]
+		cells := []string{r.ABI.Name(r.Nr), r.ABI.String(), unsigned(r.Nr)}
+		for m := range changes.Metric(changes.Metrics) {
+			c := &r.Change[m]
+			for _, v := range []float64{c.New, c.Old, c.Ratio, c.Low, c.High} {
+				cells = append(cells, csvFloat(v))
+			}
+			cells = append(cells, strconv.FormatBool(c.Noise))
+		}
+		out.Write(cells)
+	}
+	out.Flush()
+	if err := out.Error(); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+// csvFloat is empty for what is not known, or has no end.
+func csvFloat(v float64) string {
+	if finite(v) == nil {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', 10, 64)
+}
