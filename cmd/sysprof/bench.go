@@ -80,7 +80,7 @@ var notOfBench = []struct{ name, why string }{
 
 // checkBench finds what does not go with --bench.
 func (o *options) checkBench(d declarations) error {
-	if o.bench.rounds == 0 || o.help || o.version {
+	if o.bench.rounds == 0 || o.help || o.version || o.completions != "" {
 		return nil
 	}
 	for _, not := range notOfBench {
@@ -105,7 +105,8 @@ func (p *process) compare(opt *options) (ending, error) {
 	}
 	signals := catchSignals(p.origin, false)
 	p.leaveIgnored()
-	line := progressLine{terminal: p.stderr}
+	std := p.streams()
+	line := progressLine{terminal: p.stderr, std: std}
 	if opt.outputs.Quiet || !isTerminal(p.stderr) {
 		line.terminal = nil
 	}
@@ -113,7 +114,10 @@ func (p *process) compare(opt *options) (ending, error) {
 	write := func(c *report.Comparison) {
 		look := session.LookOf(p.stdout)
 		line.clear()
-		writing = c.Write(p.stdout, look.Width, look.Color, opt.outputs.Quiet)
+		var text strings.Builder
+		if writing = c.Write(&text, look.Width, look.Color, opt.outputs.Quiet); writing == nil {
+			_, writing = io.WriteString(p.stdout, std.Printed(text.String()))
+		}
 	}
 	plan := &compare.Plan{
 		Command: opt.command, Path: path, Env: p.environment(), Stdin: p.stdin, Rounds: opt.bench.rounds,
@@ -151,7 +155,8 @@ func (p *process) leaveIgnored() {
 // progressLine shows on a terminal how far a comparison has got.
 type progressLine struct {
 	terminal *os.File // nil: on none
-	shown    int      // how many characters the line has
+	std      session.Streams
+	shown    int // how many characters the line has
 	at       time.Time
 }
 
@@ -161,7 +166,7 @@ func (l *progressLine) show(p report.ComparisonProgress) {
 	if l.terminal == nil || time.Since(l.at) < often {
 		return
 	}
-	line := p.Line(max(session.LookOf(l.terminal).Width-1, 20))
+	line := l.std.Printed(p.Line(max(session.LookOf(l.terminal).Width-1, 20)))
 	l.clear()
 	io.WriteString(l.terminal, line)
 	l.shown, l.at = utf8.RuneCountInString(line), time.Now()

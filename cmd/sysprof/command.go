@@ -84,6 +84,8 @@ func explainLaunch(err error, opt *options) error {
 		return fmt.Errorf("%w: it is neither a program for this machine nor a script that begins with #! (try sh %s)", err, failed.Path)
 	case errors.As(err, &failed) && errors.Is(err, unix.ENOENT) && exists(failed.Path):
 		return fmt.Errorf("%w: it is there, but the interpreter that it names is not", err)
+	case failed == nil && opt.user != "" && errors.Is(err, unix.EPERM) && !errors.As(err, &attach) && os.Geteuid() == 0:
+		return fmt.Errorf("%w: -u needs CAP_SETUID and CAP_SETGID, which root has not got here", err)
 	case failed == nil && opt.user != "" && errors.Is(err, unix.EPERM) && !errors.As(err, &attach):
 		return fmt.Errorf("%w: only root may use -u (CAP_SETUID and CAP_SETGID)", err)
 	}

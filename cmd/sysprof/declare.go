@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/pborman/getopt/v2"
 )
@@ -48,4 +49,19 @@ func (d declarations) refuse() {
 			opt.SetFlag()
 		}
 	}
+}
+
+// longNames lists the long options that do something.
+func (d declarations) longNames() (names []string) {
+	d.set.VisitAll(func(o getopt.Option) {
+		if name := o.LongName(); name != "" && !isRefused(name) {
+			names = append(names, "--"+name)
+		}
+	})
+	return names
+}
+
+// isRefused reports whether a long option is one of strace's that there are not.
+func isRefused(long string) bool {
+	return slices.ContainsFunc(refused, func(r refusedOption) bool { return r.long == long })
 }

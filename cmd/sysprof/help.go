@@ -42,8 +42,10 @@ What to count:
 What to write:
   -c, --summary-only            the table of strace -c, instead of the one for people
   -w, --summary-wall-clock      accepted; times are wall-clock times as it is
-  -S, --summary-sort-by=KEY     sort by time-percent, total-time, min-time, max-time,
-                                avg-time, calls, errors, name, none, wall-total, ...
+  -S, --summary-sort-by=KEY     sort by total, cpu, off-cpu, calls, errors, mean, p50, p99,
+                                max, call or none; or by strace's words for these:
+                                time-percent, total-time, min-time, max-time, avg-time,
+                                name, wall-total, wall-min, wall-max, wall-avg
   -U, --summary-columns=LIST    with -c: show these columns, in this order
       --histogram[=SET]         draw how long all calls, or those of SET, took
       --errors                  a table of how often calls failed with which errno
@@ -66,6 +68,12 @@ What to write:
                                 latency, fd (the file, pipe or socket)
       --debuginfod              with --pprof: fetch debug files with debuginfod-find
       --from-json=FILE          show a run that was saved with --json, on stdout; - is stdin
+      --against=FILE            with --from-json: how that run differs from an older one; both
+                                take several runs, with commas between them or again and
+                                again; ~ may be chance
+      --fail-on=RULES           with --against: exit with 1 if a call has changed by more than
+                                p99:+20%, rate:-10%, count(read,%network):+0%, ...; of total,
+                                count, rate, mean, p50, p99; what may be chance never fails
       --view=FILE               show a profile in a browser, until ^C, at an address that is
                                 printed; - is stdin
 
@@ -78,6 +86,7 @@ What tracing costs:
 
   -h, --help                    this text
   -V, --version                 the version
+      --completions=SHELL       the script by which bash, fish or zsh completes options
 
 SIGUSR1 makes it write the table so far. SIGINT, SIGTERM, SIGHUP and SIGQUIT end it when
 it is attached; a launched command gets them instead and decides. After the run they end
@@ -87,6 +96,8 @@ it traces has stopped.
 Exit status: the command's own; 126 or 127 if it could not be executed or found; with
 only -p, 0; 1 if sysprof failed, 2 for bad usage. It dies of the signal that the command
 died of, or that ended it. An output that could not be written makes 1 of 0.
+
+In a locale that is not UTF-8 (LC_ALL, LC_CTYPE, LANG) what people read is ASCII.
 `
 
 // versionLine says which sysprof this is.

@@ -21,12 +21,15 @@ import (
 // keeps no pipe open, and opened again for a line that is to be written, should there still be a reader.
 type messages struct {
 	stderr *os.File
+	ascii  bool // nothing else is written
 
 	mu       sync.Mutex
 	released int // the descriptor with O_PATH; -1 while stderr is ours
 }
 
-func newMessages(stderr *os.File) *messages { return &messages{stderr: stderr, released: -1} }
+func newMessages(stderr *os.File, ascii bool) *messages {
+	return &messages{stderr: stderr, ascii: ascii, released: -1}
+}
 
 // say writes an error, or each of several ones, as a line of its own, whatever is in the names that it quotes.
 func (m *messages) say(err error) {
@@ -37,7 +40,11 @@ func (m *messages) say(err error) {
 		return
 	}
 	if err != nil {
-		io.WriteString(m, report.Printable("sysprof: "+err.Error())+"\n")
+		line := report.Printable("sysprof: " + err.Error())
+		if m.ascii {
+			line = report.ASCII(line)
+		}
+		io.WriteString(m, line+"\n")
 	}
 }
 

@@ -15,11 +15,15 @@ import (
 	"sysprof/ptrace"
 	"sysprof/report"
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/suggest"
 )
 
 // options are what the command line says.
 type options struct {
 	help, version bool
+	completions   string // the shell that these are asked for; "": not
+
+	offered func() []offered // all options, for completions
 
 	command []string // with its arguments; empty: only attach
 	attach  []int
@@ -39,9 +43,10 @@ type options struct {
 
 	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
-	fromJSON      string // a saved run to show instead of tracing
-	view          string // a saved profile to show instead of tracing
-	bench         bench  // runs to compare instead of tracing one
+	fromJSON      []string // saved runs to show instead of tracing
+	against       against  // runs that they are compared with
+	view          string   // a saved profile to show instead of tracing
+	bench         bench    // runs to compare instead of tracing one
 
 	stacks     session.StackMode
 	labels     *label.Projection
@@ -68,15 +73,16 @@ func parseOptions(args []string) (*options, error) {
 	d := declarations{getopt.New()}
 	d.flag('h', "help", func() { o.help = true })
 	d.flag('V', "version", func() { o.version = true })
+	d.arg(0, "completions", o.chooseCompletions)
 	o.declareWhatToTrace(d)
 	o.declareWhatToCount(d)
 	o.declareWhatToWrite(d)
 	o.declareBench(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
-		return nil, explain(err)
+		return nil, d.explain(err)
 	}
-	o.command = d.set.Args()
+	o.command, o.offered = d.set.Args(), d.offered
 	o.bench.keepOptions(d, args)
 	return o, o.check(d)
 }
@@ -120,6 +126,12 @@ func (o *options) declareWhatToWrite(d declarations) {
 			return nil
 		}
 	}
+	files := func(to *[]string) func(string) error {
+		return func(s string) error {
+			*to = append(*to, s)
+			return file(&s)(s)
+		}
+	}
 	quiet := func(string) error { o.outputs.Quiet = true; return nil }
 
 	d.flag('c', "summary-only", func() { o.outputs.Summary = true })
@@ -140,7 +152,9 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.flag(0, "errors", func() { o.outputs.Errors = true })
 	d.arg(0, "json", file(&o.outputs.JSON))
 	d.arg(0, "csv", file(&o.outputs.CSV))
-	d.arg(0, "from-json", file(&o.fromJSON))
+	d.arg(0, "from-json", files(&o.fromJSON))
+	d.arg(0, "against", files(&o.against.files))
+	d.arg(0, "fail-on", o.against.failOn)
 	d.arg(0, "pprof", file(&o.outputs.Pprof))
 	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
@@ -164,12 +178,14 @@ func (o *options) check(d declarations) error {
 		return err
 	}
 	switch {
-	case o.help || o.version:
+	case o.help || o.version || o.completions != "":
 		return nil
 	case o.view != "":
 		return o.checkView(d)
-	case o.fromJSON != "":
+	case len(o.fromJSON) > 0:
 		return o.checkSaved(d)
+	case o.against.given():
+		return errors.New("--against and --fail-on compare saved runs: add --from-json FILE")
 	case len(o.command) == 0 && len(o.attach) == 0:
 		return errors.New("nothing to trace: name a command, or a process with -p PID (sysprof --help)")
 	case len(o.command) == 0 && (o.user != "" || len(o.env) > 0 || o.argv0 != nil):
@@ -234,7 +250,7 @@ func (o *options) qualify(expr string) error {
 	if instead, ok := refusedQualifiers[name]; ok {
 		return fmt.Errorf("%s= %w", name, &refusal{instead})
 	}
-	return fmt.Errorf("unknown qualifier %q; there are trace and status", name)
+	return fmt.Errorf("unknown qualifier %q%s; there are trace and status", name, suggest.DidYouMean(name, []string{"trace", "status"}))
 }
 
 func (o *options) setTrace(expr string) (err error) {
@@ -242,6 +258,9 @@ func (o *options) setTrace(expr string) (err error) {
 	o.trace, err = syscalltab.ParseSet(expr, syscalltab.Native()...)
 	return err
 }
+
+// statusNames are those of -e status=.
+var statusNames = []string{"successful", "failed", "unfinished", "unavailable", "detached", "all", "none"}
 
 func (o *options) setStatuses(expr string) error {
 	names := map[string]session.Statuses{
@@ -253,7 +272,7 @@ func (o *options) setStatuses(expr string) error {
 	for name := range strings.SplitSeq(list, ",") {
 		s, ok := names[name]
 		if !ok {
-			return fmt.Errorf("unknown status %q; there are successful, failed, unfinished, unavailable, detached, all, none", name)
+			return fmt.Errorf("unknown status %q%s; there are %s", name, suggest.DidYouMean(name, statusNames), strings.Join(statusNames, ", "))
 		}
 		chosen |= s
 	}

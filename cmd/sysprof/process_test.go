@@ -61,6 +61,7 @@ func TestMain(m *testing.M) {
 			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
+	os.Setenv("LC_ALL", "C.UTF-8") // whatever the locale is that the tests are run in
 	status := m.Run()
 	if binary.dir != "" {
 		os.RemoveAll(binary.dir)

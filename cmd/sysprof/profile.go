@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -49,11 +50,11 @@ func (p *process) profile(opt *options) (ending, error) {
 	}
 	var status *session.StatusLine
 	if ownTerminal {
-		status = s.ShowStatus(p.stderr)
+		status = s.ShowStatus(p.streams())
 	}
 	r.follow(func(ctx context.Context) { s.Write(ctx, files) }) // what goes wrong is said, and may go well the next time
 	_, err = engine.Warnings()
-	status.Clear()
+	shown := status.Clear()
 	if err != nil {
 		r.close(files)
 		return ending{}, err
@@ -61,7 +62,11 @@ func (p *process) profile(opt *options) (ending, error) {
 	if !r.commandRuns() {
 		keepStderr() // until all is said
 	}
+	newline := !shown && opt.outputs.Tables == "" && r.endedByKey() && echoesKeys(p.stderr)
 	err = r.write(func(ctx context.Context) error {
+		if newline {
+			io.WriteString(p.stderr, "\n")
+		}
 		return errors.Join(s.Write(ctx, files, losesPrivileges(command)...), files.Close(ctx))
 	})
 	r.awaitFiltered(p.messages, opt.outputs.Quiet)

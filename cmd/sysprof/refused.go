@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/pborman/getopt/v2"
+
+	"sysprof/syscalltab/suggest"
 )
 
 // refusal is an option of strace's that sysprof does not have, with what serves instead.
@@ -18,12 +20,15 @@ const (
 	noStacks = "stacks are in the profile that --pprof FILE writes"
 )
 
-// refused are strace 7.2's options (src/strace.c, longopts) that sysprof does not have.
-var refused = []struct {
+// refusedOption is an option that is refused, with what serves instead.
+type refusedOption struct {
 	short   rune
 	long    string
 	instead string
-}{
+}
+
+// refused are strace 7.2's options (src/strace.c, longopts) that sysprof does not have.
+var refused = []refusedOption{
 	{'a', "columns", noLog},
 	{'b', "detach-on", "use --no-follow to leave out children"},
 	{'C', "summary", noLog + ", with -c for the summary here"},
@@ -92,14 +97,14 @@ var refusedQualifiers = map[string]string{
 }
 
 // explain turns the parser's error into ours.
-func explain(err error) error {
+func (d declarations) explain(err error) error {
 	var e *getopt.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	switch e.ErrorCode {
 	case getopt.UnknownOption:
-		return fmt.Errorf("unknown option %s; see sysprof --help", e.Name)
+		return fmt.Errorf("unknown option %s%s; see sysprof --help", e.Name, suggest.DidYouMean(e.Name, d.longNames()))
 	case getopt.MissingParameter:
 		return fmt.Errorf("%s needs an argument; see sysprof --help", e.Name)
 	case getopt.Invalid:

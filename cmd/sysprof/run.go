@@ -24,7 +24,7 @@ type process struct {
 
 // streams are what outputs are told of it.
 func (p *process) streams() session.Streams {
-	return session.Streams{Stdout: p.stdout, Stderr: p.stderr, Messages: p.messages, Say: p.messages.say}
+	return session.Streams{Stdout: p.stdout, Stderr: p.stderr, Messages: p.messages, Say: p.messages.say, ASCII: p.messages.ascii}
 }
 
 // ending is how the process is to end.
@@ -53,7 +53,7 @@ func (e ending) leave() {
 
 // run is the whole program.
 func (p *process) run(args []string) ending {
-	p.messages = newMessages(p.stderr)
+	p.messages = newMessages(p.stderr, !utf8Locale(os.Getenv))
 	catchBrokenPipes()
 	opt, err := parseOptions(args)
 	switch {
@@ -66,12 +66,17 @@ func (p *process) run(args []string) ending {
 	case opt.version:
 		fmt.Fprintln(p.stdout, versionLine())
 		return ending{}
+	case opt.completions != "":
+		io.WriteString(p.stdout, completions[opt.completions](opt.offered()))
+		return ending{}
 	}
 	var end ending
 	switch {
 	case opt.view != "":
 		err = p.view(opt.view)
-	case opt.fromJSON != "":
+	case len(opt.against.files) > 0:
+		end, err = p.showDifference(opt)
+	case len(opt.fromJSON) > 0:
 		end, err = p.showSaved(opt)
 	case opt.bench.rounds > 0:
 		end, err = p.compare(opt)

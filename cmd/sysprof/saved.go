@@ -15,7 +15,7 @@ import (
 // ofSaved are the options that go with --from-json, by their long names, or their short ones if they have none. All
 // others say how to run something.
 var ofSaved = []string{
-	"from-json", "e", "trace", "status", "successful-only", "failed-only", "failing-only",
+	"from-json", "against", "fail-on", "e", "trace", "status", "successful-only", "failed-only", "failing-only",
 	"summary-only", "summary-wall-clock", "summary-sort-by", "summary-columns", "histogram", "errors", "time",
 	"output", "output-append-mode", "quiet", "silent", "silence", "verbose", "json", "csv",
 }
@@ -42,12 +42,15 @@ func (o *options) checkSaved(d declarations) error {
 	case outcomes != session.Successful|session.Failed && outcomes != 0 && (o.outputs.CPU || o.outputs.JSON != "" || o.outputs.CSV != ""):
 		return errors.New("a saved run has CPU time, hold and raw latencies of calls whatever their outcome; leave out -z, -Z and --status, or --time=cpu, --json and --csv")
 	}
+	if err := o.checkAgainst(d); err != nil {
+		return err
+	}
 	return o.checkTables()
 }
 
 // showSaved writes the tables of a run that was saved with --json, and says how to end.
 func (p *process) showSaved(opt *options) (ending, error) {
-	snapshot, meta, err := session.ReadSaved(opt.fromJSON, p.stdin)
+	snapshot, meta, err := session.ReadSaved(opt.fromJSON[0], p.stdin)
 	if err != nil {
 		return ending{}, err
 	}
@@ -58,12 +61,17 @@ func (p *process) showSaved(opt *options) (ending, error) {
 	}
 	ctx := context.Background() // signals end it as they end any program
 	snapshot = session.Choose(snapshot, opt.trace, opt.statuses)
-	err = errors.Join(files.Write(ctx, snapshot, meta), files.Close(ctx))
+	return endingOfSaved(errors.Join(files.Write(ctx, snapshot, meta), files.Close(ctx)), ending{})
+}
+
+// endingOfSaved is how sysprof ends when what was asked of saved runs has been written, or failed with an error that has been
+// said.
+func endingOfSaved(err error, written ending) (ending, error) {
 	switch {
 	case errors.Is(err, syscall.EPIPE):
 		return ending{signal: syscall.SIGPIPE}, nil
 	case err != nil: // it has been said
 		return ending{status: statusFailure}, nil
 	}
-	return ending{}, nil
+	return written, nil
 }

@@ -178,6 +178,17 @@ func (r *run) commandRuns() bool {
 	}
 }
 
+// endedByKey reports whether a signal has ended the run that a key at the terminal sends.
+func (r *run) endedByKey() bool {
+	isKey := func(sig syscall.Signal) bool { return sig == syscall.SIGINT || sig == syscall.SIGQUIT }
+	if command := r.engine.Launched(); command != nil {
+		if status, ended := command.Status(); ended && status.Signaled() && isKey(status.Signal()) {
+			return true
+		}
+	}
+	return isKey(r.stoppedBy)
+}
+
 // close lets go of files that nothing is to be written to.
 func (r *run) close(files *session.Files) {
 	r.write(files.Close) // what is wrong with it is said

@@ -77,27 +77,39 @@ func after(ctx context.Context, grace time.Duration) (context.Context, context.C
 // the others are written nevertheless. When ctx ends, what is not written soon is given up.
 func (f *Files) Write(ctx context.Context, s *profile.Snapshot, meta report.Meta) error {
 	return errors.Join(
-		f.writeTables(ctx, s, &meta),
+		f.writeTables(ctx, func(w io.Writer) error { return f.outputs.writeTables(w, f.tables.look, s, &meta) }),
 		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
 		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
 	)
 }
 
-// writeTables writes the tables, to stderr if they cannot be written to a file.
-func (f *Files) writeTables(ctx context.Context, s *profile.Snapshot, meta *report.Meta) error {
+// WriteDifference writes how runs differ as Write writes one.
+func (f *Files) WriteDifference(ctx context.Context, d *report.Difference) error {
+	return errors.Join(
+		f.writeTables(ctx, func(w io.Writer) error {
+			return d.Write(w, f.tables.look.Width, f.tables.look.Color, f.outputs.Quiet)
+		}),
+		f.writeFile(ctx, grace, f.json, d.WriteJSON),
+		f.writeFile(ctx, grace, f.csv, d.WriteCSV),
+	)
+}
+
+// writeTables writes the tables that write makes, to stderr if they cannot be written to a file.
+func (f *Files) writeTables(ctx context.Context, write func(io.Writer) error) error {
 	ctx, cancel := after(ctx, grace)
 	defer cancel()
 	var text bytes.Buffer
-	if err := f.outputs.writeTables(&text, f.tables.look, s, meta); err != nil {
+	if err := write(&text); err != nil {
 		return f.said(err)
 	}
-	err := f.tables.write(ctx, text.Bytes())
+	printed := f.std.Printed(text.String())
+	err := f.tables.write(ctx, []byte(printed))
 	if err == nil || f.tables.standard {
 		return f.said(err)
 	}
 	f.said(err)
 	return errors.Join(err, within(ctx, func() error {
-		_, err := f.std.Messages.Write(text.Bytes())
+		_, err := io.WriteString(f.std.Messages, printed)
 		return err
 	}))
 }

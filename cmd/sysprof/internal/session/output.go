@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/report"
 )
 
 // Streams are those of this process.
@@ -22,6 +24,16 @@ type Streams struct {
 	Messages io.Writer
 	// Say says what could not be written, in a line of its own.
 	Say func(error)
+	// ASCII says that nothing else is to be written for people to read, wherever it goes.
+	ASCII bool
+}
+
+// Printed is a text for people as it is to be written.
+func (s *Streams) Printed(text string) string {
+	if s.ASCII {
+		return report.ASCII(text)
+	}
+	return text
 }
 
 // tablesOutput is where tables go.

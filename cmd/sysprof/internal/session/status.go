@@ -2,7 +2,6 @@ package session
 
 import (
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,10 +12,12 @@ import (
 // StatusLine shows on a terminal how a long run is getting on, until it is cleared.
 type StatusLine struct {
 	stop, stopped chan struct{}
+	shown         bool // it has been shown; valid when it has stopped
 }
 
-// ShowStatus starts a status line.
-func (s *Session) ShowStatus(terminal *os.File) *StatusLine {
+// ShowStatus starts a status line on a terminal, which is stderr.
+func (s *Session) ShowStatus(std Streams) *StatusLine {
+	terminal := std.Stderr
 	line := &StatusLine{stop: make(chan struct{}), stopped: make(chan struct{})}
 	go func() {
 		defer close(line.stopped)
@@ -28,7 +29,7 @@ func (s *Session) ShowStatus(terminal *os.File) *StatusLine {
 		for {
 			select {
 			case <-line.stop:
-				if shown != "" {
+				if line.shown = shown != ""; line.shown {
 					// With blanks: not every terminal knows of another way.
 					io.WriteString(terminal, "\r"+strings.Repeat(" ", utf8.RuneCountInString(shown))+"\r")
 				}
@@ -36,7 +37,8 @@ func (s *Session) ShowStatus(terminal *os.File) *StatusLine {
 			case <-tick.C:
 			}
 			now := s.calls.Load()
-			shown = s.status(now, float64(now-before)/period.Seconds()).Line(max(LookOf(terminal).Width-1, 20))
+			status := s.status(now, float64(now-before)/period.Seconds())
+			shown = std.Printed(status.Line(max(LookOf(terminal).Width-1, 20)))
 			before = now
 			io.WriteString(terminal, "\r"+shown)
 		}
@@ -60,10 +62,12 @@ func (s *Session) status(calls int64, perSecond float64) report.Status {
 	return status
 }
 
-// Clear takes the line away. It may be called on nil.
-func (l *StatusLine) Clear() {
-	if l != nil {
-		close(l.stop)
-		<-l.stopped
+// Clear takes the line away, and reports whether there was one. It may be called on nil.
+func (l *StatusLine) Clear() bool {
+	if l == nil {
+		return false
 	}
+	close(l.stop)
+	<-l.stopped
+	return l.shown
 }
