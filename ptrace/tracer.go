@@ -51,6 +51,11 @@ type Options struct {
 	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
 	Calibrated func([]*Calibration)
 	Controls   Controls // what is done to find out what stops cost during the run
+
+	// LookFromFirst has a thread be looked at from its first call on, not only once there was reason to, so that with
+	// controls Call.Waits is known of its first long call, too; and again when it has stood at a stop for some 15 µs or
+	// more, so that Call.Waits has no such time. That takes some 5 µs a thread, and 1 µs a look.
+	LookFromFirst bool
 }
 
 // CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
