@@ -94,7 +94,7 @@ func (b *pprofBuilder) build() *pprof.Profile {
 		PeriodType:        &pprof.ValueType{Type: "calls", Unit: "count"},
 		Period:            1,
 		DurationNanos:     int64(b.p.Meta.Duration),
-		Comments:          b.comments(),
+		Comments:          pprofComments(b.p.Snapshot, b.p.Meta),
 	}
 	if start := b.p.Meta.Start; !start.IsZero() {
 		b.out.TimeNanos = start.UnixNano()
@@ -182,32 +182,12 @@ func (b *pprofBuilder) mostCalls() (most *pprof.Mapping) {
 	return most
 }
 
-func (b *pprofBuilder) comments() []string {
-	m := b.p.Meta
-	what := commandLine(m.Command)
-	if what == "" {
-		what = fmt.Sprintf("attached to %v", m.PIDs)
-	}
-	comments := []string{m.Version, what}
-	if o := b.p.Snapshot.Overhead; o != nil && o.Calls > 0 {
-		line := fmt.Sprintf("tracing cost %s a call (%s)", humanTime(int64(o.PerCall())), o.Source)
-		if slowdown, _, _ := o.Slowdown(); slowdown > 0 {
-			line += fmt.Sprintf(", a slowdown of %s", factor(slowdown))
-		}
-		comments = append(comments, line)
-	}
-	for i := range b.p.Snapshot.Warnings {
-		comments = append(comments, sentence(&b.p.Snapshot.Warnings[i]))
-	}
-	return comments
-}
-
 func (b *pprofBuilder) sample(s *cost.Sample) *pprof.Sample {
 	out := &pprof.Sample{
 		Value:    make([]int64, 0, len(b.out.SampleType)),
 		Location: b.stack(stackKey{s.Key, s.Stack}),
 	}
-	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), s.OverheadNs)
+	out.Value = append(out.Value, int64(s.Calls+s.Unfinished), int64(s.Errors), s.OverheadNs)
 	if b.hasCPU {
 		out.Value = append(out.Value, s.CPUNs)
 	}
@@ -216,12 +196,21 @@ func (b *pprofBuilder) sample(s *cost.Sample) *pprof.Sample {
 	return out
 }
 
+// standIns are the frames of samples whose stack is none.
+var standIns = map[uint32][]*symbol.Location{
+	profile.Others:     {{Lines: []symbol.Frame{{Function: "[others]"}}}},
+	profile.NotStopped: {{Lines: []symbol.Frame{{Function: "[not stopped]"}}}},
+}
+
 // stack is the frames of a sample, the call first.
 func (b *pprofBuilder) stack(k stackKey) []*pprof.Location {
 	if known := b.stacks[k]; known != nil {
 		return known
 	}
-	frames := b.p.Stack(k.stack)
+	frames, ok := standIns[k.stack]
+	if !ok {
+		frames = b.p.Stack(k.stack)
+	}
 	out := make([]*pprof.Location, 0, 1+len(frames))
 	out = append(out, b.call(k.call))
 	for _, l := range frames {

@@ -44,8 +44,8 @@ type options struct {
 	bench         bench  // runs to compare instead of tracing one
 
 	stacks     session.StackMode
-	labels     *label.Projection
-	labelNames string // that labels was made of
+	labels     string // the names of those that were asked for
+	maxSamples int    // of a profile; 0: as many as are usual
 	debuginfod bool   // fetch debug files
 
 	controls session.Truth
@@ -145,6 +145,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
 	d.arg(0, "labels", o.chooseLabels)
+	d.arg(0, "max-samples", o.chooseMaxSamples)
 	d.flag(0, "debuginfod", func() { o.debuginfod = true })
 	d.arg(0, "time", o.chooseTime)
 	d.flag(0, "raw", func() { o.raw = true })
@@ -180,8 +181,8 @@ func (o *options) check(d declarations) error {
 		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
 	case o.seccomp == filterAsked && o.noFollow:
 		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
-	case o.outputs.Pprof == "" && (o.labels != nil || o.stacks != session.StacksFull || o.debuginfod):
-		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
+	case o.outputs.Pprof == "" && (o.labels != "" || o.maxSamples > 0 || o.stacks != session.StacksFull || o.debuginfod):
+		return errors.New("--stacks, --labels, --max-samples and --debuginfod are for a profile; add --pprof FILE")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
 	}
@@ -332,13 +333,38 @@ func (o *options) chooseStacks(s string) error {
 }
 
 // chooseLabels takes the argument of --labels.
-func (o *options) chooseLabels(list string) (err error) {
-	if o.labelNames != "" {
-		list = o.labelNames + "," + list
+func (o *options) chooseLabels(list string) error {
+	if o.labels != "" {
+		list = o.labels + "," + list
 	}
-	o.labelNames = list
-	o.labels, err = label.Parse(list)
+	o.labels = list
+	_, err := label.Parse(list)
 	return err
+}
+
+// projection is what samples are told apart by, besides their stacks. Their state is always among it, since a profile
+// without it could not tell calls that have not returned from those that have.
+func (o *options) projection() *label.Projection {
+	if o.outputs.Pprof == "" {
+		return nil
+	}
+	list := label.State
+	if o.labels != "" {
+		list += "," + o.labels
+	}
+	p, _ := label.Parse(list) // which has been checked
+	return p
+}
+
+// chooseMaxSamples takes the argument of --max-samples.
+func (o *options) chooseMaxSamples(s string) error {
+	const most = 1_000_000
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return fmt.Errorf("%q is no number of samples; want one from 1 to %d", s, most)
+	}
+	o.maxSamples = n
+	return nil
 }
 
 // parseOverhead takes what strace's -O takes: a number of microseconds, or one with a unit.

@@ -85,6 +85,7 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 		KillOnExit:     opt.killOnExit,
 		CPUTime:        opt.outputs.CPU,
 		CPU:            opt.cpu,
+		LookFromFirst:  config.Labels != nil, // their state
 		Filter:         filter,
 		OnAttachFailed: p.messages.say, // it may be long until the table
 		OnBegin:        func() { p.begun.Store(true) },
@@ -111,7 +112,8 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Open:       len(o.attach) > 0 || o.duration > 0,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
-		Labels:     o.labels,
+		Labels:     o.projection(),
+		MaxSamples: o.maxSamples,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,
 		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.attach, CPUs: runtime.NumCPU(), Traced: o.traced()},

@@ -32,6 +32,7 @@ type Config struct {
 	Program    string
 	Stacks     StackMode
 	Labels     *label.Projection // nil: samples of a profile are told apart by their stacks alone
+	MaxSamples int               // of a profile, but for those that stand for smaller ones; 0: profile.DefaultSamples
 	Debuginfod bool              // fetch debug files
 
 	Outputs Outputs
@@ -149,6 +150,9 @@ func (s *Session) InFlight(f *profile.InFlight) {
 	}
 	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) {
 		s.profile.AddInFlight(*f)
+		if s.samples != nil {
+			s.samples.inFlight(f)
+		}
 	}
 }
 
