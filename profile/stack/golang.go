@@ -102,8 +102,11 @@ func goSpecial(r *row, a *arch, fn *pclntab.Func, delta int32) {
 	}
 	if a.link {
 		// The switches of stacks are written down for AMD64 only.
-		if fn.Flags&(pclntab.TopFrame|pclntab.SPWrite) != 0 {
+		switch {
+		case fn.Flags&pclntab.TopFrame != 0, name == "runtime.mcall":
 			r.kind = rowBottom
+		case fn.Flags&pclntab.SPWrite != 0:
+			r.kind = rowLost
 		}
 		return
 	}
@@ -185,7 +188,7 @@ func (w *walk) systemstack(r *row) Reason {
 func (w *walk) morestack() Reason {
 	curg, ok := w.curg()
 	if !ok {
-		return Bottom // as the runtime sees it
+		return Bottom // it has been put aside: this is the scheduler
 	}
 	sp, ok1 := w.word(curg + gSchedSP)
 	pc, ok2 := w.word(curg + gSchedPC)

@@ -27,11 +27,15 @@ type arch struct {
 	link    bool  // calls leave the return address in register ra
 	// raMask removes what pointer authentication adds to a return address.
 	raMask uint64
+	// clearsFP reports whether code sets the frame pointer to 0.
+	clearsFP func(code []byte) bool
 }
 
 var archs = [numArchs]arch{
-	AMD64: {machine: elf.EM_X86_64, nregs: 17, sp: 7, fp: 6, g: 14, ra: 16, raMask: ^uint64(0)},
-	ARM64: {machine: elf.EM_AARCH64, nregs: 33, sp: 31, fp: 29, g: 28, ra: 30, link: true, raMask: 1<<48 - 1},
+	AMD64: {machine: elf.EM_X86_64, nregs: 17, sp: 7, fp: 6, g: 14, ra: 16, raMask: ^uint64(0),
+		clearsFP: clearsFPonAMD64},
+	ARM64: {machine: elf.EM_AARCH64, nregs: 33, sp: 31, fp: 29, g: 28, ra: 30, link: true, raMask: 1<<48 - 1,
+		clearsFP: clearsFPonARM64},
 }
 
 // DWARF numbers of the AMD64 registers, for filling Regs.R.

@@ -10,6 +10,7 @@ const (
 	rowBottom                 // the frame has no caller
 	rowOffsets                // the CFA is a register plus a constant, all else is at constants from it
 	rowFull                   // the rules in row.full
+	rowLost                   // the frame has a caller that cannot be found
 	// What the Go runtime does, see golang.go.
 	rowGoSystemstack
 	rowGoMorestack

@@ -42,8 +42,8 @@ type Mode uint8
 const (
 	// Full uses unwind tables, and frame pointers where there are none.
 	Full Mode = iota
-	// FramePointers uses nothing else. It misses the caller of a function without a
-	// frame, and is lost in code that uses the register otherwise.
+	// FramePointers uses nothing else, but for what tables say about where a stack ends. It misses the caller of a
+	// function without a frame, and is lost in code that uses the register otherwise.
 	FramePointers
 )
 
@@ -138,7 +138,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	kind, flags := rowNone, uint8(0)
 	var rw *row
 	var bias uint64
-	if u.Mode == Full {
+	if u.Mode == Full || w.chainEnds() {
 		c, unread := s.resolve(r, w.win.mem)
 		if unread != nil {
 			return u.unread(s, unread, r)
@@ -150,6 +150,9 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 				return u.unread(s, c.obj, r)
 			}
 			kind, flags = rw.kind, rw.flags
+		}
+		if u.Mode != Full && kind != rowBottom {
+			kind, flags = rowNone, 0
 		}
 	}
 	sp, pc := w.sp(), w.pc
@@ -164,8 +167,11 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 		if reason = w.framePointer(); reason != stepped && n == 1 {
 			reason = u.calledFrom(s, sp, reason)
 		}
+		reason = w.endWithoutTables(r, reason)
 	case rowFull:
 		reason = w.full(rw.full, bias)
+	case rowLost:
+		return NoInfo
 	default:
 		rw := *rw // which looking up another row may replace
 		onG0, ok := false, true

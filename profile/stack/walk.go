@@ -236,15 +236,18 @@ const maxFrame = 16 << 20
 // register points.
 func (w *walk) framePointer() Reason {
 	fp, ok := w.reg(w.a.fp)
-	if ok && fp == 0 {
-		return Bottom
-	}
 	sp := w.sp()
 	if !ok || fp%8 != 0 || fp < sp || fp-sp > maxFrame {
 		return NoInfo
 	}
 	ra, ok := w.word(fp + 8)
 	if !ok {
+		return NoInfo
+	}
+	if ra == 0 {
+		if next, ok := w.word(fp); ok && next == 0 {
+			return Bottom // the chain's end as the ABIs have it
+		}
 		return NoInfo
 	}
 	w.setSaved(w.a.fp, fp)

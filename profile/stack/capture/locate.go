@@ -110,8 +110,11 @@ func (l *locator) name(location *symbol.Location, object *symbol.Object, m *stac
 // ending stands for the frames beyond the outermost that was found.
 func (l *locator) ending(why stack.Reason) *symbol.Location {
 	if l.endings[why] == nil {
-		name := "[truncated]"
-		if why == stack.Unread {
+		name := "[incomplete]"
+		switch why {
+		case stack.Truncated:
+			name = "[truncated]"
+		case stack.Unread:
 			name = "[unread]"
 		}
 		l.endings[why] = &symbol.Location{Lines: []symbol.Frame{{Function: name}}}

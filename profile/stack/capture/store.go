@@ -78,8 +78,8 @@ func (st *store) add(s *space, at stack.Stack) uint32 {
 		}
 		key = binary.NativeEndian.AppendUint32(key, st.place(s, pc, before))
 	}
-	if at.End == stack.Truncated || at.End == stack.Unread {
-		key = append(key, byte(at.End))
+	if at.End != stack.Bottom {
+		key = append(key, byte(ending(at.End)))
 	}
 	st.scratch = key
 	if known, ok := st.byStack[string(key)]; ok {
@@ -95,6 +95,15 @@ func (st *store) add(s *space, at stack.Stack) uint32 {
 	st.byStack[text] = number
 	st.bytes += len(text)
 	return number
+}
+
+// ending makes one of all the reasons for which a stack is not whole that a reader need not tell from each other.
+func ending(why stack.Reason) stack.Reason {
+	switch why {
+	case stack.Truncated, stack.Unread:
+		return why
+	}
+	return stack.NoInfo
 }
 
 // place returns the number of the place of an instruction that ends at pc.
@@ -141,7 +150,7 @@ func (st *store) mapping(o *owner, m *stack.Mapping) *stack.Mapping {
 	return known
 }
 
-// at returns the numbers of the places of a stack, innermost first, and how it ended if there are more.
+// at returns the numbers of the places of a stack, innermost first, and why it is not whole; 0 if it is.
 func (st *store) at(number uint32) (places []uint32, end stack.Reason) {
 	if int(number) >= len(st.stacks) {
 		return nil, 0
