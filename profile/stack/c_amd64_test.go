@@ -97,6 +97,16 @@ func TestStacksEqualBacktrace(t *testing.T) {
 				if gotID != id || len(want) < 3 {
 					t.Fatalf("mark %d said %q", id, said[id])
 				}
+				handlers := 0
+				for i, f := range seen[id].frames {
+					if addr, mark := Frame(f); mark == SignalHandler { // one has been added
+						seen[id].frames[i] = addr - 1
+						handlers++
+					}
+				}
+				if wanted := map[int]int{6: 1, 7: 1, 8: 1}[id]; handlers != wanted {
+					t.Errorf("mark %d: %d signal handlers, want %d", id, handlers, wanted)
+				}
 				// want[0] is in mark itself, and the call in libc's syscall().
 				got := from(seen[id].frames, want[1])
 				if id == 9 {

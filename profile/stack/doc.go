@@ -19,6 +19,10 @@
 //     pointer, believed only if it leads up the same stack to an address in
 //     executable memory.
 //
+// What is no call is known by its code: what signal handlers return to, what makecontext(3) begins a stack with, and a
+// call of a pointer that leads nowhere, which a signal has interrupted (interrupted.go). Whether a stack has ended where
+// stacks begin, or nothing says how to go on, is told apart (ends.go).
+//
 // The types, from the longest-lived down:
 //
 //   - Objects: the files' unwind tables. One for the whole program, shared.

@@ -37,6 +37,30 @@ func (w *walk) chainEnds() bool {
 	return ok && fp == 0
 }
 
+// withoutTables goes from the n-th frame, whose code is in range r and has no unwind information, to its caller. flags
+// are those that its row would have.
+func (u *Unwinder) withoutTables(s *Space, r *execRange, n int) (reason Reason, flags uint8) {
+	w := &u.w
+	if !w.exact && (r.mapping.IsFile() || r.mapping.IsVDSO()) {
+		switch {
+		case w.startsContext():
+			u.mark = NewContext
+			return Bottom, 0
+		case w.atSigreturn(n == 1):
+			return w.sigreturn(), flagSignal
+		}
+	}
+	sp := w.sp()
+	reason = w.framePointer()
+	if reason == stepped {
+		reason = u.believe(s)
+	}
+	if reason != stepped && n == 1 {
+		reason = u.calledFrom(s, sp, reason)
+	}
+	return w.endWithoutTables(r, reason), 0
+}
+
 // startCode is how far before the first call of a thread its frame pointer is cleared: 33 bytes in glibc's _start on
 // AMD64, which passes seven arguments.
 const startCode = 48

@@ -29,13 +29,26 @@ type arch struct {
 	raMask uint64
 	// clearsFP reports whether code sets the frame pointer to 0.
 	clearsFP func(code []byte) bool
+	// endsInCall reports whether the last instruction of code calls.
+	endsInCall func(code [callBytes]byte) bool
+	// sigreturn is the code that signal handlers return to, context that of what makecontext(3) puts there.
+	sigreturn, context []string
+	sigframe           *sigframe
 }
 
 var archs = [numArchs]arch{
 	AMD64: {machine: elf.EM_X86_64, nregs: 17, sp: 7, fp: 6, g: 14, ra: 16, raMask: ^uint64(0),
-		clearsFP: clearsFPonAMD64},
+		clearsFP: clearsFPonAMD64, endsInCall: endsInCallOnAMD64,
+		sigreturn: []string{"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", "\xb8\x0f\x00\x00\x00\x0f\x05"}, // mov $15, %rax; syscall
+		context:   []string{"\x48\x89\xdc\x48\x8b\x3c\x24"},                                         // mov %rbx, %rsp; mov (%rsp), %rdi
+		sigframe:  &amd64Sigframe,
+	},
 	ARM64: {machine: elf.EM_AARCH64, nregs: 33, sp: 31, fp: 29, g: 28, ra: 30, link: true, raMask: 1<<48 - 1,
-		clearsFP: clearsFPonARM64},
+		clearsFP: clearsFPonARM64, endsInCall: endsInCallOnARM64,
+		sigreturn: []string{"\x68\x11\x80\xd2\x01\x00\x00\xd4"}, // mov x8, #139; svc #0
+		context:   []string{"\xe0\x03\x13\xaa"},                 // mov x0, x19
+		sigframe:  &arm64Sigframe,
+	},
 }
 
 // DWARF numbers of the AMD64 registers, for filling Regs.R.

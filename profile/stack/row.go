@@ -31,6 +31,11 @@ const (
 	flagRoot
 	// flagCrosscall: Go's function that only C calls.
 	flagCrosscall
+	// flagLast: the address is that of the function's last byte.
+	flagLast
+
+	// flagSignal: both are set for what a signal handler returns to, and only for that.
+	flagSignal = flagExactNext | flagSwitch
 )
 
 // maxSaved is the number of registers that a compact row can restore: what the
@@ -84,7 +89,7 @@ func (m *cfiMachine) compile(r *row, a *arch) {
 	ra := m.regs[m.c.ra]
 	r.flags = 0
 	if m.c.signal {
-		r.flags = flagExactNext | flagSwitch
+		r.flags = flagSignal
 	}
 	switch {
 	case ra.kind == ruleUndefined:

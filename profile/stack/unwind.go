@@ -58,6 +58,7 @@ type Unwinder struct {
 	need Need
 	rows rowCache
 	root bool // the frame left last had flagRoot
+	mark Mark // of the frame left last
 	w    walk
 	m    cfiMachine
 	d    fde
@@ -72,7 +73,7 @@ func NewUnwinder() *Unwinder { return new(Unwinder) }
 // many frames it has written and how the stack ended. It does not allocate for code
 // that it has met before.
 //
-// The first frame is regs.IP. In all others, the address minus one lies in
+// The first frame is regs.IP, each may have a Mark. In all others, the address minus one lies in
 // the instruction that was being executed: for a return address, that is the
 // call; where a signal interrupted the frame, one has been added. (At a system
 // call stop it is so for the first, too.)
@@ -108,19 +109,32 @@ func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n
 		return 1, Unmapped
 	}
 	for n = 1; ; n++ {
-		if end := u.step(s, r, n); end != stepped {
+		called := n > 1 && !w.exact
+		end := u.step(s, r, n)
+		frames[n-1] = u.mark.on(frames[n-1], called)
+		if end != stepped {
 			return n, end
 		}
-		if w.pc == 0 {
+		if w.pc == 0 && !w.exact {
 			return n, Bottom
 		}
 		pc := w.lookup()
 		if pc < r.start || pc >= r.end {
-			if r = s.find(pc); r == nil && u.root {
-				return n, Bottom
-			} else if r == nil {
-				return n, Unmapped
+			r = s.find(pc)
+		}
+		if r == nil && !u.root && n < len(frames) {
+			nowhere := w.pc
+			if end := u.calledNowhere(s); end != stepped {
+				return n, end
 			}
+			frames[n] = nowhere + 1
+			n++
+			r = s.find(w.lookup())
+		}
+		if r == nil && u.root {
+			return n, Bottom
+		} else if r == nil {
+			return n, Unmapped
 		}
 		if n == len(frames) {
 			return n, Truncated
@@ -156,18 +170,22 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 		}
 	}
 	sp, pc := w.sp(), w.pc
-	u.root = flags&flagRoot != 0
+	u.root, u.mark = flags&flagRoot != 0, 0
 	reason := stepped
+	switch {
+	case w.exact:
+	case flags&flagLast != 0 && w.startsContext():
+		kind = rowNone
+	case flags&flagSignal == flagSignal && w.a.link:
+		kind = rowNone // the kernel's tables have no address where the code was interrupted
+	}
 	switch kind {
 	case rowOffsets:
 		reason = w.offsets(rw)
 	case rowBottom:
 		return Bottom
 	case rowNone:
-		if reason = w.framePointer(); reason != stepped && n == 1 {
-			reason = u.calledFrom(s, sp, reason)
-		}
-		reason = w.endWithoutTables(r, reason)
+		reason, flags = u.withoutTables(s, r, n)
 	case rowFull:
 		reason = w.full(rw.full, bias)
 	case rowLost:
@@ -182,12 +200,15 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 		}
 		reason = w.golang(&rw, onG0)
 	}
+	if flags&flagSignal == flagSignal {
+		u.mark = SignalHandler
+	}
 	if reason != stepped {
 		return reason
 	}
 	// Calls grow the stack. Only while the return address is in a register need the
 	// caller have no more of it: in leaf functions on ARM64, and in vfork.
-	if flags&flagSwitch == 0 && (w.sp() < sp || w.sp() == sp && w.pc == pc) {
+	if flags&flagSwitch == 0 && (w.sp() < sp || w.sp() == sp && w.pc == pc) && !w.behindMorestack(pc) {
 		return Stuck
 	}
 	w.exact = flags&flagExactNext != 0
@@ -299,4 +320,7 @@ func (u *Unwinder) cfiRow(r *row, t *tables, vaddr uint64) {
 		return
 	}
 	u.m.compile(r, a)
+	if vaddr+1 == u.d.hi {
+		r.flags |= flagLast
+	}
 }

@@ -245,8 +245,10 @@ func (w *walk) framePointer() Reason {
 		return NoInfo
 	}
 	if ra == 0 {
-		if next, ok := w.word(fp); ok && next == 0 {
-			return Bottom // the chain's end as the ABIs have it
+		// On ARM64 _start clears the link register, too, so that the chain ends with a record of two zeros. On
+		// AMD64 the register points at any two zeros in most code that has no tables.
+		if next, ok := w.word(fp); ok && next == 0 && w.a.link {
+			return Bottom
 		}
 		return NoInfo
 	}

@@ -22,6 +22,7 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		mappings: make(map[*stack.Mapping]*symbol.Mapping),
 		vdso:     make(map[string]*symbol.Object),
 		perf:     make(map[*owner][]perfPlace),
+		marked:   make(map[*symbol.Location]stack.Mark),
 		endings:  make(map[stack.Reason]*symbol.Location),
 		symbols:  symbol.New(opt),
 	}
@@ -53,6 +54,7 @@ type locator struct {
 	mappings map[*stack.Mapping]*symbol.Mapping
 	vdso     map[string]*symbol.Object
 	perf     map[*owner][]perfPlace
+	marked   map[*symbol.Location]stack.Mark
 	symbols  *symbol.Symbolizer
 
 	addresses []symbol.Address
@@ -82,6 +84,9 @@ func (l *locator) location(number uint32) *symbol.Location {
 	p := &l.c.store.places[number]
 	location := &symbol.Location{Address: p.at}
 	l.located[number] = location
+	if p.mark != 0 {
+		l.marked[location] = p.mark
+	}
 	m := p.mapping
 	if m == nil {
 		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[unmapped] 0x%x", p.at)}}
@@ -162,12 +167,26 @@ func (l *locator) resolve(ctx context.Context) {
 			m.HasLineNumbers, m.HasInlineFrames = has.LineNumbers, has.InlineFrames
 		}
 	}
+	for location, mark := range l.marked {
+		nameMarked(location, mark)
+	}
 	for owner, places := range l.perf {
 		if ctx.Err() != nil {
 			return
 		}
 		l.resolvePerf(ctx, owner, places)
 	}
+}
+
+// nameMarked names a frame that nobody has called, the same in every C library: many have no symbol for it.
+func nameMarked(location *symbol.Location, mark stack.Mark) {
+	name := "[signal handler]"
+	if mark == stack.NewContext {
+		name = "__start_context"
+	}
+	line := &location.Lines[0]
+	*line = symbol.Frame{Function: name, SystemName: line.SystemName}
+	location.Lines = location.Lines[:1]
 }
 
 // resolvePerf names code that was made at run time, where the program has written down what it is.

@@ -27,6 +27,7 @@ type placeKey struct {
 	file  fileID
 	owner *owner // nil for files
 	at    uint64 // offset in the file, or address
+	mark  stack.Mark
 }
 
 // place is a placeKey with what it takes to name it.
@@ -34,6 +35,7 @@ type place struct {
 	at      uint64         // offset in the file, or in the vdso; otherwise the address
 	mapping *stack.Mapping // nil: there is none
 	owner   *owner         // of the space where it was seen first
+	mark    stack.Mark
 }
 
 // mappingKey is what makes a mapping one of its own: a part of a file, or memory of a process.
@@ -106,24 +108,26 @@ func ending(why stack.Reason) stack.Reason {
 	return stack.NoInfo
 }
 
-// place returns the number of the place of an instruction that ends at pc.
-func (st *store) place(s *space, pc, size uint64) uint32 {
+// place returns the number of the place of a frame, whose instruction of this size ends at its address.
+func (st *store) place(s *space, frame, size uint64) uint32 {
+	pc, mark := stack.Frame(frame)
 	at := pc - size
-	p := place{at: at, owner: s.owner}
+	p := place{at: at, owner: s.owner, mark: mark}
 	key := placeKey{at: at}
 	m, ok := s.Mapping(pc - 1)
 	if ok {
 		switch {
 		case m.IsFile():
 			p.at = at - m.Start + m.Offset
-			key = placeKey{file: idOf(m), at: p.at}
+			key.file, key.at = idOf(m), p.at
 		case m.IsVDSO():
 			p.at = at - m.Start
-			key = placeKey{file: fileID{inode: uint64(len(s.vdso))}, at: p.at}
+			key.file, key.at = fileID{inode: uint64(len(s.vdso))}, p.at
 		default:
 			key.owner = s.owner
 		}
 	}
+	key.mark = mark
 	if known, ok := st.byPlace[key]; ok {
 		return known
 	}
