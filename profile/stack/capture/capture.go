@@ -7,8 +7,9 @@ package capture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"strconv"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type Capturer struct {
 	objects *stack.Objects
 	files   *files
 	reading *reading
+	noProc  error // why there are no stacks at all
 
 	mu        sync.Mutex // guards what follows; taken before storeMu
 	unwinder  *stack.Unwinder
@@ -40,6 +42,7 @@ type Capturer struct {
 	idle      []*scratch
 	memories  int    // how many are open
 	cut       uint64 // stacks that end for want of a file
+	blind     error  // why stacks could not be looked at
 
 	storeMu sync.Mutex // guards what follows
 	store   store      // the stacks as places
@@ -80,9 +83,13 @@ type space struct {
 type owner struct {
 	id   uint64
 	pid  int32  // a process that had it …
-	ours bool   // … whether its names are this machine's, …
-	own  int    // … and what that is called in its own PID namespace, where it has code made at run time
 	vdso []byte // the kernel's page in it, shared by all that have the same
+
+	// Where it has code made at run time:
+	own  int    // what the process is called in its own PID namespace, …
+	uid  uint32 // … whose it is, …
+	ours bool   // … whether its names are this machine's, …
+	root *root  // … and its root if they are not; nil: it could not be held
 }
 
 // The piece of stack that is read first holds most stacks whole; 16 KB cost 0.2 µs more. Where that was seen
@@ -101,6 +108,7 @@ func New(framePointersOnly bool) *Capturer {
 		reading:   newReading(),
 		processes: make(map[int32]*process),
 		byMaps:    make(map[string]*space),
+		noProc:    usableProc(),
 	}
 	c.unwinder.Later = true
 	c.objects = stack.NewObjects(c.files.open, 0, 0)
@@ -139,6 +147,10 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.noProc != nil {
+		c.blind = c.noProc
+		return 0
+	}
 	p, at := c.process(call.PID), c.scratch()
 	at.tracee = tracee{thread, c.memory(p, call.PID)}
 	thread = &at.tracee
@@ -327,6 +339,9 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch, thread Thread) b
 	c.mu.Lock()
 	at.maps = text
 	if err != nil {
+		if errors.Is(err, os.ErrPermission) { // otherwise it has ended
+			c.blind = fmt.Errorf("read /proc/%d/maps: %w", pid, err)
+		}
 		return false
 	}
 	text = executable(text)
@@ -375,27 +390,14 @@ func (c *Capturer) newSpace(pid int32, text []byte, thread Thread) *space {
 			s.vdso = make([]byte, min(m.End-m.Start, 64<<10))
 			thread.ReadMemory(s.vdso, m.Start)
 		case !m.IsFile() && s.own == 0:
-			s.own, s.ours = ownPID(pid), sharesNames(pid)
+			s.own, s.uid, s.ours = ownPID(pid), ownerOf(pid), sharesNames(pid)
+			if !s.ours {
+				s.root = c.files.rootOf(pid)
+			}
 		}
 	}
 	c.files.see(pid, mappings)
 	return s
-}
-
-// ownPID is what a process is called in its own PID namespace.
-func ownPID(pid int32) int {
-	text, _ := readFile(fmt.Sprintf("/proc/%d/status", pid), nil)
-	for line := range bytes.Lines(text) {
-		if ids, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
-			// proc(5): the leftmost is that of our namespace, the others are of the nested ones.
-			if f := bytes.Fields(ids); len(f) > 0 {
-				if own, err := strconv.Atoi(string(f[len(f)-1])); err == nil {
-					return own
-				}
-			}
-		}
-	}
-	return int(pid)
 }
 
 // executable keeps the lines of executable mappings.
@@ -490,6 +492,13 @@ func (c *Capturer) Cut() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cut
+}
+
+// Blind returns why processes could not be looked at, so that their calls have no stacks; nil if all could be.
+func (c *Capturer) Blind() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.blind
 }
 
 // Close closes the files that were kept open.

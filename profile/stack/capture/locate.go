@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"sysprof/profile/stack"
 	"sysprof/profile/stack/symbol"
@@ -205,13 +203,11 @@ func (l *locator) resolvePerf(ctx context.Context, owner *owner, places []perfPl
 
 func openPerfMap(owner *owner) (symbol.File, error) {
 	root := fmt.Sprintf("/proc/%d/root", owner.pid)
-	uid := uint32(os.Getuid())
-	if info, err := os.Stat(fmt.Sprintf("/proc/%d", owner.pid)); err == nil {
-		uid = info.Sys().(*syscall.Stat_t).Uid
-	} else if !owner.ours {
-		return nil, err
-	} else {
+	switch {
+	case owner.root != nil:
+		root = owner.root.path()
+	case owner.ours:
 		root = "/"
 	}
-	return symbol.OpenPerfMap(root, owner.own, uid)
+	return symbol.OpenPerfMap(root, owner.own, owner.uid)
 }

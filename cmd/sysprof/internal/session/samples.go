@@ -89,6 +89,15 @@ func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
 		if cut := s.capturer.Cut(); cut > 0 {
 			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksCut, Count: cut})
 		}
+		if why := s.capturer.Blind(); why != nil {
+			missing := uint64(0)
+			for i := range all {
+				if all[i].Stack == 0 {
+					missing += all[i].Calls
+				}
+			}
+			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksMissing, Count: missing, Text: why.Error()})
+		}
 	}
 	if lost > 0 {
 		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})

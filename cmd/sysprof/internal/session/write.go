@@ -102,9 +102,20 @@ func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot, meta 
 		}
 	}
 	if o.Quiet {
-		return nil
+		return report.Warnings(w, &profile.Snapshot{Warnings: besidesTheTable(s.Warnings)})
 	}
 	return report.Notes(w, s, *meta, look.Width, o.Verbose)
+}
+
+// besidesTheTable keeps the warnings that are not about what stands in the table, but about a file that is hardly worth
+// writing: they are said also to who wants the table alone.
+func besidesTheTable(all []profile.Warning) (kept []profile.Warning) {
+	for _, w := range all {
+		if w.Kind == profile.StacksMissing {
+			kept = append(kept, w)
+		}
+	}
+	return kept
 }
 
 type table interface {
