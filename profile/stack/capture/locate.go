@@ -197,6 +197,10 @@ func (l *locator) resolvePerf(ctx context.Context, owner *owner, places []perfPl
 	for i, frame := range l.symbols.PerfMap(ctx, func() (symbol.File, error) { return openPerfMap(owner) }, pcs) {
 		if frame.Function != "" {
 			places[i].location.Lines = []symbol.Frame{frame}
+			m := places[i].location.Mapping
+			m.HasFunctions = true
+			m.HasFilenames = m.HasFilenames || frame.File != ""
+			m.HasLineNumbers = m.HasLineNumbers || frame.Line != 0
 		}
 	}
 }

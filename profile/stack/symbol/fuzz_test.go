@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"sysprof/profile/stack/elf"
 )
@@ -161,11 +163,23 @@ func FuzzDwarf(f *testing.F) {
 func FuzzPerfMap(f *testing.F) {
 	f.Add([]byte("7f0010 20 LazyCompile:~f /x.js:1\n7f0020 10 inner name\n0x7f0030 0x8 _ZN1a1bEv\nbad line\n7f0010 0 none\n"), uint64(0x7f0015))
 	f.Add([]byte("ffffffffffffffff ffffffffffffffff x\n0 ffffffffffffffff y"), uint64(1))
+	f.Add([]byte("1000 40 py::work:/srv/app.py\n1000 40 JS:*get x /srv/a b.js:10:5\n1001 8 x[Optimized]\n"), uint64(0x1000))
+	f.Add([]byte("1000 40 Script:~ :99999999999:1\n1001 40 JS:~\x00\xff a:1\n"), uint64(0x1000))
 	f.Fuzz(func(t *testing.T, data []byte, pc uint64) {
 		limits(t, 512, func() {
 			frames := New(Options{}).perfMap(bytes.NewReader(data), []uint64{pc, pc + 1, 0, 1<<64 - 1, pc})
 			if len(frames) != 5 || frames[0] != frames[4] {
 				t.Errorf("%v", frames)
+			}
+			for _, frame := range frames {
+				for _, name := range []string{frame.Function, frame.SystemName, frame.File} {
+					if !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\n\r") {
+						t.Errorf("%q", name)
+					}
+				}
+				if (frame.Function == "") != (frame == Frame{}) || frame.Line < 0 || frame.Line != frame.StartLine {
+					t.Errorf("%+v", frame)
+				}
 			}
 		})
 	})
