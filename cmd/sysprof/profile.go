@@ -111,6 +111,7 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Open:       len(o.attach) > 0 || o.duration > 0,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
+		MaxDepth:   o.maxDepth,
 		Labels:     o.labels,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,

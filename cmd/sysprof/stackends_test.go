@@ -156,3 +156,48 @@ func TestStacksOfSplitStacks(t *testing.T) {
 		t.Errorf("stacks:\n%s", list(stacks))
 	}
 }
+
+// recursesC calls itself as often as its argument says, makes getppid(2), and then goes on to do so ten calls further up.
+const recursesC = `
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+volatile int sink;
+__attribute__((noinline, noclone)) void leaf(void) { syscall(SYS_getppid); sink = 1; }
+__attribute__((noinline, noclone)) void again(int n) { if (n) again(n - 1); if (n <= 10) leaf(); sink = n; }
+int main(int argc, char **argv) { again(atoi(argv[1])); return 0; }
+`
+
+// TestDeepStacks: a deep stack has both its ends, so that those of a recursion are one; an endless one its innermost.
+func TestDeepStacks(t *testing.T) {
+	recurses := compile(t, recursesC, "-fno-optimize-sibling-calls")
+	for _, c := range []struct {
+		depth         string
+		flags         []string
+		stacks        int // distinct ones
+		frames, inner int
+		root          string
+	}{
+		{"20", nil, 11, 0, 0, "_start"},
+		{"500", nil, 1, 128, 64, "_start"},
+		{"500", []string{"--max-depth=20"}, 1, 21, 10, "_start"},
+		{"500", []string{"--max-depth=1"}, 1, 2, 1, "[truncated]"},
+		{"500", []string{"--max-depth=1024"}, 11, 0, 0, "_start"},
+		{"100000", nil, 1, 128, 127, "[truncated]"},
+	} {
+		_, p, _ := profiled(t, append(c.flags, "-e", "trace=getppid"), recurses, c.depth)
+		stacks := stacksOf(p, "sys_getppid")
+		if len(stacks) != c.stacks || madeBy(p, "sys_getppid", "syscall", valueOf(t, p, "calls")) != 11 {
+			t.Errorf("depth %s, %q: %d stacks:\n%s", c.depth, c.flags, len(stacks), list(stacks))
+			continue
+		}
+		for _, s := range stacks {
+			if s[len(s)-1] != c.root {
+				t.Errorf("depth %s, %q: the root is %s", c.depth, c.flags, s[len(s)-1])
+			}
+			if cut := slices.Index(s, "[truncated]"); c.frames > 0 && (len(s) != c.frames || cut != c.inner) {
+				t.Errorf("depth %s, %q: %d frames, cut at %d", c.depth, c.flags, len(s), cut)
+			}
+		}
+	}
+}

@@ -2,8 +2,15 @@ package stack
 
 import "encoding/binary"
 
-// MaxDepth is how many frames a stack has at most in this project.
+// MaxDepth is how many frames of a stack are kept if nobody says otherwise: as many as perf does.
 const MaxDepth = 127
+
+// MaxWalk is how many frames are looked at to find the outermost ones of a deep stack. It bounds what a stop costs in a
+// program that recurses without end: 0.1 ms if the stack is new.
+const MaxWalk = 1024
+
+// Gap is the frame that stands for those in the middle of a deep stack. No address is like it.
+const Gap = ^uint64(0)
 
 // A Reason says how a stack ended. Only one that ended with Bottom is whole.
 type Reason uint8
@@ -12,7 +19,7 @@ const (
 	stepped Reason = iota // not ended
 	// Bottom: the outermost function was reached.
 	Bottom
-	// Truncated: there are more frames than were asked for.
+	// Truncated: there are more frames than were looked at.
 	Truncated
 	// NoInfo: nothing says how to go on from code without unwind information, such as
 	// code made at run time, or from unwind information that makes no sense.
@@ -59,11 +66,13 @@ type Unwinder struct {
 	rows rowCache
 	root bool // the frame left last had flagRoot
 	mark Mark // of the frame left last
-	w    walk
-	m    cfiMachine
-	d    fde
-	c    cie
-	s    ehScratch
+
+	walked [MaxWalk]uint64
+	w      walk
+	m      cfiMachine
+	d      fde
+	c      cie
+	s      ehScratch
 }
 
 // NewUnwinder returns an Unwinder with an empty cache.
@@ -73,6 +82,10 @@ func NewUnwinder() *Unwinder { return new(Unwinder) }
 // many frames it has written and how the stack ended. It does not allocate for code
 // that it has met before.
 //
+// A stack that has as many frames as there is room for, or more, is written as its innermost half, Gap, and its
+// outermost half: what stacks have in common is there, where the thread began. If that is more than MaxWalk frames
+// away, only the innermost ones are written, and the stack ends with Truncated.
+//
 // The first frame is regs.IP, each may have a Mark. In all others, the address minus one lies in
 // the instruction that was being executed: for a return address, that is the
 // call; where a signal interrupted the frame, one has been added. (At a system
@@ -81,13 +94,35 @@ func NewUnwinder() *Unwinder { return new(Unwinder) }
 // Precondition: win was Reset for this stop.
 func (u *Unwinder) Unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n int, end Reason) {
 	for range maxReads {
-		if n, end = u.unwind(s, regs, win, frames); end != Unread || u.Later {
+		if n, end = u.unwind(s, regs, win); end != Unread || u.Later {
 			break
 		}
 		u.need.Read()
 		win.Again()
 	}
-	return n, end
+	if n > len(frames)-1 && end == BadMemory && win.spent() {
+		end = Truncated
+	}
+	return keep(frames, u.walked[:n], end)
+}
+
+// keep writes a stack to where there may be no room for all of it.
+func keep(frames, walked []uint64, end Reason) (int, Reason) {
+	room := len(frames) - 1 // one is for the gap
+	switch {
+	case room < 1:
+		return copy(frames, walked), Truncated
+	case len(walked) <= room:
+		return copy(frames, walked), end
+	case end == Truncated:
+		return copy(frames, walked[:room]), end
+	}
+	outer := room / 2
+	inner := room - outer
+	copy(frames, walked[:inner])
+	frames[inner] = Gap
+	copy(frames[inner+1:], walked[len(walked)-outer:])
+	return room + 1, end
 }
 
 // maxReads caps how often one stack waits for a file: some blocks for each of its frames.
@@ -96,10 +131,8 @@ const maxReads = 64 * MaxDepth
 // Need is what the stack that ended with Unread last needs.
 func (u *Unwinder) Need() Need { return u.need }
 
-func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n int, end Reason) {
-	if len(frames) == 0 {
-		return 0, Truncated
-	}
+func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window) (n int, end Reason) {
+	frames := &u.walked
 	s.objects.trim()
 	w := &u.w
 	w.init(regs, win)

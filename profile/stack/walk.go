@@ -6,8 +6,9 @@ type dep struct {
 	addr, val uint64
 }
 
-// maxDeps bounds what can be recorded; stacks that need more are not cached.
-const maxDeps = 512
+// maxDeps bounds what can be recorded; stacks that need more are not cached. Few frames need more than their return
+// address and one register.
+const maxDeps = 3 * MaxWalk
 
 // walk is the state of one unwind: the registers as the current frame has them. A
 // register that was saved on the stack is only read when something needs its

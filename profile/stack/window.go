@@ -12,8 +12,8 @@ type Memory interface {
 const (
 	// moreSize is read at once when a frame lies outside the window.
 	moreSize = 8 << 10
-	// maxMore caps such reads for one stack: one each for the deepest stack with
-	// the widest frames, and a few for the Go runtime's own structures.
+	// maxMore caps such reads for one stack: one each for MaxDepth frames that are wider,
+	// and a few for the Go runtime's own structures.
 	maxMore = 160
 )
 
@@ -39,6 +39,9 @@ func (w *Window) Reset(mem Memory, base uint64, data []byte) {
 
 // Again makes w ready for unwinding the same stack once more.
 func (w *Window) Again() { w.fetches = 0 }
+
+// spent reports whether there have been as many reads outside the window as may be.
+func (w *Window) spent() bool { return w.fetches >= maxMore }
 
 // word reads the 8 bytes at addr.
 func (w *Window) word(addr uint64) (uint64, bool) {

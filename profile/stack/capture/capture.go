@@ -27,6 +27,7 @@ type Capturer struct {
 	files   *files
 	reading *reading
 	noProc  error // why there are no stacks at all
+	depth   int   // how many frames of a stack are kept
 
 	mu        sync.Mutex // guards what follows; taken before storeMu
 	unwinder  *stack.Unwinder
@@ -99,9 +100,14 @@ const (
 	maxWords   = 64 << 10
 )
 
-// New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers.
-func New(framePointersOnly bool) *Capturer {
+// New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers. It keeps stack.MaxDepth frames
+// of a stack.
+func New(framePointersOnly bool) *Capturer { return NewWithDepth(framePointersOnly, stack.MaxDepth) }
+
+// NewWithDepth is New with another number of frames, up to stack.MaxWalk.
+func NewWithDepth(framePointersOnly bool, depth int) *Capturer {
 	c := &Capturer{
+		depth:     depth,
 		unwinder:  stack.NewUnwinder(),
 		store:     newStore(),
 		files:     newFiles(),
@@ -127,6 +133,7 @@ const maxAddressStacks = 1 << 13
 func (c *Capturer) dropAddresses() {
 	c.stacks = stack.NewStacks(2 * maxAddressStacks)
 	c.cache = stack.NewCache(c.unwinder, c.stacks)
+	c.cache.Depth = c.depth
 	c.known = c.known[:0]
 }
 
@@ -188,6 +195,11 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 func (c *Capturer) unwind(s *space, at *scratch, thread Thread) (number uint32, end stack.Reason) {
 	for inTime := true; ; {
 		id := c.cache.Stack(s.Space, &at.regs, &at.window)
+		if id == stack.NoStack { // deep stacks fill it before there are many
+			c.dropAddresses()
+			at.window.Again()
+			id = c.cache.Stack(s.Space, &at.regs, &at.window)
+		}
 		unwound, _ := c.stacks.At(id)
 		if unwound.End != stack.Unread || !inTime {
 			if unwound.End == stack.Unread {

@@ -33,6 +33,10 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		}
 		locations := make([]*symbol.Location, 0, len(places)+1)
 		for _, p := range places {
+			if p == gap {
+				locations = append(locations, l.ending(stack.Truncated))
+				continue
+			}
 			locations = append(locations, l.location(p))
 		}
 		if end != 0 {
@@ -110,7 +114,7 @@ func (l *locator) name(location *symbol.Location, object *symbol.Object, m *stac
 	l.unnamed = append(l.unnamed, unnamed{location, object, m, offset})
 }
 
-// ending stands for the frames beyond the outermost that was found.
+// ending stands for frames that were not found, or not kept.
 func (l *locator) ending(why stack.Reason) *symbol.Location {
 	if l.endings[why] == nil {
 		name := "[incomplete]"

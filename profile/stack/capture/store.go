@@ -57,6 +57,9 @@ func keyOf(o *owner, m *stack.Mapping) mappingKey {
 	return mappingKey{space: o.id, start: m.Start}
 }
 
+// gap is the number of no place: it stands for frames that are left out.
+const gap = ^uint32(0)
+
 // The bounds of a store. A stack takes about 100 bytes, so it has room for a hundred thousand of them.
 const (
 	maxStoreBytes = 16 << 20
@@ -72,6 +75,10 @@ func newStore() store {
 func (st *store) add(s *space, at stack.Stack) uint32 {
 	key := st.scratch[:0]
 	for i, pc := range at.Frames {
+		if pc == stack.Gap {
+			key = binary.NativeEndian.AppendUint32(key, gap)
+			continue
+		}
 		// At its entry-stop a thread stands behind the instruction that makes the call, in the frames
 		// above behind that which calls.
 		before := uint64(1)
@@ -154,7 +161,7 @@ func (st *store) mapping(o *owner, m *stack.Mapping) *stack.Mapping {
 	return known
 }
 
-// at returns the numbers of the places of a stack, innermost first, and why it is not whole; 0 if it is.
+// at returns the numbers of the places of a stack, or gap, innermost first, and why it is not whole; 0 if it is.
 func (st *store) at(number uint32) (places []uint32, end stack.Reason) {
 	if int(number) >= len(st.stacks) {
 		return nil, 0

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
+	"sysprof/profile/stack"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
@@ -32,7 +34,7 @@ type samples struct {
 func newSamples(config *Config) *samples {
 	s := &samples{config: config}
 	if config.Stacks != StacksOff {
-		s.capturer = capture.New(config.Stacks == StacksByFramePointer)
+		s.capturer = capture.NewWithDepth(config.Stacks == StacksByFramePointer, cmp.Or(config.MaxDepth, stack.MaxDepth))
 	}
 	return s
 }

@@ -31,6 +31,7 @@ type Config struct {
 	// Program is the file that is profiled, for viewers of profiles; "": not known.
 	Program    string
 	Stacks     StackMode
+	MaxDepth   int               // frames that are kept of a stack; 0: as many as is usual
 	Labels     *label.Projection // nil: samples of a profile are told apart by their stacks alone
 	Debuginfod bool              // fetch debug files
 
