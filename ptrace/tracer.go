@@ -32,8 +32,8 @@ type Options struct {
 
 	Sink profile.Sink // who is told of calls and ended threads; nil: nobody
 
-	// OnEntry, if not nil, is called at every entry-stop of 64-bit code, for as long as which the
-	// tracee stands still. What it returns becomes the call's Stack.
+	// OnEntry, if not nil, is called at every entry-stop, for as long as which the tracee stands still. What it returns
+	// becomes the call's Stack. It is not called for x32, nor for 32-bit code on arm64.
 	OnEntry func(*profile.Call, *EntryStop) uint32
 
 	// OnAttachFailed, if not nil, is told of processes that could not be attached to where others could, by the

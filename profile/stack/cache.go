@@ -123,6 +123,7 @@ func (c *Cache) find(space, ip, sp uint64) *cacheEntry {
 
 // holds compares all that the stack was made from.
 func (c *Cache) holds(e *cacheEntry, regs *Regs, win *Window) bool {
+	win.narrow(archs[regs.Arch].word == 4)
 	for _, d := range c.deps[e.first : e.first+uint32(e.n)] {
 		if d.addr < maxRegs {
 			if regs.R[d.addr] != d.val {

@@ -34,7 +34,7 @@
 //   - Cache and Stacks: whole stacks by (ip, sp), verified against the words they
 //     were made from, and numbered, so that equal stacks are one number.
 //
-// What it does not do: 32-bit programs, .debug_frame, ARM exception tables,
+// What it does not do: 32-bit programs other than those of i386, and of these no Go; .debug_frame, ARM exception tables,
 // interpreters' frames. Whatever a file or a process's memory says, the result
 // is at worst a wrong stack: all offsets are checked, work per frame is capped, memory
 // is bounded.

@@ -116,7 +116,7 @@ func (e *ehFrame) openTable(addr uint64) bool {
 		return false
 	}
 	p := hdrHeaderSize
-	for _, enc := range []byte{h[1], h[2]} {
+	for _, enc := range []byte{e.sized(h[1]), e.sized(h[2])} {
 		v, n, ok := decodePointer(enc, h[p:], addr+uint64(p), addr)
 		if !ok {
 			return false
@@ -283,6 +283,9 @@ func (e *ehFrame) parseFDE(body []byte, idAddr, id uint64, c *cie) (fde, error) 
 	if !ok {
 		return d, errFormat
 	}
+	if !e.f.Is64 { // as the sum of two addresses of 32 bits
+		d.lo &= 1<<32 - 1
+	}
 	d.hi = d.lo + size
 	body, at = body[n:], at+uint64(n)
 	if c.augmented {
@@ -318,16 +321,20 @@ func (e *ehFrame) cie(addr uint64, scratch []byte) (c cie, err error) {
 	aug := b[:end]
 	b = b[end+1:]
 	if version == 4 { // address size, segment selector size
-		if len(b) < 2 || b[0] != 8 || b[1] != 0 {
+		if len(b) < 2 || b[0] != 8 && e.f.Is64 || b[0] != 4 && !e.f.Is64 || b[1] != 0 {
 			return c, errFormat
 		}
 		b = b[2:]
 	}
 	if len(aug) >= 2 && aug[0] == 'e' && aug[1] == 'h' { // GCC 2's pointer
-		if len(b) < 8 {
+		size := 8
+		if !e.f.Is64 {
+			size = 4
+		}
+		if len(b) < size {
 			return c, errFormat
 		}
-		aug, b = aug[2:], b[8:]
+		aug, b = aug[2:], b[size:]
 	}
 	var n1, n2, n3 int
 	c.codeAlign, n1 = uleb(b)
@@ -341,16 +348,17 @@ func (e *ehFrame) cie(addr uint64, scratch []byte) (c cie, err error) {
 		return c, errFormat
 	}
 	b = b[n3:]
-	if b, err = c.augmentation(aug, b, idAddr+4+uint64(size-len(b))); err != nil {
+	if b, err = e.augmentation(&c, aug, b, idAddr+4+uint64(size-len(b))); err != nil {
 		return c, err
 	}
+	c.fdeEnc = e.sized(c.fdeEnc)
 	c.instr, c.instrAddr = b, idAddr+4+uint64(size-len(b))
 	return c, nil
 }
 
 // augmentation reads the data that the letters of aug announce and returns what
 // follows it.
-func (c *cie) augmentation(aug, b []byte, at uint64) ([]byte, error) {
+func (e *ehFrame) augmentation(c *cie, aug, b []byte, at uint64) ([]byte, error) {
 	rest := b
 	for i, letter := range aug {
 		if i == 0 && letter != 'z' {
@@ -379,7 +387,7 @@ func (c *cie) augmentation(aug, b []byte, at uint64) ([]byte, error) {
 			if len(b) < 1 {
 				return nil, errFormat
 			}
-			_, n, ok := decodePointer(b[0]&^encIndirect, b[1:], at+1, 0)
+			_, n, ok := decodePointer(e.sized(b[0]&^encIndirect), b[1:], at+1, 0)
 			if !ok {
 				return nil, errFormat
 			}
@@ -392,6 +400,20 @@ func (c *cie) augmentation(aug, b []byte, at uint64) ([]byte, error) {
 		}
 	}
 	return rest, nil
+}
+
+// sized returns the encoding with its size said: that of an address depends on the file.
+func (e *ehFrame) sized(enc byte) byte {
+	if e.f.Is64 || enc == encOmit {
+		return enc
+	}
+	switch enc & encFormat {
+	case encAbsptr:
+		return enc | encUdata4
+	case encSigned:
+		return enc | encSdata4
+	}
+	return enc
 }
 
 // decodePointer reads a pointer of the given encoding at the start of b; b is at

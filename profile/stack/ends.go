@@ -68,15 +68,15 @@ const startCode = 48
 // clearsFramePointer reports whether the code before the current address sets the frame pointer to 0, as that of
 // _start does, and what runs first in a new thread.
 func (w *walk) clearsFramePointer() bool {
-	var b [startCode]byte
-	for i := 0; i < len(b); i += 8 {
-		v, ok := w.win.word(w.pc - startCode + uint64(i)) // code, which does not change
-		if !ok {
-			return false
-		}
-		binary.LittleEndian.PutUint64(b[i:], v)
+	return w.readCode(w.pc-startCode, startCode) == startCode && w.a.clearsFP(w.code[:])
+}
+
+// readCode reads n bytes of code and returns how many there are. A stack need not depend on them: code does not change.
+func (w *walk) readCode(addr uint64, n int) int {
+	if w.win.mem == nil {
+		return 0
 	}
-	return w.a.clearsFP(b[:])
+	return w.win.mem.ReadMemory(w.code[:n], addr)
 }
 
 // clearsFPonAMD64 looks for xor of ebp or rbp with itself, or a move of 0 to it.
@@ -106,7 +106,12 @@ const maxArguments = 1 << 20
 // arguments, followed by as many pointers to strings further up, and a 0 (System V AMD64 psABI, figure 3.9). The
 // dynamic linker calls its first function there, and has frame pointer 0 from the kernel.
 func (w *walk) atArguments() bool {
-	sp, size := w.sp(), uint64(8)
+	sp, size := w.sp(), uint64(w.a.word)
+	if size == 4 { // there it has been passed on, on the stack, by a call that is 16 bytes aligned
+		if passed, ok := w.word(sp); ok && passed == sp+16 {
+			sp = passed
+		}
+	}
 	count, ok := w.word(sp)
 	if !ok || count == 0 || count > maxArguments {
 		return false

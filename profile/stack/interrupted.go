@@ -37,16 +37,13 @@ func Frame(frame uint64) (addr uint64, mark Mark) {
 
 // codeIs reports whether one of these is the code at an address.
 func (w *walk) codeIs(any []string, addr uint64) bool {
-	var b [16]byte
-	for i := 0; i < len(b); i += 8 {
-		v, ok := w.win.word(addr + uint64(i)) // code, which does not change
-		if !ok {
-			break
-		}
-		binary.LittleEndian.PutUint64(b[i:], v)
+	const longest = 16
+	n := 0
+	if len(any) > 0 {
+		n = w.readCode(addr, longest)
 	}
 	for _, code := range any {
-		if string(b[:len(code)]) == code {
+		if len(code) <= n && string(w.code[:len(code)]) == code {
 			return true
 		}
 	}
@@ -135,7 +132,7 @@ func (u *Unwinder) calledNowhere(s *Space) Reason {
 		return Unmapped
 	}
 	if !w.a.link {
-		w.set(w.a.sp, w.sp()+8)
+		w.set(w.a.sp, w.sp()+uint64(w.a.word))
 	}
 	w.pc, w.exact = ra, false
 	return stepped
@@ -175,11 +172,10 @@ const callBytes = 8
 
 // afterCall reports whether the instruction before an address is a call. Code that cannot be read is taken for one.
 func (w *walk) afterCall(addr uint64) bool {
-	var code [callBytes]byte
-	if w.win.mem == nil || w.win.mem.ReadMemory(code[:], addr-callBytes) < callBytes {
+	if w.readCode(addr-callBytes, callBytes) < callBytes {
 		return true
 	}
-	return w.a.endsInCall(code)
+	return w.a.endsInCall([callBytes]byte(w.code[:]))
 }
 
 // endsInCallOnAMD64 looks for CALL rel32 and CALL r/m64 (Intel SDM, volume 2), whose length its ModRM byte tells.

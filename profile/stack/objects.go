@@ -242,7 +242,7 @@ func load(r io.ReaderAt, size int64, resident *atomic.Int64, scans *pclntab.Allo
 		return t
 	}
 	for a := range numArchs {
-		if f.Is64 && archs[a].machine == f.Machine {
+		if f.Is64 == (archs[a].word == 8) && archs[a].machine == f.Machine {
 			t.image, t.arch = f, a
 		}
 	}

@@ -190,7 +190,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 		if unread != nil {
 			return u.unread(s, unread, r)
 		}
-		if c.obj != nil {
+		if c.obj != nil && (c.t.image == nil || &archs[c.t.arch] == w.a) {
 			var ok bool
 			bias = c.bias
 			if rw, ok = u.row(c, w.lookup()-bias); !ok {
@@ -312,7 +312,7 @@ func (u *Unwinder) calledFrom(s *Space, sp uint64, otherwise Reason) Reason {
 	if w.pc-target > maxStub {
 		return otherwise
 	}
-	w.set(w.a.sp, sp+8)
+	w.set(w.a.sp, sp+uint64(w.a.word))
 	w.pc = ra
 	return stepped
 }

@@ -30,10 +30,13 @@ type walk struct {
 	deps     [maxDeps]dep
 	ndeps    int
 	overflow bool
+
+	code [startCode]byte // what was read of the code last
 }
 
 func (w *walk) init(regs *Regs, win *Window) {
 	w.a, w.win = &archs[regs.Arch], win
+	win.narrow(w.a.word == 4)
 	w.pc, w.exact = regs.IP, !regs.AfterCall
 	w.val = regs.R
 	w.inMem, w.undef = 0, 0
@@ -237,11 +240,11 @@ const maxFrame = 16 << 20
 // register points.
 func (w *walk) framePointer() Reason {
 	fp, ok := w.reg(w.a.fp)
-	sp := w.sp()
-	if !ok || fp%8 != 0 || fp < sp || fp-sp > maxFrame {
+	sp, size := w.sp(), uint64(w.a.word)
+	if !ok || fp%size != 0 || fp < sp || fp-sp > maxFrame {
 		return NoInfo
 	}
-	ra, ok := w.word(fp + 8)
+	ra, ok := w.word(fp + size)
 	if !ok {
 		return NoInfo
 	}
@@ -254,7 +257,7 @@ func (w *walk) framePointer() Reason {
 		return NoInfo
 	}
 	w.setSaved(w.a.fp, fp)
-	w.set(w.a.sp, fp+16)
+	w.set(w.a.sp, fp+2*size)
 	w.pc = ra & w.a.raMask
 	return stepped
 }

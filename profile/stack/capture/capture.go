@@ -143,7 +143,8 @@ type Thread interface {
 
 	// Registers reads the general registers by their DWARF numbers, as in stack.Regs. It reports false if the
 	// thread has died. It costs as much as all the rest that is done for a stack which was seen before, so it is
-	// called for others alone.
+	// called for others alone, and for calls of 32-bit code. On amd64 the last is 1 if the thread executes such code:
+	// they are then those of i386.
 	Registers(into *[33]uint64) bool
 }
 
@@ -171,14 +172,28 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	}
 	at.regs.Arch, at.regs.AfterCall, at.regs.IP = nativeArch, true, ip
 	at.regs.R[stackPointer] = sp
+	alive := false
+	if call.ABI == syscalltab.I386 { // which 64-bit code can call, too
+		c.mu.Unlock()
+		alive = thread.Registers(&at.regs.R)
+		c.mu.Lock()
+		if !alive {
+			return 0
+		}
+		if at.regs.R[lastRegister] != 0 {
+			at.regs.Arch = stack.I386
+		}
+	}
 	c.readWords(p.space, at, thread)
 	space := p.space // which it may have ceased to have meanwhile
 	if id, ok := c.cache.Known(space.Space, &at.regs, &at.window); ok {
 		return c.number(space, id)
 	}
-	c.mu.Unlock()
-	alive := thread.Registers(&at.regs.R)
-	c.mu.Lock()
+	if !alive {
+		c.mu.Unlock()
+		alive = thread.Registers(&at.regs.R)
+		c.mu.Lock()
+	}
 	if !alive {
 		return 0
 	}
@@ -190,6 +205,9 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	}
 	return number
 }
+
+// lastRegister is that by which Registers tells code of 32 bits.
+const lastRegister = 32
 
 // unwind returns the number of the stack that at holds, and how it ends.
 func (c *Capturer) unwind(s *space, at *scratch, thread Thread) (number uint32, end stack.Reason) {

@@ -12,6 +12,7 @@ type (
 )
 
 const (
+	EM_386     = elf.EM_386
 	EM_X86_64  = elf.EM_X86_64
 	EM_AARCH64 = elf.EM_AARCH64
 	EM_ARM     = elf.EM_ARM
