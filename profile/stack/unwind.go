@@ -144,7 +144,9 @@ func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window) (n int, end Reason)
 	for n = 1; ; n++ {
 		called := n > 1 && !w.exact
 		end := u.step(s, r, n)
-		frames[n-1] = u.mark.on(frames[n-1], called)
+		if u.mark != 0 {
+			frames[n-1] = u.mark.on(frames[n-1], called)
+		}
 		if end != stepped {
 			return n, end
 		}
