@@ -7,12 +7,14 @@ import (
 	"runtime/debug"
 
 	"sysprof/cmd/sysprof/internal/origin"
+	"sysprof/ptrace"
 )
 
 func main() {
+	start := ptrace.Hurry() // first: until then this waits as all do
 	// Half the usual room for garbage: next to nothing is allocated while tracing, so collecting it costs
 	// nothing either, and what is written at the end would otherwise take twice its size.
 	debug.SetGCPercent(50)
-	p := &process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, origin: origin.Of(), own: true}
+	p := &process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, origin: origin.Of(), own: true, start: start}
 	p.run(os.Args).leave()
 }

@@ -44,6 +44,7 @@ type run struct {
 	signals  chan os.Signal
 	duration time.Duration // 0: until the end
 	attached bool          // to processes, whatever is launched besides
+	finish   *finish
 
 	stoppedBy syscall.Signal // the signal that made us stop tracing or writing, 0 if none did
 
@@ -52,8 +53,8 @@ type run struct {
 	countedAt time.Time // when the counting was over
 }
 
-func newRun(engine session.Engine, signals chan os.Signal, opt *options) *run {
-	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0}
+func newRun(engine session.Engine, signals chan os.Signal, opt *options, finish *finish) *run {
+	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0, finish: finish}
 	r.hurry, r.cutShort = context.WithCancel(context.Background())
 	return r
 }
@@ -75,6 +76,7 @@ func (r *run) follow(soFar func(context.Context)) {
 		}
 	}()
 	r.untilCounted(timeUp, asked, stopWriting)
+	r.finish.begin()
 	close(asked)
 	r.countedAt = time.Now()
 	r.write(func(context.Context) error { <-written; return nil })
@@ -89,12 +91,12 @@ func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopW
 		case <-r.engine.Counted():
 			return
 		case <-timeUp:
-			r.engine.Stop()
+			r.stop()
 		case <-commandEnded:
 			commandEnded = nil
 			hasCommand = false
 			if told && r.attached {
-				r.engine.Stop() // the signal was meant for all of it
+				r.stop() // the signal was meant for all of it
 			}
 		case got := <-r.signals:
 			sig := got.(syscall.Signal)
@@ -116,10 +118,16 @@ func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopW
 			default:
 				r.stoppedBy = sig
 				stopWriting()
-				r.engine.Stop()
+				r.stop()
 			}
 		}
 	}
+}
+
+// stop ends the counting.
+func (r *run) stop() {
+	r.finish.begin()
+	r.engine.Stop()
 }
 
 // write runs f, which writes something when the counting is over. A signal that comes meanwhile ends the context, and
