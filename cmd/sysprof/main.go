@@ -11,10 +11,11 @@ import (
 )
 
 func main() {
-	start := ptrace.Hurry() // first: until then this waits as all do
+	was := origin.Of()
+	p := &process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, origin: was, own: true, signals: catchBlocked(was)}
+	p.start = ptrace.Hurry() // early: until then this waits as all do
 	// Half the usual room for garbage: next to nothing is allocated while tracing, so collecting it costs
 	// nothing either, and what is written at the end would otherwise take twice its size.
 	debug.SetGCPercent(50)
-	p := &process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, origin: origin.Of(), own: true, start: start}
 	p.run(os.Args).leave()
 }

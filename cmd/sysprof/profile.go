@@ -32,7 +32,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	r := newRun(engine, catchSignals(p.origin, len(opt.command) == 0), opt, &p.finish)
+	r := newRun(engine, catchSignals(p.signals, p.origin, len(opt.command) == 0), opt, &p.finish)
 	started, obeyNoMore := r.obeyStops(p)
 	if err := s.Start(); err != nil {
 		obeyNoMore()

@@ -18,6 +18,7 @@ type process struct {
 	stdin, stdout, stderr *os.File
 	origin                *ptrace.Origin // nil if not known
 	own                   bool           // it is ours alone: its descriptors may be closed, its signals taken
+	signals               chan os.Signal // of catchBlocked; may be nil
 	messages              *messages      // to stderr
 	begun                 atomic.Bool    // something that is traced may run
 	start                 *ptrace.Haste  // until something that is traced runs; may be nil

@@ -16,14 +16,39 @@ import (
 	"sysprof/ptrace"
 )
 
+// caughtSignals are those that catchSignals takes over.
+var caughtSignals = [...]syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU}
+
+const signalsAtATime = 16
+
+// catchBlocked takes over at once those that were blocked when sysprof was started: nobody means to end it by them, and the
+// runtime has unblocked them (os/signal, "Changing the behavior of signals in Go programs").
+func catchBlocked(origin *ptrace.Origin) chan os.Signal {
+	early := make(chan os.Signal, signalsAtATime)
+	if origin == nil {
+		return early
+	}
+	for _, sig := range caughtSignals {
+		if bit := uint64(1) << (sig - 1); origin.Blocked&bit != 0 && origin.Ignored&bit == 0 {
+			signal.Notify(early, sig)
+		}
+	}
+	return early
+}
+
 // catchSignals takes over the signals that end a run or ask for a table; SIGXCPU, of the kernel's when this process has had
 // the CPU for as long as it may (setrlimit(2), RLIMIT_CPU), ends the tracing and is nobody else's. One that was ignored when
 // sysprof was started remains so: nohup means it. But a shell without job control starts all its
 // background jobs with SIGINT and SIGQUIT ignored, and a script that sends one of them to a sysprof that is
 // only attached means that: there is nothing else that could end it.
-func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
-	signals := make(chan os.Signal, 16)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU} {
+//
+// early is what catchBlocked has returned, or nil.
+func catchSignals(early chan os.Signal, origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
+	signals := early
+	if signals == nil {
+		signals = make(chan os.Signal, signalsAtATime)
+	}
+	for _, sig := range caughtSignals {
 		ignored := signal.Ignored(sig) || origin != nil && origin.Ignored&(1<<(sig-1)) != 0
 		if ignored && !(onlyAttached && (sig == syscall.SIGINT || sig == syscall.SIGQUIT)) {
 			signal.Ignore(sig) // the runtime has put a handler in its place
