@@ -151,17 +151,6 @@ func (o *options) traced() string {
 	return strings.Join(names, ", ")
 }
 
-// program is the file that is profiled.
-func (o *options) program(command *ptrace.Command) string {
-	if command == nil {
-		program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", o.attach[0]))
-		return program
-	}
-	path, _ := filepath.Abs(command.Path) // as mappings have it
-	program, _ := filepath.EvalSymlinks(path)
-	return program
-}
-
 // filter is what the command is to be stopped at, nil if at all calls. watched are calls that have to be seen
 // besides those that are asked for.
 func (o *options) filter(watched []string) *ptrace.Filter {
