@@ -12,7 +12,7 @@ import (
 
 // packages are the Debian packages of programs that the tests run, but for gcc.
 var packages = map[string]string{
-	"g++": "g++", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "ldd": "libc-bin",
+	"g++": "g++", "clang++": "clang", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "ldd": "libc-bin",
 }
 
 // run runs a command and returns what it printed. A test can't go on without it.

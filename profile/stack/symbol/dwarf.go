@@ -24,11 +24,14 @@ type dwarfFile struct {
 	rootKey     abbrevKey
 	rootCode    uint64
 	names       map[uint64]funcName
+	parents     map[uint64]uint64 // of entries: the scope that each is in; 0: none
 	roots       map[uint64]*root
+	demangle    func(string) string
 
-	loaded    *root  // the unit that unitBytes holds
-	unitBytes []byte // from its header on
-	lineBytes []byte
+	loaded     *root  // the unit that unitBytes holds
+	unitBytes  []byte // from its header on
+	otherBytes []byte // of a unit that a reference leads to
+	lineBytes  []byte
 }
 
 // A unit is the header of one unit of .debug_info.
@@ -58,18 +61,19 @@ type root struct {
 	ranges                             value // of its code; form 0 if it has none
 	high                               value
 	strOffBase, addrBase, rnglistsBase uint64
-	stmtList                           uint64
+	stmtList, language                 uint64
 	hasLow, hasStmtList                bool
 	compDir                            value
 }
 
 // openDwarf returns the debug information of a file, or nil if it has none.
-func openDwarf(e *elfFile) *dwarfFile {
+func openDwarf(e *elfFile, demangle func(string) string) *dwarfFile {
 	if e == nil {
 		return nil
 	}
 	d := &dwarfFile{e: e, b: e.b, info: e.data(".debug_info"), abbrev: e.data(".debug_abbrev"),
-		abbrevCache: map[abbrevKey]*abbrevTable{}, names: map[uint64]funcName{}, roots: map[uint64]*root{}}
+		abbrevCache: map[abbrevKey]*abbrevTable{}, names: map[uint64]funcName{}, parents: map[uint64]uint64{},
+		roots: map[uint64]*root{}, demangle: demangle}
 	if d.info == nil || d.abbrev == nil {
 		return nil
 	}
@@ -172,6 +176,8 @@ func (d *dwarfFile) readRoot(u unit) (*root, bool) {
 			r.ranges = v
 		case attrStmtList:
 			r.stmtList, r.hasStmtList = v.u, true
+		case attrLanguage:
+			r.language = v.u
 		case attrCompDir:
 			r.compDir = v
 			r.compDir.b = slices.Clone(v.b)

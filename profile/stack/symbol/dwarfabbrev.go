@@ -15,12 +15,15 @@ const (
 	tagSubroutine  = 0x15
 	tagUnion       = 0x17
 	tagInterface   = 0x38
+	tagModule      = 0x1e
+	tagNamespace   = 0x39
 
 	attrSibling       = 0x01
 	attrName          = 0x03
 	attrStmtList      = 0x10
 	attrLowPC         = 0x11
 	attrHighPC        = 0x12
+	attrLanguage      = 0x13
 	attrCompDir       = 0x1b
 	attrOrigin        = 0x31
 	attrDeclLine      = 0x3b

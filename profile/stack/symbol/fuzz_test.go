@@ -139,11 +139,11 @@ func FuzzDwarf(f *testing.F) {
 					e.views[dwarfSections[i]] = &view{mem: data, size: uint64(len(data)), b: b}
 				}
 			}
-			d := openDwarf(e)
+			d := openDwarf(e, New(Options{}).demangle)
 			if d == nil {
 				return
 			}
-			d.alt = openDwarf(e)
+			d.alt = openDwarf(e, New(Options{}).demangle)
 			var addrs []uint64
 			for a := uint64(0x200); a < 0x600; a += 5 {
 				addrs = append(addrs, a, a+0x1000)

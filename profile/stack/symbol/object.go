@@ -126,17 +126,17 @@ func (r *reader) dwarfNames(ctx context.Context, addrs []uint64, out [][]Frame) 
 		return
 	}
 	e := r.e
-	d := openDwarf(e)
+	d := openDwarf(e, r.s.demangle)
 	if d == nil {
 		if e = r.debugFile(ctx); e == nil {
 			return
 		}
-		d = openDwarf(e)
+		d = openDwarf(e, r.s.demangle)
 	}
 	if d == nil {
 		return
 	}
-	d.alt = openDwarf(r.altFile(e))
+	d.alt = openDwarf(r.altFile(e), r.s.demangle)
 	// The symbol tables must have something left to be read with.
 	reserve := r.b.work / 4
 	r.b.work -= reserve
@@ -187,6 +187,8 @@ func (r *reader) symbolNames(ctx context.Context, addrs []uint64, out [][]Frame)
 			switch {
 			case f.Function == "" || mangled(name):
 				f.SystemName = name
+			case f.SystemName == name:
+				f.Function = name // extern "C": it is in a scope, and linked without
 			case p.function && p.bind != bindLocal && underscores(name) < underscores(f.Function):
 				f.SystemName, f.Function = cmp.Or(f.SystemName, f.Function), name
 			}
