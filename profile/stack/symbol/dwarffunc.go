@@ -29,16 +29,27 @@ const maxInlined = 128
 
 // resolveUnit finds the frames of a sorted list of addresses in one unit.
 func (d *dwarfFile) resolveUnit(u unit, addrs []uint64) [][]Frame {
-	out := make([][]Frame, len(addrs))
 	r := d.rootOf(u)
+	lines := d.readLines(r, addrs)
+	if d.split != nil {
+		if frames, ok := d.split.resolve(r, addrs, lines); ok {
+			return frames
+		}
+	}
+	return d.functions(r, addrs, lines)
+}
+
+// functions finds the functions of a sorted list of addresses in one unit, and makes frames of them with what the line
+// table has.
+func (d *dwarfFile) functions(r *root, addrs []uint64, lines *lineTable) [][]Frame {
+	out := make([][]Frame, len(addrs))
 	d.loaded = nil
-	bytes, err := d.info.load(u.off, u.end-u.off, d.unitBytes)
+	bytes, err := d.info.load(r.off, r.end-r.off, d.unitBytes)
 	if err != nil {
 		return out
 	}
 	d.unitBytes = bytes
 	d.loaded = r
-	lines := d.readLines(r, addrs)
 	s := scan{d: d, r: r, addrs: addrs, hits: make([]hit, len(addrs))}
 	for i := range s.hits {
 		s.hits[i].node = -1
@@ -358,6 +369,11 @@ func (d *dwarfFile) nameOf(r *root, off uint64, depth int) funcName {
 		if f.line == 0 {
 			f.line = g.line
 		}
+	}
+	if n := int64(len(f.name) + len(f.linkage)); d.b.hold(n) {
+		d.nameMem += n
+	} else {
+		f.name, f.linkage = "", ""
 	}
 	if len(d.names) < 1<<17 {
 		d.names[off] = f

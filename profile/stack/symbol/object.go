@@ -137,6 +137,7 @@ func (r *reader) dwarfNames(ctx context.Context, addrs []uint64, out [][]Frame) 
 		return
 	}
 	d.alt = openDwarf(r.altFile(e), r.s.demangle)
+	d.split = &splitFiles{r: r, skeletons: d}
 	// The symbol tables must have something left to be read with.
 	reserve := r.b.work / 4
 	r.b.work -= reserve

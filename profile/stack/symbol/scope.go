@@ -74,8 +74,11 @@ func (d *dwarfFile) qualify(r *root, offs []uint64, demangle func(string) string
 		s.wanted = map[entryAt]bool{}
 		for _, off := range list {
 			f := d.nameOf(r, off, 0)
-			if prefix, ok := s.around(f.declared, f.name, 0); ok && d.b.hold(int64(len(prefix)+len(f.name))) {
-				out[off] = prefix + simple(f.name)
+			if prefix, ok := s.around(f.declared, f.name, 0); ok {
+				if n := int64(len(prefix) + len(f.name)); d.b.hold(n) {
+					d.nameMem += n
+					out[off] = prefix + simple(f.name)
+				}
 			}
 		}
 		if len(s.wanted) == 0 {
