@@ -6,7 +6,7 @@ import "math"
 type rowKind uint8
 
 const (
-	rowNone    rowKind = iota // nothing is known: try the frame pointer
+	rowNone    rowKind = iota // nothing is known: follow the code, try the frame pointer
 	rowBottom                 // the frame has no caller
 	rowOffsets                // the CFA is a register plus a constant, all else is at constants from it
 	rowFull                   // the rules in row.full
@@ -15,7 +15,7 @@ const (
 	rowGoMorestack
 	rowGoAsmcgocall
 	rowGoCgocallback
-	rowGoSigreturn
+	rowGoSigreturn // and other programs' code that returns from a signal
 )
 
 const (
@@ -30,6 +30,8 @@ const (
 	flagRoot
 	// flagCrosscall: Go's function that only C calls.
 	flagCrosscall
+	// flagFollowed: the row was found by following code, so the return address has to be seen to be one.
+	flagFollowed
 )
 
 // maxSaved is the number of registers that a compact row can restore: what the
@@ -48,7 +50,9 @@ type row struct {
 	cfaOff int32
 	raOff  int32
 	regs   [maxSaved]uint8
+	tries  uint8 // of following code that came to nothing
 	offs   [maxSaved]int32
+	lost   uint32 // registers, as bits, that the caller cannot know
 	full   *fullRow
 }
 
