@@ -40,7 +40,6 @@ type options struct {
 	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
 	fromJSON      string // a saved run to show instead of tracing
-	view          string // a saved profile to show instead of tracing
 	bench         bench  // runs to compare instead of tracing one
 
 	stacks     session.StackMode
@@ -142,7 +141,6 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.arg(0, "csv", file(&o.outputs.CSV))
 	d.arg(0, "from-json", file(&o.fromJSON))
 	d.arg(0, "pprof", file(&o.outputs.Pprof))
-	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
 	d.arg(0, "labels", o.chooseLabels)
 	d.flag(0, "debuginfod", func() { o.debuginfod = true })
@@ -166,8 +164,6 @@ func (o *options) check(d declarations) error {
 	switch {
 	case o.help || o.version:
 		return nil
-	case o.view != "":
-		return o.checkView(d)
 	case o.fromJSON != "":
 		return o.checkSaved(d)
 	case len(o.command) == 0 && len(o.attach) == 0:
