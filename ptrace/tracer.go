@@ -51,6 +51,10 @@ type Options struct {
 	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
 	Calibrated func([]*Calibration)
 	Controls   Controls // what is done to find out what stops cost during the run
+
+	// Haste is what this process is in already; if it is nil, Start hurries by itself. Start ends it before the command
+	// runs, and when it returns.
+	Haste *Haste
 }
 
 // CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
@@ -75,6 +79,7 @@ type Tracer struct {
 	special [syscalltab.LoongArch64 + 1]specialCalls // by ABI; LoongArch64 is the last one
 
 	run     runState
+	haste   *Haste    // until anything that is traced runs
 	command *Launched // nil: none
 	machine *place.Machine
 	heart   heartbeat
@@ -134,8 +139,12 @@ func Start(options Options) (*Tracer, error) {
 	for abi := range t.special {
 		t.special[abi] = specialOf(syscalltab.ABI(abi))
 	}
+	if t.haste = options.Haste; t.haste == nil {
+		t.haste = Hurry()
+	}
+	defer t.haste.Enough()
 	if options.Command != nil {
-		t.command = newLaunched(t.start)
+		t.command = newLaunched(t.start, t.haste)
 	}
 	t.openMachine()
 	err := t.begin()
@@ -216,7 +225,7 @@ func (t *Tracer) openMachine() {
 		return
 	}
 	var err error
-	t.machine, err = place.New(int(t.options.CPU) - 1)
+	t.machine, err = place.New(int(t.options.CPU)-1, t.haste.Calmly)
 	var refused *place.NotAllowedError
 	if errors.As(err, &refused) {
 		t.warn(profile.Warning{Kind: profile.CPUNotAllowed, ID: refused.CPU})
@@ -232,14 +241,14 @@ func (t *Tracer) begin() error {
 	t.prepareFilter(first)
 	var err error
 	if t.options.Calibration != nil {
-		first.thread.do(func() { urgently(func() { err = first.calibrateAll(t.options.Calibration) }) })
+		first.thread.do(func() { err = first.calibrateAll(t.options.Calibration) })
 		if err == nil && t.options.Calibrated != nil {
 			t.options.Calibrated(t.calibrations)
 		}
 	}
 	if err == nil {
 		t.run.enter(attaching, t.now())
-		urgently(func() { err = t.attachAll() })
+		err = t.attachAll()
 	}
 	switch {
 	case err != nil:

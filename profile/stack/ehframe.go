@@ -57,6 +57,7 @@ type ehFrame struct {
 	count    int
 	// Else an index made by one pass over .eh_frame.
 	linear []fdeRef
+	debug  *debugSection // this is .debug_frame: addresses of entries are distances in it
 }
 
 type fdeRef struct {
@@ -131,13 +132,9 @@ func (e *ehFrame) openTable(addr uint64) bool {
 	return true
 }
 
-// index lists the entries of the .eh_frame section at addr.
+// index lists the entries of the section at addr.
 func (e *ehFrame) index(addr, size uint64) {
-	_, left, ok := e.f.Offset(addr)
-	if !ok {
-		return
-	}
-	end := addr + min(size, left, maxLinearSize)
+	end := addr + min(size, e.left(addr), maxLinearSize)
 	defer e.f.Drop()
 	var s ehScratch
 	for addr < end && len(e.linear) < maxLinear {
@@ -218,23 +215,47 @@ func searchTable(b []byte, rel int64) int {
 	return lo
 }
 
+// left is how many bytes follow from an address on.
+func (e *ehFrame) left(addr uint64) uint64 {
+	if e.debug != nil {
+		return e.debug.size - min(addr, e.debug.size)
+	}
+	_, left, _ := e.f.Offset(addr)
+	return left
+}
+
+// bytes returns the n bytes at an address, or nil.
+func (e *ehFrame) bytes(addr uint64, n int, scratch []byte) []byte {
+	if e.debug != nil {
+		return e.debug.bytes(e.f, addr, n, scratch)
+	}
+	off, left, ok := e.f.Offset(addr)
+	if !ok || uint64(n) > left {
+		return nil
+	}
+	return e.f.Bytes(off, n, scratch)
+}
+
 // entry reads the frame of the entry at addr: what follows its id, the address of
 // the id itself, where the next entry is, and the id.
 func (e *ehFrame) entry(addr uint64, scratch []byte) (body []byte, idAddr, next, id uint64, err error) {
-	off, left, ok := e.f.Offset(addr)
-	if !ok || left < 8 {
+	var word [8]byte
+	left := e.left(addr)
+	b := e.bytes(addr, 4, word[:])
+	if b == nil || left < 8 {
 		return nil, 0, 0, 0, errFormat
 	}
-	length32, ok := e.f.Uint32(off)
-	if !ok || length32 == 0 {
+	length32 := binary.LittleEndian.Uint32(b)
+	if length32 == 0 {
 		return nil, 0, 0, 0, errFormat
 	}
 	length, head := uint64(length32), uint64(4)
-	if length32 == 0xffffffff { // 64-bit length; the id keeps its 4 bytes in .eh_frame
-		if length, ok = e.f.Uint64(off + 4); !ok {
+	wide := length32 == 0xffffffff // 64-bit length; the id keeps its 4 bytes in .eh_frame
+	if wide {
+		if b = e.bytes(addr+4, 8, word[:]); b == nil {
 			return nil, 0, 0, 0, errFormat
 		}
-		head = 12
+		length, head = binary.LittleEndian.Uint64(b), 12
 	}
 	if left < head || length > left-head || length < 4 {
 		return nil, 0, 0, 0, errFormat
@@ -243,9 +264,11 @@ func (e *ehFrame) entry(addr uint64, scratch []byte) (body []byte, idAddr, next,
 	if length > maxEntry {
 		return nil, 0, next, 0, errFormat
 	}
-	b := e.f.Bytes(off+head, int(length), scratch)
-	if b == nil {
+	if b = e.bytes(addr+head, int(length), scratch); b == nil {
 		return nil, 0, next, 0, errFormat
+	}
+	if e.debug != nil {
+		return debugEntry(b, addr+head, next, wide)
 	}
 	return b[4:], addr + head, next, uint64(binary.LittleEndian.Uint32(b)), nil
 }

@@ -37,22 +37,28 @@ func (w *walk) chainEnds() bool {
 	return ok && fp == 0
 }
 
-// withoutTables goes from the n-th frame, whose code is in range r and has no unwind information, to its caller. flags
-// are those that its row would have.
-func (u *Unwinder) withoutTables(s *Space, r *execRange, n int) (reason Reason, flags uint8) {
+// isUncalled reports whether the n-th frame, whose code is in range r, is one that no function has called.
+func (u *Unwinder) isUncalled(r *execRange, n int) bool {
 	w := &u.w
-	if !w.exact && (r.mapping.IsFile() || r.mapping.IsVDSO()) {
-		switch {
-		case w.startsContext():
-			u.mark = NewContext
-			return Bottom, 0
-		case w.atSigreturn(n == 1):
-			return w.sigreturn(), flagSignal
-		}
+	return !w.exact && (r.mapping.IsFile() || r.mapping.IsVDSO()) && (w.startsContext() || w.atSigreturn(n == 1))
+}
+
+// withoutTables goes from the n-th frame, whose code is in range r and has no unwind information, to its caller. If
+// its code was followed, in vain, it is that of file. flags are those that its row would have.
+func (u *Unwinder) withoutTables(s *Space, r *execRange, file *code, n int) (reason Reason, flags uint8) {
+	w := &u.w
+	switch {
+	case !u.isUncalled(r, n):
+	case w.startsContext():
+		u.mark = NewContext
+		return Bottom, 0
+	default:
+		return w.sigreturn(), flagSignal
 	}
 	sp := w.sp()
-	reason = w.framePointer()
-	if reason == stepped {
+	if file != nil {
+		reason = u.sureFramePointer(s)
+	} else if reason = w.framePointer(); reason == stepped {
 		reason = u.believe(s)
 	}
 	if reason != stepped && n == 1 {

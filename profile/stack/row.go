@@ -6,7 +6,7 @@ import "math"
 type rowKind uint8
 
 const (
-	rowNone    rowKind = iota // nothing is known: try the frame pointer
+	rowNone    rowKind = iota // nothing is known: follow the code, try the frame pointer
 	rowBottom                 // the frame has no caller
 	rowOffsets                // the CFA is a register plus a constant, all else is at constants from it
 	rowFull                   // the rules in row.full
@@ -16,7 +16,7 @@ const (
 	rowGoMorestack
 	rowGoAsmcgocall
 	rowGoCgocallback
-	rowGoSigreturn
+	rowGoSigreturn // and other programs' code that returns from a signal
 )
 
 const (
@@ -33,6 +33,8 @@ const (
 	flagCrosscall
 	// flagLast: the address is that of the function's last byte.
 	flagLast
+	// flagFollowed: the row was found by following code, so the return address has to be seen to be one.
+	flagFollowed
 
 	// flagSignal: both are set for what a signal handler returns to, and only for that.
 	flagSignal = flagExactNext | flagSwitch
@@ -54,7 +56,9 @@ type row struct {
 	cfaOff int32
 	raOff  int32
 	regs   [maxSaved]uint8
+	tries  uint8 // of following code that came to nothing
 	offs   [maxSaved]int32
+	lost   uint32 // registers, as bits, that the caller cannot know
 	full   *fullRow
 }
 

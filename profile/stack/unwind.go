@@ -47,7 +47,7 @@ func (r Reason) String() string {
 type Mode uint8
 
 const (
-	// Full uses unwind tables, and frame pointers where there are none.
+	// Full uses unwind tables, and the code itself and frame pointers where there are none.
 	Full Mode = iota
 	// FramePointers uses nothing else, but for what tables say about where a stack ends. It misses the caller of a
 	// function without a frame, and is lost in code that uses the register otherwise.
@@ -55,7 +55,7 @@ const (
 )
 
 // An Unwinder finds return addresses. It is for one goroutine at a time. It takes about
-// 1 MB, which does not grow.
+// 1 MB, which does not grow, and 2 MB more once it has followed code.
 type Unwinder struct {
 	Mode Mode
 	// Later leaves all reading of files that may take time to the caller: Unwind ends with Unread instead, and Need
@@ -68,6 +68,7 @@ type Unwinder struct {
 	mark Mark // of the frame left last
 
 	walked [MaxWalk]uint64
+	code   codeFollower
 	w      walk
 	m      cfiMachine
 	d      fde
@@ -134,6 +135,7 @@ func (u *Unwinder) Need() Need { return u.need }
 func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window) (n int, end Reason) {
 	frames := &u.walked
 	s.objects.trim()
+	u.code.end() // of the stack before
 	w := &u.w
 	w.init(regs, win)
 	frames[0] = w.pc
@@ -187,6 +189,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	kind, flags := rowNone, uint8(0)
 	var rw *row
 	var bias uint64
+	var file *code
 	if u.Mode == Full || w.chainEnds() {
 		c, unread := s.resolve(r, w.win.mem)
 		if unread != nil {
@@ -197,6 +200,12 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 			bias = c.bias
 			if rw, ok = u.row(c, w.lookup()-bias); !ok {
 				return u.unread(s, c.obj, r)
+			}
+			if u.Mode == Full && rw.kind == rowNone && c.t.image != nil && w.a.word == 8 && !u.isUncalled(r, n) {
+				if end := u.follow(s, r, c, rw, n == 1); end != stepped {
+					return end
+				}
+				file = c
 			}
 			kind, flags = rw.kind, rw.flags
 		}
@@ -220,7 +229,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	case rowBottom:
 		return Bottom
 	case rowNone:
-		reason, flags = u.withoutTables(s, r, n)
+		reason, flags = u.withoutTables(s, r, file, n)
 	case rowFull:
 		reason = w.full(rw.full, bias)
 	case rowLost:
@@ -234,6 +243,9 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 			}
 		}
 		reason = w.golang(&rw, onG0)
+	}
+	if reason == stepped && flags&flagFollowed != 0 {
+		reason = u.returnsToCall(s, w.pc)
 	}
 	if flags&flagSignal == flagSignal {
 		u.mark = SignalHandler
@@ -331,8 +343,10 @@ func (u *Unwinder) row(c *code, vaddr uint64) (r *row, ok bool) {
 	}
 	missed := c.t.image.Missed()
 	if c.t.golang == nil || !goRow(r, c.t.golang, c.t.arch, vaddr) {
-		if c.t.eh != nil {
-			u.cfiRow(r, c.t, vaddr)
+		for _, e := range [...]*ehFrame{c.t.eh, c.t.debug} {
+			if e != nil && r.kind == rowNone {
+				u.cfiRow(r, e, c.t.arch, vaddr)
+			}
 		}
 	}
 	if c.t.image.Missed() != missed {
@@ -342,15 +356,15 @@ func (u *Unwinder) row(c *code, vaddr uint64) (r *row, ok bool) {
 	return r, true
 }
 
-func (u *Unwinder) cfiRow(r *row, t *tables, vaddr uint64) {
-	addr, ok := t.eh.find(vaddr)
+func (u *Unwinder) cfiRow(r *row, e *ehFrame, archID Arch, vaddr uint64) {
+	addr, ok := e.find(vaddr)
 	if !ok {
 		return
 	}
-	if t.eh.fdeAt(addr, &u.s, &u.d, &u.c) != nil || vaddr < u.d.lo || vaddr >= u.d.hi {
+	if e.fdeAt(addr, &u.s, &u.d, &u.c) != nil || vaddr < u.d.lo || vaddr >= u.d.hi {
 		return
 	}
-	a := &archs[t.arch]
+	a := &archs[archID]
 	if u.m.run(&u.c, &u.d, a.nregs, vaddr) != nil {
 		return
 	}

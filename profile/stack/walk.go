@@ -147,6 +147,7 @@ func (w *walk) toCFA(r *row, cfa uint64) Reason {
 	for i := range r.n {
 		w.setSaved(r.regs[i], cfa+uint64(int64(r.offs[i])))
 	}
+	w.undef |= uint64(r.lost)
 	w.set(w.a.sp, cfa)
 	w.pc = ra & w.a.raMask
 	return stepped

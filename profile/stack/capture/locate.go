@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"sysprof/profile/stack"
@@ -104,7 +103,8 @@ func (l *locator) location(number uint32) *symbol.Location {
 		l.name(location, l.vdsoObject(p.owner.vdso), m, p.at)
 	default:
 		l.perf[p.owner] = append(l.perf[p.owner], perfPlace{location, p.at})
-		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[anon]+0x%x", p.at-m.Start)}}
+		// By its address: a distance from the beginning of its mapping would be that of other code in another one.
+		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[anon] 0x%x", p.at)}}
 	}
 	return location
 }
@@ -160,7 +160,7 @@ func (l *locator) resolve(ctx context.Context) {
 		u := &l.unnamed[i]
 		u.location.Lines = frames
 		if len(frames) == 0 {
-			u.location.Lines = []symbol.Frame{{Function: fmt.Sprintf("%s+0x%x", filepath.Base(u.mapping.Path), u.offset)}}
+			u.location.Lines = []symbol.Frame{{Function: symbol.Place(u.mapping.Path, u.offset)}}
 		}
 		if m := u.location.Mapping; m != nil && u.object != nil {
 			has := u.object.Has()

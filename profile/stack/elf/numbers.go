@@ -30,6 +30,8 @@ const (
 	SHT_REL    = elf.SHT_REL
 	SHT_NOBITS = elf.SHT_NOBITS
 
+	STT_FUNC = elf.STT_FUNC
+
 	SHF_ALLOC      = elf.SHF_ALLOC
 	SHF_COMPRESSED = elf.SHF_COMPRESSED
 )

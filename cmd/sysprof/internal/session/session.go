@@ -37,6 +37,9 @@ type Config struct {
 
 	Outputs Outputs
 	Meta    Meta
+
+	// BeforeNames, if not nil, is called each time that all has been written but what needs names, which takes longer.
+	BeforeNames func()
 }
 
 // Statuses says with which outcomes calls are counted and listed.
