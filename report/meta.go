@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -41,3 +42,18 @@ func (m *Meta) line() string {
 	}
 	return fmt.Sprintf("%s, for %s\n", strings.Join(parts, ", "), humanTime(int64(m.Duration)))
 }
+
+// commandLine is a command as it would be typed into a shell, in one line.
+func commandLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		if !plainWord.MatchString(word) {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		quoted[i] = word
+	}
+	return Printable(strings.Join(quoted, " "))
+}
+
+// plainWord is what means the same to a shell with quotes and without.
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)

@@ -187,7 +187,7 @@ func (b *pprofBuilder) mostCalls() (most *pprof.Mapping) {
 
 func (b *pprofBuilder) comments() []string {
 	m := b.p.Meta
-	what := strings.Join(m.Command, " ")
+	what := commandLine(m.Command)
 	if what == "" {
 		what = fmt.Sprintf("attached to %v", m.PIDs)
 	}

@@ -185,7 +185,7 @@ func TestPprofLayout(t *testing.T) {
 	equal(t, "period", p.Period, 1)
 	equal(t, "time", p.TimeNanos, meta.Start.UnixNano())
 	equal(t, "duration", p.DurationNanos, int64(meta.Duration))
-	equal(t, "the first comments", p.Comments[:2], []string{"1.2.3", strings.Join(meta.Command, " ")})
+	equal(t, "the first comments", p.Comments[:2], []string{"1.2.3", "sh -c 'echo <a> & \"µ\" \ufffd'"})
 	if c := p.Comments[2]; !strings.Contains(c, "a call (by hand)") || strings.Contains(c, "\n") {
 		t.Errorf("the comment on overhead is %q", c)
 	}
@@ -539,5 +539,74 @@ func equal[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true })); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for want, words := range map[string][]string{
+		"":                          nil,
+		"ls -lR --x=1,2 /etc/a.b+c": {"ls", "-lR", "--x=1,2", "/etc/a.b+c"},
+		"python3 -c 'import os\ufffdos.stat(\"/\")' ''": {"python3", "-c", "import os\nos.stat(\"/\")", ""},
+		`sh -c 'echo '\''$x'\'' µ'`:                     {"sh", "-c", "echo '$x' µ"},
+	} {
+		if got := commandLine(words); got != want {
+			t.Errorf("%q is %q, want %q", words, got, want)
+		}
+	}
+}
+
+// TestPprofHasTheStructureThatParcaDemands: its normalizer refuses a profile whose mappings, functions and locations are
+// not numbered from 1 in the order in which they stand, or that names one which is not there. It takes the name of the
+// program from the first mapping, and of the types what is before and behind the slash.
+func TestPprofHasTheStructureThatParcaDemands(t *testing.T) {
+	nothing := newTraced().pprof(fields{})
+	for name, in := range map[string]Pprof{"mixed": mixedRun().pprof(allLabels), "nothing": nothing} {
+		p := written(t, in)
+		for i, m := range p.Mapping {
+			equal(t, name+": the number of a mapping", m.ID, uint64(i+1))
+		}
+		for i, f := range p.Function {
+			equal(t, name+": the number of a function", f.ID, uint64(i+1))
+			if f.Name == "" {
+				t.Errorf("%s: function %d has no name", name, f.ID)
+			}
+		}
+		for i, l := range p.Location {
+			equal(t, name+": the number of a location", l.ID, uint64(i+1))
+			if len(l.Line) == 0 {
+				t.Errorf("%s: location %d has no function, so that a name would be looked up by its address", name, l.ID)
+			}
+			for _, line := range l.Line {
+				if line.Function == nil || p.Function[line.Function.ID-1] != line.Function {
+					t.Errorf("%s: location %d has a function that is not in the table", name, l.ID)
+				}
+			}
+			if l.Mapping != nil && p.Mapping[l.Mapping.ID-1] != l.Mapping {
+				t.Errorf("%s: location %d has a mapping that is not in the table", name, l.ID)
+			}
+		}
+		stacks := map[string]bool{}
+		for i, s := range p.Sample {
+			if len(s.Value) != len(p.SampleType) || len(s.Location) == 0 {
+				t.Errorf("%s: sample %d has %d values of %d types, and %d frames", name, i, len(s.Value), len(p.SampleType), len(s.Location))
+			}
+			var key strings.Builder
+			for _, l := range s.Location {
+				fmt.Fprintf(&key, "%d ", l.ID)
+			}
+			fmt.Fprint(&key, s.Label, s.NumLabel)
+			if stacks[key.String()] {
+				t.Errorf("%s: sample %d has the stack and labels of another one, of which one would be lost", name, i)
+			}
+			stacks[key.String()] = true
+		}
+		if p.PeriodType == nil || p.Period == 0 || p.TimeNanos == 0 || p.DurationNanos == 0 {
+			t.Errorf("%s: period type %v, period %d, time %d, duration %d", name, p.PeriodType, p.Period, p.TimeNanos, p.DurationNanos)
+		}
+		for _, v := range append(p.SampleType, p.PeriodType) {
+			if !regexp.MustCompile(`^[a-z]+$`).MatchString(v.Type) || !regexp.MustCompile(`^[a-z]+$`).MatchString(v.Unit) {
+				t.Errorf("%s: a type of %s in %s", name, v.Type, v.Unit)
+			}
+		}
 	}
 }

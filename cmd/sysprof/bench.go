@@ -67,6 +67,7 @@ func (b *bench) keepOptions(d declarations, args []string) {
 // notOfBench are the options that do not go with --bench, by their long names.
 var notOfBench = []struct{ name, why string }{
 	{"from-json", "that shows a run that is over"},
+	{"view", "that shows a profile"},
 	{"attach", "it runs a command, and attaches to nothing"},
 	{"env", "it runs the command as it is; begin that with env"},
 	{"user", "it runs the command as it is; begin that with setpriv or su"},

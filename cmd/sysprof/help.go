@@ -68,6 +68,8 @@ What to write:
                                 latency, fd (the file, pipe or socket)
       --debuginfod              with --pprof: fetch debug files with debuginfod-find
       --from-json=FILE          show a run that was saved with --json, on stdout; - is stdin
+      --view=FILE               show a profile in a browser, until ^C, at an address that is
+                                printed; - is stdin
 
 What tracing costs:
       --bench=N                 run the command N times alone, under sysprof with the other

@@ -41,6 +41,7 @@ type options struct {
 	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
 	fromJSON      string // a saved run to show instead of tracing
+	view          string // a saved profile to show instead of tracing
 	bench         bench  // runs to compare instead of tracing one
 
 	stacks     session.StackMode
@@ -143,6 +144,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.arg(0, "csv", file(&o.outputs.CSV))
 	d.arg(0, "from-json", file(&o.fromJSON))
 	d.arg(0, "pprof", file(&o.outputs.Pprof))
+	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
 	d.arg(0, "max-depth", o.chooseDepth)
 	d.arg(0, "labels", o.chooseLabels)
@@ -167,6 +169,8 @@ func (o *options) check(d declarations) error {
 	switch {
 	case o.help || o.version:
 		return nil
+	case o.view != "":
+		return o.checkView(d)
 	case o.fromJSON != "":
 		return o.checkSaved(d)
 	case len(o.command) == 0 && len(o.attach) == 0:

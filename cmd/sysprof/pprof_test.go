@@ -201,6 +201,20 @@ func TestPprofOfACProgram(t *testing.T) {
 	t.Run("-traces", func(t *testing.T) {
 		inOrder(t, goPprof(t, "-traces", "-sample_index=calls", file), "sys_write", "write", "put", "step_c", "step_b", "step_a", "main")
 	})
+	t.Run("-peek", func(t *testing.T) {
+		text := goPprof(t, "-peek", "^step_b$", "-focus=^put$", "-sample_index=calls", file)
+		for _, line := range []string{`\| +step_a`, `\| step_b`, `\| +step_c`} { // who calls it, and whom it calls
+			if !regexp.MustCompile(`(?m)^.* ` + strconv.Itoa(calls) + ` .*` + line + `( \(inline\))?$`).MatchString(text) {
+				t.Errorf("no line with %d and %s:\n%s", calls, line, text)
+			}
+		}
+	})
+	t.Run("-list", func(t *testing.T) {
+		text := goPprof(t, "-list", "^step_c$", "-sample_index=calls", file)
+		if !regexp.MustCompile(`(?m)^ +\. +` + strconv.Itoa(calls) + ` +\d+:.*sum \+= put\(\);$`).MatchString(text) {
+			t.Errorf("the line that calls is not listed with %d calls:\n%s", calls, text)
+		}
+	})
 	t.Run("-tags", func(t *testing.T) {
 		text := goPprof(t, "-tags", "-sample_index=calls", file)
 		for _, name := range []string{"latency: Total", "pid: Total", "errno: Total", "ENOENT"} {

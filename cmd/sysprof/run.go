@@ -76,6 +76,8 @@ func (p *process) run(args []string) ending {
 	}
 	var end ending
 	switch {
+	case opt.view != "":
+		err = p.view(opt.view)
 	case opt.fromJSON != "":
 		end, err = p.showSaved(opt)
 	case opt.bench.rounds > 0:

@@ -63,6 +63,21 @@ func Program(t testing.TB, name, debianPackage string) string {
 	return path
 }
 
+// Speedscope demands speedscope, a page that shows profiles, and returns the folder that it is in.
+func Speedscope(t testing.TB) string {
+	t.Helper()
+	program, err := exec.LookPath("speedscope")
+	if err == nil {
+		program, err = filepath.EvalSymlinks(program)
+	}
+	dir := filepath.Join(filepath.Dir(filepath.Dir(program)), "dist", "release")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, "index.html"))
+	}
+	That(t, err == nil, "speedscope", "npm install -g speedscope")
+	return dir
+}
+
 // C demands a C compiler with the C library's and the kernel's headers, and returns the compiler's path.
 func C(t testing.TB) string {
 	t.Helper()
