@@ -76,6 +76,8 @@ const (
 	SamplesFolded WarningKind = "samples-folded"
 	// StacksCut: Count stacks end early, because a file could not be read while the program stood still.
 	StacksCut WarningKind = "stacks-cut"
+	// StacksMissing: Count calls have no stack, because /proc does not show the process; Text says why.
+	StacksMissing WarningKind = "stacks-missing"
 )
 
 // Kinds about filters in the kernel.

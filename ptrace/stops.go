@@ -196,7 +196,7 @@ func (w *worker) placeAtEntry(tr *tracee, special *specialCalls) {
 func (w *worker) captureAtEntry(tr *tracee) {
 	c := &tr.call
 	c.Stack = 0
-	if w.t.options.OnEntry != nil && c.ABI == w.t.native && !tr.launching {
+	if w.t.options.OnEntry != nil && (c.ABI == w.t.native || c.ABI == syscalltab.I386) && !tr.launching {
 		w.at.entry = EntryStop{IP: w.at.info.IP, SP: w.at.info.SP, w: w, tid: c.TID}
 		c.Stack = w.t.options.OnEntry(c, &w.at.entry)
 	}

@@ -23,7 +23,7 @@ type Pprof struct {
 	Snapshot *profile.Snapshot // for the comments
 	Samples  []cost.Sample     // whose values are in the order of Labels
 	Meta     Meta
-	Program  string // the file of the main program; empty: not known
+	Program  string // the file of the main program, no script; empty: not known
 
 	Stack  func(id uint32) []*symbol.Location // the stack that a sample names, innermost first
 	Labels Labels                             // what the samples' values are
@@ -146,10 +146,13 @@ func (b *pprofBuilder) makeValid() {
 }
 
 // orderMappings puts the main program's mapping first, which is whose name viewers show, and the kernel's
-// last.
+// last. A program that no stack leads through, as without stacks, gets a mapping without addresses.
 func (b *pprofBuilder) orderMappings() {
 	main := slices.IndexFunc(b.out.Mapping, func(m *pprof.Mapping) bool { return m.File == b.p.Program })
-	if main < 0 { // it is a script, or not known
+	switch {
+	case main < 0 && b.p.Program != "":
+		b.out.Mapping = slices.Insert(b.out.Mapping, 0, &pprof.Mapping{File: b.p.Program})
+	case main < 0:
 		main = slices.Index(b.out.Mapping, b.mostCalls())
 	}
 	if main > 0 {

@@ -260,14 +260,29 @@ func TestPprofMapsTheProgramFirst(t *testing.T) {
 		r := mixedRun().pprof(fields{})
 		r.Program = program
 		p := written(t, r)
-		equal(t, "mappings", len(p.Mapping), 3)
-		equal(t, "the last", p.Mapping[2].File, "[kernel.kallsyms]")
+		mappings := 3
+		if program == "/elsewhere" {
+			mappings++
+		}
+		equal(t, "mappings", len(p.Mapping), mappings)
+		equal(t, "the last", p.Mapping[mappings-1].File, "[kernel.kallsyms]")
 		want := program
-		if program == "/elsewhere" || program == "" {
+		if program == "" {
 			want = "/srv/app" // where stacks begin
 		}
 		equal(t, "the first", p.Mapping[0].File, want)
 	}
+	r := mixedRun().pprof(fields{})
+	r.Stack = func(uint32) []*symbol.Location { return nil }
+	p := written(t, r)
+	equal(t, "mappings without stacks", len(p.Mapping), 2)
+	equal(t, "the first without stacks", p.Mapping[0].File, "/srv/app")
+	// Merging keeps the first mapping, used or not.
+	both, err := pprof.Merge([]*pprof.Profile{p, p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the first of two without stacks", both.Mapping[0].File, "/srv/app")
 }
 
 func TestPprofInlinedLines(t *testing.T) {

@@ -100,6 +100,9 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.StacksCut: func(w *profile.Warning) string {
 		return fmt.Sprintf("%d stacks end early, at [unread]: a file of theirs could not be read in time while the program stood still", w.Count)
 	},
+	profile.StacksMissing: func(w *profile.Warning) string {
+		return fmt.Sprintf("%d calls are in the profile without stacks, which take a /proc that shows the traced processes: %s", w.Count, w.Text)
+	},
 
 	profile.FilteredItself: func(*profile.Warning) string {
 		return "sysprof runs under a seccomp filter itself, as in a container, so the command is stopped at all of its calls"

@@ -62,6 +62,8 @@ What to write:
       --csv=FILE                write a line a call to FILE, too
       --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too
       --stacks=off|fp|full      with --pprof: none, by frame pointers, or whole (default)
+      --max-depth=N             with --pprof: keep N frames of a stack (default 127), half of
+                                them the outermost ones
       --labels=LIST             with --pprof: tell samples apart by pid, tid, comm (of the
                                 process), thread_name, errno, latency, fd (the file, pipe
                                 or socket), state (computing, waiting, unfinished; always)

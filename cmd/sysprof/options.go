@@ -12,6 +12,7 @@ import (
 
 	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/profile/label"
+	"sysprof/profile/stack"
 	"sysprof/ptrace"
 	"sysprof/report"
 	"sysprof/syscalltab"
@@ -44,6 +45,7 @@ type options struct {
 	bench         bench  // runs to compare instead of tracing one
 
 	stacks     session.StackMode
+	maxDepth   int    // frames of a stack; 0: not said
 	labels     string // the names of those that were asked for
 	maxSamples int    // of a profile; 0: as many as are usual
 	debuginfod bool   // fetch debug files
@@ -144,6 +146,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.arg(0, "pprof", file(&o.outputs.Pprof))
 	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
+	d.arg(0, "max-depth", o.chooseDepth)
 	d.arg(0, "labels", o.chooseLabels)
 	d.arg(0, "max-samples", o.chooseMaxSamples)
 	d.flag(0, "debuginfod", func() { o.debuginfod = true })
@@ -181,8 +184,10 @@ func (o *options) check(d declarations) error {
 		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
 	case o.seccomp == filterAsked && o.noFollow:
 		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
-	case o.outputs.Pprof == "" && (o.labels != "" || o.maxSamples > 0 || o.stacks != session.StacksFull || o.debuginfod):
-		return errors.New("--stacks, --labels, --max-samples and --debuginfod are for a profile; add --pprof FILE")
+	case o.outputs.Pprof == "" && (o.labels != "" || o.maxSamples > 0 || o.stacks != session.StacksFull || o.maxDepth != 0 || o.debuginfod):
+		return errors.New("--stacks, --max-depth, --labels, --max-samples and --debuginfod are for a profile; add --pprof FILE")
+	case o.maxDepth != 0 && o.stacks == session.StacksOff:
+		return errors.New("--max-depth says how much of a stack is kept, and --stacks=off that there are none; leave one of them out")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
 	}
@@ -329,6 +334,16 @@ func (o *options) chooseStacks(s string) error {
 		return fmt.Errorf("%q is no way to capture stacks; there are off, fp and full", s)
 	}
 	o.stacks = mode
+	return nil
+}
+
+// chooseDepth takes the argument of --max-depth.
+func (o *options) chooseDepth(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > stack.MaxWalk {
+		return fmt.Errorf("%q is no number of frames from 1 to %d, which is how many are looked at", s, stack.MaxWalk)
+	}
+	o.maxDepth = n
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
+	"sysprof/profile/stack"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
@@ -34,7 +35,7 @@ type samples struct {
 func newSamples(config *Config) *samples {
 	s := &samples{config: config, all: profile.NewSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)}
 	if config.Stacks != StacksOff {
-		s.capturer = capture.New(config.Stacks == StacksByFramePointer)
+		s.capturer = capture.NewWithDepth(config.Stacks == StacksByFramePointer, cmp.Or(config.MaxDepth, stack.MaxDepth))
 	}
 	return s
 }
@@ -110,6 +111,15 @@ func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
 		}
 		if cut := s.capturer.Cut(); cut > 0 {
 			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksCut, Count: cut})
+		}
+		if why := s.capturer.Blind(); why != nil {
+			missing := uint64(0)
+			for i := range all {
+				if all[i].Stack == 0 {
+					missing += all[i].Calls
+				}
+			}
+			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksMissing, Count: missing, Text: why.Error()})
 		}
 	}
 	return all
