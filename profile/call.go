@@ -25,6 +25,7 @@ type Call struct {
 	Slept     bool   // the thread slept in it for most of its time, as far as that is known: set with TransitNs
 	Woken     bool   // its end came on the heels of a call of another traced thread that can have been what it waited for
 	Disturbed bool   // the thread, or its tracer, waited for a CPU for most of the call: set with TransitNs
+	AsleepNs  int64  // for how long the thread neither ran nor waited for a CPU, -1 where that is not known: set with TransitNs
 	CrossCPU  bool   // tracer and tracee were not pinned to one CPU
 	CPUNs     int64  // the thread's own CPU time in the call, -1 where not measured
 	GapNs     int64  // from resuming the thread after its previous call to seeing this one's entry-stop, -1 if there was none; CrossCPU is said of it, too
@@ -59,9 +60,55 @@ type InFlight struct {
 	PID, TID int32          // thread group and thread
 	ABI      syscalltab.ABI // the numbering that Nr belongs to
 	Nr       uint64
+	Args     [6]uint64
 	SoFarNs  int64  // how long the thread had been in the call, since the attach if Resumed
 	Why      Ending // what ended its tracing
 	Resumed  bool   // the call was entered before the attach, so that SoFarNs is the least it can be
+
+	// NotStopped says that the thread has not stood still since it was attached to, so that its entry into the call was
+	// not seen.
+	NotStopped bool
+	Stack      uint32 // see Call; 0 if NotStopped
+}
+
+// State is what a thread did in a call.
+type State uint8
+
+const (
+	StateUnknown State = iota
+	Computing          // it ran for most of the call, or would have run if it had had a CPU
+	Waiting            // it slept for most of the call
+	Unfinished         // the call has not returned
+)
+
+func (s State) String() string {
+	return [...]string{"", "computing", "waiting", "unfinished"}[s]
+}
+
+// sleepAtLeastNs is what it takes to sleep: two switches and whoever wakes the thread.
+const sleepAtLeastNs = 3_000
+
+// State is what the thread did in a call that has returned. Calls of up to some 15 µs are not looked at: nearly all of them
+// compute, but those that do nothing but wait (waits) have slept if they took longer than it takes to sleep at all.
+func (c *Call) State(waits bool) State {
+	ns := c.NetNs()
+	const lookedAtNs = 15_000
+	asleep := false
+	switch {
+	case waits:
+		asleep = ns > sleepAtLeastNs
+	case ns <= lookedAtNs:
+	case c.AsleepNs >= 0:
+		asleep = c.AsleepNs > ns/2
+	case c.CPUNs >= 0:
+		asleep = c.CPUNs < ns/2
+	default:
+		return StateUnknown
+	}
+	if asleep {
+		return Waiting
+	}
+	return Computing
 }
 
 // Ending is why a call was never seen to return. A file may have others than these.

@@ -8,8 +8,11 @@ import (
 	"sysprof/syscalltab"
 )
 
+// someSamples is more than most tests have.
+const someSamples = 500
+
 func samplesByKey(s *Samples) (map[SampleKey]Sample, uint64) {
-	all, lost := s.All()
+	all, folded := s.All()
 	byKey := make(map[SampleKey]Sample)
 	for _, sample := range all {
 		byKey[sample.SampleKey] = sample
@@ -17,11 +20,11 @@ func samplesByKey(s *Samples) (map[SampleKey]Sample, uint64) {
 	if len(byKey) != len(all) {
 		panic("a key has two samples")
 	}
-	return byKey, lost
+	return byKey, folded
 }
 
 func TestSamplesAddUpByKey(t *testing.T) {
-	var s Samples
+	s := NewSamples(someSamples, nil)
 	add := func(nr uint64, stack uint32, errno int32, rawNs, cpuNs int64, k SampleKey) {
 		c := call(nr, errno, rawNs)
 		c.Stack, c.CPUNs = stack, cpuNs
@@ -36,8 +39,8 @@ func TestSamplesAddUpByKey(t *testing.T) {
 		add(readNr, 7, 0, 10, -1, k)
 		add(readNr, 7, 0, 20, -1, k)
 	}
-	got, lost := samplesByKey(&s)
-	equal(t, "lost", lost, 0)
+	got, folded := samplesByKey(s)
+	equal(t, "calls of others", folded, 0)
 	equal(t, "samples", len(got), 3+4)
 	read := Key{syscalltab.AMD64, readNr}
 	first := got[SampleKey{Key: read, Stack: 7}]
@@ -52,9 +55,9 @@ func TestSamplesAddUpByKey(t *testing.T) {
 }
 
 func TestSamplesAreCopies(t *testing.T) {
-	var s Samples
-	if all, lost := s.All(); len(all) != 0 || lost != 0 {
-		t.Errorf("nothing was added: %v, %d", all, lost)
+	s := NewSamples(someSamples, nil)
+	if all, folded := s.All(); len(all) != 0 || folded != 0 {
+		t.Errorf("nothing was added: %v, %d", all, folded)
 	}
 	s.Add(call(readNr, 0, 5), SampleKey{})
 	before, _ := s.All()
@@ -65,58 +68,98 @@ func TestSamplesAreCopies(t *testing.T) {
 	equal(t, "calls", after[0].Calls, 2)
 }
 
-// TestSamplesBeyondTheLimit: no call gets lost, only what tells them apart.
+// TestSamplesBeyondTheLimit: no call gets lost, only what tells them apart, and who is large is not among them, whenever it
+// comes.
 func TestSamplesBeyondTheLimit(t *testing.T) {
-	var s Samples
-	const more = 1_000
-	total := Totals{}
-	for i := range uint32(maxSamples + more) {
-		c := call(uint64(i%2), int32(i%3), int64(i))
-		c.Stack = i + 1
-		s.Add(c, SampleKey{})
-		s.Add(c, SampleKey{})
-		total.Calls += 2
-		total.SumNs += 2 * int64(i)
-		total.HoldNs += 2 * 30
-		if i%3 > 0 {
-			total.Errors += 2
+	const most, small = 100, 10_000
+	for _, when := range []struct {
+		name string
+		at   uint32
+	}{{"first", 0}, {"in the middle", small / 2}, {"last", small - 1}} {
+		s := NewSamples(most, func(v Values) Values { return Values{v[0]} })
+		var total Sample
+		add := func(nr uint64, stack uint32, errno int32, rawNs int64) {
+			c := call(nr, errno, rawNs)
+			c.Stack = stack
+			s.Add(c, SampleKey{Values: Values{stack % 2, stack}})
+			total.Calls++
+			total.RawNs += rawNs
+			total.HoldNs += 30
+			if errno != 0 {
+				total.Errors++
+			}
+		}
+		const slow, often, hung = small + 1, small + 2, small + 3
+		for i := range uint32(small) {
+			add(uint64(i%2), i+1, int32(i%3), int64(i%100))
+			if i == when.at {
+				add(readNr, slow, 0, 1e9)
+				for range 500 {
+					add(readNr, often, 0, 1)
+				}
+				s.AddInFlight(&InFlight{ABI: syscalltab.AMD64, Nr: readNr, Stack: hung, SoFarNs: 1e9}, SampleKey{Values: Values{hung % 2, hung}})
+			}
+		}
+		got, folded := samplesByKey(s)
+		equal(t, when.name+": samples", len(got), most)
+		read := Key{syscalltab.AMD64, readNr}
+		of := func(stack uint32) Sample {
+			return got[SampleKey{Key: read, Stack: stack, Values: Values{stack % 2, stack}}]
+		}
+		equal(t, when.name+": calls of the slow one", of(slow).Calls, 1)
+		equal(t, when.name+": calls of the frequent one", of(often).Calls, 500)
+		equal(t, when.name+": the unfinished one", of(hung).Unfinished, 1)
+		equal(t, when.name+": for so long", of(hung).UnfinishedNs, 1e9)
+		var sum Sample
+		others := uint64(0)
+		for k, sample := range got {
+			sum.Calls += sample.Calls
+			sum.Errors += sample.Errors
+			sum.RawNs += sample.RawNs
+			sum.HoldNs += sample.HoldNs
+			if k.Stack == Others {
+				others += sample.Calls
+				if k.Values != (Values{k.Values[0]}) || k.Values[0] > 1 {
+					t.Errorf("%s: others of %v", when.name, k.Values)
+				}
+			}
+		}
+		equal(t, when.name+": totals", sum, total)
+		equal(t, when.name+": calls of others", folded, others)
+		if len(s.byKey) > sampleRoom*most {
+			t.Errorf("%s: %d samples are kept", when.name, len(s.byKey))
 		}
 	}
-	got, lost := samplesByKey(&s)
-	if len(got) < maxSamples || len(got) > maxSamples+2 {
-		t.Errorf("%d samples, want %d and one for each of the two calls", len(got), maxSamples)
-	}
-	equal(t, "lost", lost, 2*more)
-	sum := Totals{}
-	for _, sample := range got {
-		sum.Calls += sample.Calls
-		sum.Errors += sample.Errors
-		sum.SumNs += sample.RawNs
-		sum.HoldNs += sample.HoldNs
-	}
-	equal(t, "totals", sum, total)
-	equal(t, "calls without a stack", got[SampleKey{Key: Key{syscalltab.AMD64, 0}}].Calls+
-		got[SampleKey{Key: Key{syscalltab.AMD64, 1}}].Calls, 2*more)
 }
 
-// TestAKnownKeyIsNeverLost: the limit is one of keys, not of calls.
-func TestAKnownKeyIsNeverLost(t *testing.T) {
-	var s Samples
-	for i := range uint32(maxSamples) {
+// TestAsManySamplesAsAllowed have no others, nor what is asked for again.
+func TestAsManySamplesAsAllowed(t *testing.T) {
+	s := NewSamples(someSamples, nil)
+	for i := range uint32(someSamples) {
 		c := call(readNr, 0, 1)
-		c.Stack = i
+		c.Stack = i + 1
 		s.Add(c, SampleKey{})
 	}
 	c := call(readNr, 0, 1)
 	c.Stack = 17
 	s.Add(c, SampleKey{})
-	got, lost := samplesByKey(&s)
-	equal(t, "lost", lost, 0)
-	equal(t, "calls of a known key", got[SampleKey{Key: Key{syscalltab.AMD64, readNr}, Stack: 17}].Calls, 2)
+	for range 2 {
+		got, folded := samplesByKey(s)
+		equal(t, "samples", len(got), someSamples)
+		equal(t, "calls of others", folded, 0)
+		equal(t, "calls of a known key", got[SampleKey{Key: Key{syscalltab.AMD64, readNr}, Stack: 17}].Calls, 2)
+	}
+	c.Stack = someSamples + 1
+	s.Add(c, SampleKey{})
+	for range 2 {
+		got, folded := samplesByKey(s)
+		equal(t, "samples", len(got), someSamples)
+		equal(t, "calls of others", folded, 2)
+	}
 }
 
 func TestSamplesOfHugeTimes(t *testing.T) {
-	var s Samples
+	s := NewSamples(someSamples, nil)
 	for range 3 {
 		s.Add(&Call{EntrySeenNs: math.MinInt64, ExitSeenNs: math.MaxInt64, ExitResumedNs: math.MaxInt64, CPUNs: math.MaxInt64}, SampleKey{})
 		s.Add(&Call{EntryResumedNs: 9, ExitSeenNs: 3, CPUNs: -1}, SampleKey{}) // the clock stepped back
@@ -126,7 +169,7 @@ func TestSamplesOfHugeTimes(t *testing.T) {
 }
 
 func TestSamplesFromManyThreads(t *testing.T) {
-	var s Samples
+	s := NewSamples(someSamples, nil)
 	var feeders sync.WaitGroup
 	const threads, calls = 8, 2_000
 	for n := range threads {
@@ -142,9 +185,9 @@ func TestSamplesFromManyThreads(t *testing.T) {
 		})
 	}
 	feeders.Wait()
-	got, lost := samplesByKey(&s)
+	got, folded := samplesByKey(s)
 	equal(t, "samples", len(got), threads*50)
-	equal(t, "lost", lost, 0)
+	equal(t, "calls of others", folded, 0)
 	for k, sample := range got {
 		if sample.Calls != calls/50 || sample.RawNs != 10*calls/50 {
 			t.Errorf("%+v: %d calls of %d ns", k, sample.Calls, sample.RawNs)
@@ -153,10 +196,40 @@ func TestSamplesFromManyThreads(t *testing.T) {
 }
 
 func TestAddingToASampleDoesNotAllocate(t *testing.T) {
-	var s Samples
+	s := NewSamples(someSamples, nil)
 	c := call(readNr, 0, 5)
 	s.Add(c, SampleKey{})
 	if n := testing.AllocsPerRun(1_000, func() { s.Add(c, SampleKey{}) }); n != 0 {
 		t.Errorf("adding to a sample allocates %v times", n)
+	}
+}
+
+// TestRoomForASampleDoesNotAllocate, so that no call takes long because there are many samples.
+func TestRoomForASampleDoesNotAllocate(t *testing.T) {
+	s := NewSamples(someSamples, nil)
+	c := call(readNr, 0, 5)
+	for c.Stack < 20*someSamples {
+		c.Stack++
+		s.Add(c, SampleKey{})
+	}
+	if n := testing.AllocsPerRun(1_000, func() { c.Stack++; s.Add(c, SampleKey{}) }); n >= 1 {
+		t.Errorf("a new sample in the place of another allocates %v times", n)
+	}
+}
+
+func BenchmarkNewSample(b *testing.B) {
+	s := NewSamples(DefaultSamples, nil)
+	c := call(readNr, 0, 5)
+	for b.Loop() {
+		c.Stack++
+		s.Add(c, SampleKey{})
+	}
+}
+
+func BenchmarkKnownSample(b *testing.B) {
+	s := NewSamples(DefaultSamples, nil)
+	c := call(readNr, 0, 5)
+	for b.Loop() {
+		s.Add(c, SampleKey{})
 	}
 }

@@ -69,10 +69,15 @@ const (
 	LeftToItsTracer WarningKind = "left-to-its-tracer"
 	// PrivilegesLost: the program Text ran without the privileges of its owner, because it was traced.
 	PrivilegesLost WarningKind = "privileges-lost"
-	// StacksLost: Count calls found no room for their stack or for a sample of their own.
+	// StacksLost: Count calls found no room for their stack.
 	StacksLost WarningKind = "stacks-lost"
+	// SamplesFolded: of this Share of the calls the samples were too small to be among the Count of a profile, and were
+	// added up.
+	SamplesFolded WarningKind = "samples-folded"
 	// StacksCut: Count stacks end early, because a file could not be read while the program stood still.
 	StacksCut WarningKind = "stacks-cut"
+	// StacksMissing: Count calls have no stack, because /proc does not show the process; Text says why.
+	StacksMissing WarningKind = "stacks-missing"
 )
 
 // Kinds about filters in the kernel.

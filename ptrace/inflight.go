@@ -26,7 +26,8 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		tr.inCall, tr.broken.state = true, anew
 	}
 	w.handOn(tr)
-	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Why: why, Resumed: tr.resumed}
+	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Args: tr.call.Args, Why: why,
+		Resumed: tr.resumed, Stack: tr.call.Stack}
 	switch {
 	case tr.inCall:
 		nowNs := w.t.now()
@@ -38,7 +39,8 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
 		}
 	case tr.sleeps():
-		f.ABI, f.Nr, f.Resumed = tr.sleep.abi, tr.sleep.nr, true
+		f.ABI, f.Nr, f.Args, f.Resumed = tr.sleep.abi, tr.sleep.nr, tr.sleep.args, true
+		f.NotStopped, f.Stack = true, 0
 		f.SoFarNs = w.t.now() - tr.restart.sinceNs
 	case tr.interruptPending && !tr.control && why == profile.Detached:
 		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
@@ -47,7 +49,8 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		if !ok {
 			return
 		}
-		f.ABI, f.Nr, f.Resumed = w.t.native, call.nr, true
+		f.ABI, f.Nr, f.Args, f.Resumed = w.t.native, call.nr, call.args, true
+		f.NotStopped, f.Stack = true, 0
 		f.SoFarNs = w.t.now() - tr.restart.sinceNs
 	default:
 		return

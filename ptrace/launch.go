@@ -83,6 +83,7 @@ func (w *worker) launch(c *Command) error {
 	if err := w.awaitReady(plan, tr); err != nil {
 		return err
 	}
+	w.t.haste.Enough() // what is left is measured: the execve
 	// The first stop has to be over before the child is told to go on, or it could be through its execve
 	// before it is traced.
 	tr.interruptPending = true

@@ -15,6 +15,7 @@ import (
 // Launched is the command that a Tracer has launched.
 type Launched struct {
 	start     time.Time                        // when the clock of delivered stood at 0
+	haste     *Haste                           // which the command does not inherit
 	tracer    *thread                          // set before pid
 	pid       atomic.Int32                     // 0 until it is forked
 	delivered [raw.LastSignal + 1]atomic.Int64 // when a signal from elsewhere last reached it, 0 if none did
@@ -25,8 +26,8 @@ type Launched struct {
 	letGo func()        // closes gone
 }
 
-func newLaunched(start time.Time) *Launched {
-	l := &Launched{start: start, ended: make(chan struct{}), gone: make(chan struct{})}
+func newLaunched(start time.Time, haste *Haste) *Launched {
+	l := &Launched{start: start, haste: haste, ended: make(chan struct{}), gone: make(chan struct{})}
 	l.letGo = sync.OnceFunc(func() { close(l.gone) })
 	return l
 }
@@ -41,7 +42,7 @@ func newLaunched(start time.Time) *Launched {
 func (l *Launched) fork(plan *childPlan) (pid int32, err error) {
 	forked := make(chan struct{})
 	onOwnThread(func() {
-		pid, err = plan.fork()
+		l.haste.Calmly(func() { pid, err = plan.fork() })
 		close(forked)
 		if err == nil {
 			<-l.gone

@@ -13,6 +13,7 @@ type EntryStop struct {
 
 // Registers reads the general registers by the architecture's DWARF numbers: on amd64 rax, rdx, rcx, rbx, rsi,
 // rdi, rbp, rsp, r8 to r15 (System V psABI, figure 3.36); on arm64 x0 to x30, then sp; on riscv64 x0 to x31.
+// Of 32-bit code on amd64 they are those of i386 (eax, ecx, edx, ebx, esp, ebp, esi, edi), and the last one is 1.
 // It reports false if the thread has died.
 func (e *EntryStop) Registers(into *[33]uint64) bool {
 	return e.w.at.regs.Read(e.tid, into) == nil

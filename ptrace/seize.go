@@ -56,7 +56,7 @@ func (t *Tracer) seizeAll(all []*seizure) {
 	for w, some := range by {
 		pid := new(atomic.Int32)
 		seizing = append(seizing, pid)
-		w.thread.post(func() { urgently(func() { w.seizeAll(some, pid) }); done <- struct{}{} })
+		w.thread.post(func() { w.seizeAll(some, pid); done <- struct{}{} })
 	}
 	again := time.NewTicker(patience)
 	defer again.Stop()

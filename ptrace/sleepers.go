@@ -33,10 +33,11 @@ import (
 
 // sleep is the call that a thread sleeps in which has been seized without an interrupt.
 type sleep struct {
-	fd  int // of its breakpoint; 0: it is not left asleep
-	abi syscalltab.ABI
-	nr  uint64
-	pc  uint64 // where the call returns to
+	fd   int // of its breakpoint; 0: it is not left asleep
+	abi  syscalltab.ABI
+	nr   uint64
+	args [6]uint64
+	pc   uint64 // where the call returns to
 
 	before asleep // the call, if a signal breaks it off
 }
@@ -53,7 +54,7 @@ func (w *worker) watch(tid, pid int32) (s sleep) {
 		return sleep{}
 	}
 	s.pc, s.before = call.pc, asleepAt(&call)
-	s.abi, s.nr = abiOf(tid, &call), call.nr
+	s.abi, s.nr, s.args = abiOf(tid, &call), call.nr, call.args
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
 	}

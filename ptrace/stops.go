@@ -115,7 +115,7 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 		return
 	}
 	tr.inCall = true
-	if w.isLong(tr.call.GapNs) {
+	if w.isLong(tr.call.GapNs) || tr.call.ExitResumedNs == 0 && w.looksFromFirst() {
 		w.waits.since(tr, seenNs) // what the program's own work waited is not the call's
 	}
 	tr.continues(special)
@@ -131,7 +131,7 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 	w.shortenEntryHold(&tr.call)
 	w.resumedNs = tr.call.EntryResumedNs
 	w.waker.resumed(&tr.call)
-	w.lookIfHeld(tr.call.EntryResumedNs - tr.call.EntrySeenNs)
+	w.lookIfHeld(tr, tr.call.EntryResumedNs-tr.call.EntrySeenNs, tr.call.EntryResumedNs)
 	w.waits.resumed(tr)
 	w.resume(tr, 0)
 }
@@ -196,7 +196,7 @@ func (w *worker) placeAtEntry(tr *tracee, special *specialCalls) {
 func (w *worker) captureAtEntry(tr *tracee) {
 	c := &tr.call
 	c.Stack = 0
-	if w.t.options.OnEntry != nil && c.ABI == w.t.native && !tr.launching {
+	if w.t.options.OnEntry != nil && (c.ABI == w.t.native || c.ABI == syscalltab.I386) && !tr.launching {
 		w.at.entry = EntryStop{IP: w.at.info.IP, SP: w.at.info.SP, w: w, tid: c.TID}
 		c.Stack = w.t.options.OnEntry(c, &w.at.entry)
 	}
@@ -222,7 +222,7 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	}
 	tr.call.ExitResumedNs = w.t.now()
 	w.resumedNs = tr.call.ExitResumedNs
-	w.lookIfHeld(tr.call.ExitResumedNs - tr.call.ExitSeenNs)
+	w.lookIfHeld(tr, tr.call.ExitResumedNs-tr.call.ExitSeenNs, tr.call.ExitResumedNs)
 	w.waits.resumed(tr)
 	w.shortenExitHold(&tr.call)
 	if tr.detachRequested {

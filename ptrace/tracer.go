@@ -32,8 +32,8 @@ type Options struct {
 
 	Sink profile.Sink // who is told of calls and ended threads; nil: nobody
 
-	// OnEntry, if not nil, is called at every entry-stop of 64-bit code, for as long as which the
-	// tracee stands still. What it returns becomes the call's Stack.
+	// OnEntry, if not nil, is called at every entry-stop, for as long as which the tracee stands still. What it returns
+	// becomes the call's Stack. It is not called for x32, nor for 32-bit code on arm64.
 	OnEntry func(*profile.Call, *EntryStop) uint32
 
 	// OnAttachFailed, if not nil, is told of processes that could not be attached to where others could, by the
@@ -51,6 +51,15 @@ type Options struct {
 	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
 	Calibrated func([]*Calibration)
 	Controls   Controls // what is done to find out what stops cost during the run
+
+	// LookFromFirst has a thread be looked at from its first call on, not only once there was reason to, so that with
+	// controls Call.Waits is known of its first long call, too; and again when it has stood at a stop for some 15 µs or
+	// more, so that Call.Waits has no such time. That takes some 5 µs a thread, and 1 µs a look.
+	LookFromFirst bool
+
+	// Haste is what this process is in already; if it is nil, Start hurries by itself. Start ends it before the command
+	// runs, and when it returns.
+	Haste *Haste
 }
 
 // CPU is a choice of where tracer and tracees run: one of these, or what OnCPU returns.
@@ -75,6 +84,7 @@ type Tracer struct {
 	special [syscalltab.LoongArch64 + 1]specialCalls // by ABI; LoongArch64 is the last one
 
 	run     runState
+	haste   *Haste    // until anything that is traced runs
 	command *Launched // nil: none
 	machine *place.Machine
 	heart   heartbeat
@@ -134,8 +144,12 @@ func Start(options Options) (*Tracer, error) {
 	for abi := range t.special {
 		t.special[abi] = specialOf(syscalltab.ABI(abi))
 	}
+	if t.haste = options.Haste; t.haste == nil {
+		t.haste = Hurry()
+	}
+	defer t.haste.Enough()
 	if options.Command != nil {
-		t.command = newLaunched(t.start)
+		t.command = newLaunched(t.start, t.haste)
 	}
 	t.openMachine()
 	err := t.begin()
@@ -216,7 +230,7 @@ func (t *Tracer) openMachine() {
 		return
 	}
 	var err error
-	t.machine, err = place.New(int(t.options.CPU) - 1)
+	t.machine, err = place.New(int(t.options.CPU)-1, t.haste.Calmly)
 	var refused *place.NotAllowedError
 	if errors.As(err, &refused) {
 		t.warn(profile.Warning{Kind: profile.CPUNotAllowed, ID: refused.CPU})
@@ -232,14 +246,14 @@ func (t *Tracer) begin() error {
 	t.prepareFilter(first)
 	var err error
 	if t.options.Calibration != nil {
-		first.thread.do(func() { urgently(func() { err = first.calibrateAll(t.options.Calibration) }) })
+		first.thread.do(func() { err = first.calibrateAll(t.options.Calibration) })
 		if err == nil && t.options.Calibrated != nil {
 			t.options.Calibrated(t.calibrations)
 		}
 	}
 	if err == nil {
 		t.run.enter(attaching, t.now())
-		urgently(func() { err = t.attachAll() })
+		err = t.attachAll()
 	}
 	switch {
 	case err != nil:

@@ -1,38 +1,128 @@
 package ptrace
 
 import (
+	"os"
 	"runtime"
+	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// urgently runs f on a thread that gets the CPU before others, where this process may have it so (CAP_SYS_NICE, or
-// RLIMIT_NICE).
+// Where hundreds of threads want two CPUs, what takes a few milliseconds otherwise takes seconds, since it waits for its
+// turn again and again. So threads of this process get the CPU before others for what is over soon, and while others wait
+// for it: who has been seized may stand still until all have been, and who reads the table waits for that.
 //
-// Where hundreds of threads want two CPUs, what takes a few milliseconds otherwise takes seconds, since it waits for
-// its turn again and again. For as long as threads are seized, others that have been stand still for it. So this is for
-// what is over soon. Somebody who has made this process nice wants it to wait.
-//
-// Threads of the runtime do not inherit it: a locked one has another start new ones (Go 1.26, runtime.newm).
-func urgently(f func()) {
+// There are two ways. Niceness may be raised with CAP_SYS_NICE, or RLIMIT_NICE. Anybody may ask for short slices (since
+// Linux 6.12, Documentation/scheduler/sched-eevdf.rst): who has used little of what is its due then comes next, and gets
+// no more by that. Somebody who has made this process nice, or given it another policy, wants it to wait.
+const (
+	mostUrgent, usual = -20, 0  // nice values
+	shortNs           = 100_000 // the shortest slice that there is (kernel/sched/syscalls.c, __setparam_fair)
+)
+
+// beUrgent has the calling thread get the CPU before others from now on.
+func beUrgent() {
+	if was, ok := unhurried(0); ok {
+		raise(0, was)
+	}
+}
+
+// unhurried returns how a thread of this process is scheduled, 0 for the caller. It reports false if that is not as usual.
+func unhurried(tid int) (*unix.SchedAttr, bool) {
+	is, err := unix.SchedGetAttr(tid, 0)
+	return is, err == nil && is.Policy == unix.SCHED_NORMAL && is.Flags == 0 && is.Nice == usual && (is.Runtime == 0 || is.Runtime > shortNs)
+}
+
+// raise makes a thread urgent that is scheduled as usual, as far as this process may. It reports whether it has done so.
+func raise(tid int, usually *unix.SchedAttr) bool {
+	urgent := *usually
+	urgent.Nice, urgent.Runtime = mostUrgent, shortNs
+	if unix.SchedSetAttr(tid, &urgent, 0) == nil {
+		return true
+	}
+	urgent.Nice = usually.Nice
+	// Runtime is 0 where a kernel knows no slices.
+	return usually.Runtime != 0 && unix.SchedSetAttr(tid, &urgent, 0) == nil
+}
+
+// Haste is that all threads of this process get the CPU before others. A nil Haste is none.
+type Haste struct {
+	usually *unix.SchedAttr
+
+	mu   sync.Mutex
+	over bool
+}
+
+// Hurry has all threads of this process get the CPU before others, until Enough is called, as far as it may. So do those
+// that they start meanwhile, and processes, unless they are started by Calmly. What it is for has to be over soon.
+func Hurry() *Haste {
+	usually, ok := unhurried(0)
+	if !ok {
+		return nil
+	}
+	h := &Haste{usually: usually}
+	raise(0, usually) // at once: until then this waits as all do
+	eachThread(func(tid int) (changed bool) {
+		was, ok := unhurried(tid)
+		return ok && raise(tid, was)
+	})
+	return h
+}
+
+// Enough ends the haste, if it has not ended yet.
+func (h *Haste) Enough() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return
+	}
+	h.over = true
+	eachThread(func(tid int) (changed bool) { return isUrgent(tid) && unix.SchedSetAttr(tid, h.usually, 0) == nil })
+}
+
+// Calmly runs f on a thread that is scheduled as usual, as will be the processes that f starts on it.
+func (h *Haste) Calmly(f func()) {
+	if h == nil {
+		f()
+		return
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if beUrgent() {
-		defer unix.Setpriority(unix.PRIO_PROCESS, 0, usual)
+	if isUrgent(0) && unix.SchedSetAttr(0, h.usually, 0) == nil {
+		defer h.resume()
 	}
 	f()
 }
 
-const mostUrgent, usual = -20, 0 // nice values
-
-// beUrgent is urgently for what the calling thread does from now on. It reports whether anything has changed.
-func beUrgent() bool {
-	was, err := niceness()
-	return err == nil && was == usual && unix.Setpriority(unix.PRIO_PROCESS, 0, mostUrgent) == nil
+// resume has the calling thread hurry, too, if the others do.
+func (h *Haste) resume() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over {
+		beUrgent()
+	}
 }
 
-// niceness is the calling thread's nice value.
-func niceness() (int, error) {
-	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // as the kernel returns it (getpriority(2), C library/kernel differences)
-	return 20 - raw, err
+// isUrgent reports whether a thread is as raise makes it.
+func isUrgent(tid int) bool {
+	is, err := unix.SchedGetAttr(tid, 0)
+	return err == nil && is.Policy == unix.SCHED_NORMAL && (is.Nice == mostUrgent || is.Nice == usual && is.Runtime == shortNs)
+}
+
+// eachThread changes the threads of this process, and those that others have started before these were changed.
+func eachThread(change func(tid int) (changed bool)) {
+	const mostTimes = 10
+	for again, n := true, 0; again && n < mostTimes; n++ {
+		again = false
+		threads, _ := os.ReadDir("/proc/self/task")
+		for _, thread := range threads {
+			if tid, err := strconv.Atoi(thread.Name()); err == nil && change(tid) {
+				again = true
+			}
+		}
+	}
 }

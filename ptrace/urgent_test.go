@@ -1,7 +1,10 @@
 package ptrace
 
 import (
+	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -9,31 +12,105 @@ import (
 	"sysprof/syscalltab/needs"
 )
 
-// TestUrgently: a thread gets the CPU before others for as long as it is urgent, unless it was made nice.
-func TestUrgently(t *testing.T) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlock: the thread ends with this
-		within := func() (nice int) {
-			urgently(func() { nice, _ = niceness() })
-			return nice
-		}
-		allowed := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -1) == nil
-		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 0)
+// TestHurry: all threads get the CPU before others for as long as the process is in haste, and those that are started
+// meanwhile; what is started calmly does not; and nothing of it remains. Who may not raise a priority has short slices.
+// A process that is nice is left alone.
+//
+// How a process is scheduled is that of all its threads, so each case is a process of its own.
+func TestHurry(t *testing.T) {
+	if how := os.Getenv("SYSPROF_TEST_HURRY"); how != "" {
+		hurryAs(t, how)
+		return
+	}
+	for _, how := range []string{"allowed", "forbidden", "nice"} {
+		t.Run(how, func(t *testing.T) {
+			self := exec.Command("/proc/self/exe", "-test.run=^TestHurry$")
+			self.Env = append(os.Environ(), "SYSPROF_TEST_HURRY="+how)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				runtime.LockOSThread() // and never unlocked: the thread ends with this
+				if how == "forbidden" {
+					unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_NICE, 0, 0, 0)
+				}
+				if out, err := self.CombinedOutput(); err != nil {
+					t.Errorf("%v\n%s", err, out)
+				}
+			}()
+			<-done
+		})
+	}
+}
+
+func hurryAs(t *testing.T, how string) {
+	want := unix.SchedAttr{Nice: mostUrgent, Runtime: shortNs}
+	usually, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if usually.Runtime == 0 {
+		want.Runtime = 0 // a kernel without slices
+	}
+	switch how {
+	case "allowed":
+		allowed := unix.Setpriority(unix.PRIO_PROCESS, 0, -1) == nil
+		unix.Setpriority(unix.PRIO_PROCESS, 0, usual)
 		if needs.That(t, allowed, "the right to raise a priority", "run the tests as root"); !allowed {
 			return
 		}
-		if got := within(); got != -20 {
-			t.Errorf("the nice value is %d, want -20", got)
+	case "forbidden":
+		want.Nice = usual
+	case "nice":
+		usually.Nice = 5
+		eachThread(func(tid int) bool { return nicenessOf(tid) != 5 && unix.Setpriority(unix.PRIO_PROCESS, tid, 5) == nil })
+		want = *usually
+	}
+	h := Hurry()
+	allAre(t, "in haste", want)
+	h.Calmly(func() {
+		child := exec.Command("sleep", "100")
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
 		}
-		if got, err := niceness(); got != 0 || err != nil {
-			t.Errorf("the nice value is %d after that (%v), want 0", got, err)
-		}
-		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 5)
-		if got := within(); got != 5 {
-			t.Errorf("the nice value is %d, want 5 as it was", got)
-		}
-	}()
-	<-done
+		defer child.Wait()
+		defer child.Process.Kill()
+		isAs(t, "of a child", child.Process.Pid, *usually)
+	})
+	allAre(t, "in haste again", want)
+	h.Enough()
+	allAre(t, "after the haste", *usually)
+}
+
+// allAre demands that all threads are scheduled in a way, and a new one, too.
+func allAre(t *testing.T, when string, want unix.SchedAttr) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	defer close(end)
+	for range 3 {
+		go func() {
+			runtime.LockOSThread()
+			begun <- struct{}{}
+			<-end
+		}()
+		<-begun
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		tid, _ := strconv.Atoi(thread.Name())
+		isAs(t, when, tid, want)
+	}
+}
+
+func isAs(t *testing.T, when string, tid int, want unix.SchedAttr) {
+	t.Helper()
+	if is, err := unix.SchedGetAttr(tid, 0); err == nil && (is.Nice != want.Nice || is.Runtime != want.Runtime || is.Policy != unix.SCHED_NORMAL) {
+		t.Errorf("thread %d %s has niceness %d, slices of %d ns and policy %d, want %d and %d", tid, when, is.Nice, is.Runtime, is.Policy, want.Nice, want.Runtime)
+	}
+}
+
+func nicenessOf(tid int) int {
+	raw, _ := unix.Getpriority(unix.PRIO_PROCESS, tid) // as the kernel returns it (getpriority(2), C library/kernel differences)
+	return 20 - raw
 }

@@ -89,10 +89,19 @@ func (w *worker) isLong(intervalNs int64) bool {
 	return w.controls.mode != ControlsOff && intervalNs > longerNs+w.controls.usualNs
 }
 
-// lookIfHeld reads how long the tracer thread has waited, if it may have done so while a tracee stood at a stop: that
-// is no part of what comes then.
-func (w *worker) lookIfHeld(heldNs int64) {
-	if heldNs > longerNs && w.controls.mode != ControlsOff {
+// looksFromFirst reports whether threads are looked at when they enter their first call.
+func (w *worker) looksFromFirst() bool {
+	return w.t.options.LookFromFirst && w.controls.mode != ControlsOff
+}
+
+// lookIfHeld reads how long the tracer thread has waited, if it may have done so while tr stood at a stop, from which it is
+// resumed at nowNs: that is no part of what comes then.
+func (w *worker) lookIfHeld(tr *tracee, heldNs, nowNs int64) {
+	switch {
+	case heldNs <= longerNs:
+	case w.looksFromFirst():
+		w.waits.since(tr, nowNs)
+	case w.controls.mode != ControlsOff:
 		w.waits.look()
 	}
 }

@@ -23,7 +23,7 @@ type Pprof struct {
 	Snapshot *profile.Snapshot // for the comments
 	Samples  []cost.Sample     // whose values are in the order of Labels
 	Meta     Meta
-	Program  string // the file of the main program; empty: not known
+	Program  string // the file of the main program, no script; empty: not known
 
 	Stack  func(id uint32) []*symbol.Location // the stack that a sample names, innermost first
 	Labels Labels                             // what the samples' values are
@@ -94,7 +94,7 @@ func (b *pprofBuilder) build() *pprof.Profile {
 		PeriodType:        &pprof.ValueType{Type: "calls", Unit: "count"},
 		Period:            1,
 		DurationNanos:     int64(b.p.Meta.Duration),
-		Comments:          b.comments(),
+		Comments:          pprofComments(b.p.Snapshot, b.p.Meta),
 	}
 	if start := b.p.Meta.Start; !start.IsZero() {
 		b.out.TimeNanos = start.UnixNano()
@@ -146,10 +146,13 @@ func (b *pprofBuilder) makeValid() {
 }
 
 // orderMappings puts the main program's mapping first, which is whose name viewers show, and the kernel's
-// last.
+// last. A program that no stack leads through, as without stacks, gets a mapping without addresses.
 func (b *pprofBuilder) orderMappings() {
 	main := slices.IndexFunc(b.out.Mapping, func(m *pprof.Mapping) bool { return m.File == b.p.Program })
-	if main < 0 { // it is a script, or not known
+	switch {
+	case main < 0 && b.p.Program != "":
+		b.out.Mapping = slices.Insert(b.out.Mapping, 0, &pprof.Mapping{File: b.p.Program})
+	case main < 0:
 		main = slices.Index(b.out.Mapping, b.mostCalls())
 	}
 	if main > 0 {
@@ -182,32 +185,12 @@ func (b *pprofBuilder) mostCalls() (most *pprof.Mapping) {
 	return most
 }
 
-func (b *pprofBuilder) comments() []string {
-	m := b.p.Meta
-	what := commandLine(m.Command)
-	if what == "" {
-		what = fmt.Sprintf("attached to %v", m.PIDs)
-	}
-	comments := []string{m.Version, what}
-	if o := b.p.Snapshot.Overhead; o != nil && o.Calls > 0 {
-		line := fmt.Sprintf("tracing cost %s a call (%s)", humanTime(int64(o.PerCall())), o.Source)
-		if slowdown, _, _ := o.Slowdown(); slowdown > 0 {
-			line += fmt.Sprintf(", a slowdown of %s", factor(slowdown))
-		}
-		comments = append(comments, line)
-	}
-	for i := range b.p.Snapshot.Warnings {
-		comments = append(comments, sentence(&b.p.Snapshot.Warnings[i]))
-	}
-	return comments
-}
-
 func (b *pprofBuilder) sample(s *cost.Sample) *pprof.Sample {
 	out := &pprof.Sample{
 		Value:    make([]int64, 0, len(b.out.SampleType)),
 		Location: b.stack(stackKey{s.Key, s.Stack}),
 	}
-	out.Value = append(out.Value, int64(s.Calls), int64(s.Errors), s.OverheadNs)
+	out.Value = append(out.Value, int64(s.Calls+s.Unfinished), int64(s.Errors), s.OverheadNs)
 	if b.hasCPU {
 		out.Value = append(out.Value, s.CPUNs)
 	}
@@ -216,12 +199,21 @@ func (b *pprofBuilder) sample(s *cost.Sample) *pprof.Sample {
 	return out
 }
 
+// standIns are the frames of samples whose stack is none.
+var standIns = map[uint32][]*symbol.Location{
+	profile.Others:     {{Lines: []symbol.Frame{{Function: "[others]"}}}},
+	profile.NotStopped: {{Lines: []symbol.Frame{{Function: "[not stopped]"}}}},
+}
+
 // stack is the frames of a sample, the call first.
 func (b *pprofBuilder) stack(k stackKey) []*pprof.Location {
 	if known := b.stacks[k]; known != nil {
 		return known
 	}
-	frames := b.p.Stack(k.stack)
+	frames, ok := standIns[k.stack]
+	if !ok {
+		frames = b.p.Stack(k.stack)
+	}
 	out := make([]*pprof.Location, 0, 1+len(frames))
 	out = append(out, b.call(k.call))
 	for _, l := range frames {

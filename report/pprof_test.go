@@ -25,13 +25,15 @@ import (
 // traced is a run whose calls went into a profile and into samples.
 type traced struct {
 	profile *profile.Profile
-	samples profile.Samples
+	samples *profile.Samples
 	stream  *cost.Stream
 	calls   int64
 	queued  bool // the calls that are added stood in line
 }
 
-func newTraced() *traced { return &traced{profile: profile.New(), stream: byHand.NewStream()} }
+func newTraced() *traced {
+	return &traced{profile: profile.New(), samples: profile.NewSamples(profile.DefaultSamples, nil), stream: byHand.NewStream()}
+}
 
 // byHand takes the same off each call.
 var byHand = cost.Model{ByHand: new(2 * time.Microsecond)}
@@ -189,6 +191,9 @@ func TestPprofLayout(t *testing.T) {
 	if c := p.Comments[2]; !strings.Contains(c, "a call (by hand)") || strings.Contains(c, "\n") {
 		t.Errorf("the comment on overhead is %q", c)
 	}
+	attached := mixedRun().pprof(fields{})
+	attached.Meta.Command, attached.Meta.Traced = nil, "redis-server (17), nginx (4711), 2 more"
+	equal(t, "the comment on what was attached to", written(t, attached).Comments[1], "attached to redis-server, nginx, 2 more")
 	for _, s := range p.SampleType { // Pyroscope
 		if strings.Contains(s.Type, "-") {
 			t.Errorf("sample type %s", s.Type)
@@ -255,14 +260,29 @@ func TestPprofMapsTheProgramFirst(t *testing.T) {
 		r := mixedRun().pprof(fields{})
 		r.Program = program
 		p := written(t, r)
-		equal(t, "mappings", len(p.Mapping), 3)
-		equal(t, "the last", p.Mapping[2].File, "[kernel.kallsyms]")
+		mappings := 3
+		if program == "/elsewhere" {
+			mappings++
+		}
+		equal(t, "mappings", len(p.Mapping), mappings)
+		equal(t, "the last", p.Mapping[mappings-1].File, "[kernel.kallsyms]")
 		want := program
-		if program == "/elsewhere" || program == "" {
+		if program == "" {
 			want = "/srv/app" // where stacks begin
 		}
 		equal(t, "the first", p.Mapping[0].File, want)
 	}
+	r := mixedRun().pprof(fields{})
+	r.Stack = func(uint32) []*symbol.Location { return nil }
+	p := written(t, r)
+	equal(t, "mappings without stacks", len(p.Mapping), 2)
+	equal(t, "the first without stacks", p.Mapping[0].File, "/srv/app")
+	// Merging keeps the first mapping, used or not.
+	both, err := pprof.Merge([]*pprof.Profile{p, p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the first of two without stacks", both.Mapping[0].File, "/srv/app")
 }
 
 func TestPprofInlinedLines(t *testing.T) {
@@ -418,6 +438,34 @@ func TestPprofLabelsAreOptIn(t *testing.T) {
 		"comm=app\tx", "errno=EAGAIN", "errno=ENOSYS", "fd=tcp 127.0.0.1:6379", "latency=[1536][nanoseconds]",
 		"latency=[2048][nanoseconds]", "latency=[4096][nanoseconds]", "latency=[768][nanoseconds]", "latency=[786432][nanoseconds]", "pid=[10][]", "tid=[11][]",
 	})
+}
+
+// TestPprofCommentsDoNotPileUp: two runs that differ a little have the same comments.
+func TestPprofCommentsDoNotPileUp(t *testing.T) {
+	in := mixedRun().pprof(fields{})
+	in.Snapshot.Warnings = []profile.Warning{{Kind: profile.CPUsBusy, Share: 0.12}, {Kind: profile.SamplesFolded, Share: 0.3, Count: 16_000}}
+	a := written(t, in)
+	in.Snapshot.Overhead.TotalNs.Ns += in.Snapshot.Overhead.TotalNs.Ns / 1_000
+	in.Snapshot.Warnings = []profile.Warning{{Kind: profile.CPUsBusy, Share: 0.14}, {Kind: profile.SamplesFolded, Share: 0.1, Count: 16_000}}
+	both, err := pprof.Merge([]*pprof.Profile{a, written(t, in)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "comments", both.Comments, a.Comments)
+	for _, c := range a.Comments {
+		if len(c) > 120 {
+			t.Errorf("a comment of %d bytes: %s", len(c), c)
+		}
+	}
+}
+
+func TestFirstDigit(t *testing.T) {
+	for v, want := range map[float64]string{74_500: "70 µs", 5_300: "5 µs", 940: "900 ns", 960: "1 µs", 96_000: "100 µs", 0: "0 ns", 999_999_999: "1 s"} {
+		equal(t, fmt.Sprint(v), shortTime(int64(firstDigit(v))), want)
+	}
+	for v, want := range map[float64]string{1: "1.0", 1.26: "1.3", 1.96: "2", 2.4: "2", 347: "300", 12_345: "10,000"} {
+		equal(t, fmt.Sprint(v), shortFactor(v), want)
+	}
 }
 
 // TestPprofMergesAndCompares: the parts of two runs are the same parts.
@@ -593,5 +641,62 @@ func TestPprofHasTheStructureThatParcaDemands(t *testing.T) {
 				t.Errorf("%s: a type of %s in %s", name, v.Type, v.Unit)
 			}
 		}
+	}
+}
+
+// TestPprofOfUnfinishedCalls: they are calls with the time so far, on their stacks, and take nothing from the others.
+func TestPprofOfUnfinishedCalls(t *testing.T) {
+	r := mixedRun()
+	for _, f := range []profile.InFlight{{Nr: readNr, Stack: 2, SoFarNs: 7e9}, {Nr: readNr, Stack: 2, SoFarNs: 1e9}, {Nr: writeNr, NotStopped: true, SoFarNs: 3e9}} {
+		f.ABI = syscalltab.AMD64
+		r.samples.AddInFlight(&f, profile.SampleKey{Values: profile.Values{0, 0, 0, 0, 1}}) // as one that has a label
+	}
+	in := r.pprof(fields{})
+	total := in.Snapshot.Total
+	found := map[string][]int64{}
+	var calls, latency int64
+	for _, s := range written(t, in).Sample {
+		if s.Label["comm"] == nil || s.Value[3] < 1e9 {
+			calls += s.Value[0]
+			latency += s.Value[3]
+			continue
+		}
+		names := ""
+		for _, l := range s.Location {
+			names += " " + l.Line[0].Function.Name
+		}
+		found[names] = s.Value
+	}
+	equal(t, "unfinished calls", found, map[string][]int64{
+		" sys_read libc.so.6+0xff main": {2, 0, 0, 8e9}, " sys_write [not stopped]": {1, 0, 0, 3e9},
+	})
+	equal(t, "finished calls", calls, int64(total.Calls))
+	if latency < total.SumNs-20 || latency > total.SumNs+20 {
+		t.Errorf("%d ns in the profile, %d in the table", latency, total.SumNs)
+	}
+}
+
+// TestPprofOfOthers: what is too small for a sample of its own is in one of its call, and in the totals.
+func TestPprofOfOthers(t *testing.T) {
+	r := newTraced()
+	r.samples = profile.NewSamples(4, nil)
+	r.call(9, readNr, 1, 0, 900_000, values{comm: 1})
+	r.call(9, writeNr, 2, 0, 900_000, values{comm: 1})
+	for i := range uint32(50) {
+		r.call(1, uint64(i%2), i, 0, 5_000, values{pid: i, comm: 1})
+	}
+	in := r.pprof(allLabels)
+	var calls, latency, others int64
+	for _, s := range written(t, in).Sample {
+		calls += s.Value[0]
+		latency += s.Value[3]
+		if s.Location[1].Line[0].Function.Name == "[others]" {
+			others++
+		}
+	}
+	equal(t, "others", others, 2)
+	equal(t, "calls", calls, 68)
+	if total := in.Snapshot.Total.SumNs; latency < total-20 || latency > total+20 {
+		t.Errorf("%d ns in the profile, %d in the table", latency, total)
 	}
 }

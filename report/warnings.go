@@ -93,8 +93,15 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.StacksLost: func(w *profile.Warning) string {
 		return fmt.Sprintf("there were more stacks than there is room for: %d calls are in the profile without theirs", w.Count)
 	},
+	profile.SamplesFolded: func(w *profile.Warning) string {
+		return fmt.Sprintf("the profile has its %s largest samples; the others, %s of the calls, are added up for each call as [others] (--max-samples)",
+			humanCount(w.Count), percentSign(w.Share, 1))
+	},
 	profile.StacksCut: func(w *profile.Warning) string {
 		return fmt.Sprintf("%d stacks end early, at [unread]: a file of theirs could not be read in time while the program stood still", w.Count)
+	},
+	profile.StacksMissing: func(w *profile.Warning) string {
+		return fmt.Sprintf("%d calls are in the profile without stacks, which take a /proc that shows the traced processes: %s", w.Count, w.Text)
 	},
 
 	profile.FilteredItself: func(*profile.Warning) string {

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"testing"
 
 	"sysprof/profile"
@@ -20,8 +22,17 @@ func TestEveryWarningHasWords(t *testing.T) {
 	}
 	for _, kind := range kinds {
 		w := profile.Warning{Kind: profile.WarningKind(kind[1]), Text: "its text"}
-		if text := sentence(&w); text == string(w.Kind) {
+		text := sentence(&w)
+		if text == string(w.Kind) {
 			t.Errorf("%s has no words", w.Kind)
 		}
+		more := profile.Warning{Kind: w.Kind, Text: w.Text, Share: 0.5, Count: 7, ID: 3, LowNs: 2, HighNs: 9_000}
+		_, brief := briefly[w.Kind]
+		if hasFigures := sentence(&more) != text; hasFigures != brief {
+			t.Errorf("%s has figures: %v, and words without figures: %v", w.Kind, hasFigures, brief)
+		}
+	}
+	if digits := regexp.MustCompile(`\d`); slices.ContainsFunc(slices.Collect(maps.Values(briefly)), digits.MatchString) {
+		t.Error("there are figures among the words without figures")
 	}
 }

@@ -103,7 +103,7 @@ func (p *process) compare(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	signals := catchSignals(p.origin, false)
+	signals := catchSignals(p.signals, p.origin, false)
 	p.leaveIgnored()
 	std := p.streams()
 	line := progressLine{terminal: p.stderr, std: std}

@@ -132,7 +132,7 @@ func TestDocumentedLists(t *testing.T) {
 			if test.parentheses {
 				list = regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(list, "")
 			}
-			got := regexp.MustCompile(`%{0,2}[a-z]+\b`).FindAllString(list, -1)
+			got := regexp.MustCompile(`%{0,2}[a-z_]+\b`).FindAllString(list, -1)
 			slices.Sort(got)
 			want := slices.Sorted(slices.Values(test.want))
 			if !slices.Equal(got, want) {

@@ -64,8 +64,13 @@ What to write:
       --csv=FILE                write a line a call to FILE, too
       --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too
       --stacks=off|fp|full      with --pprof: none, by frame pointers, or whole (default)
-      --labels=LIST             with --pprof: tell samples apart by pid, tid, comm, errno,
-                                latency, fd (the file, pipe or socket)
+      --max-depth=N             with --pprof: keep N frames of a stack (default 127), half of
+                                them the outermost ones
+      --labels=LIST             with --pprof: tell samples apart by pid, tid, comm (of the
+                                process), thread_name, errno, latency, fd (the file, pipe
+                                or socket), state (computing, waiting, unfinished; always)
+      --max-samples=N           with --pprof: keep the N largest samples (16000), and add up
+                                the others for each call
       --debuginfod              with --pprof: fetch debug files with debuginfod-find
       --from-json=FILE          show a run that was saved with --json, on stdout; - is stdin
       --against=FILE            with --from-json: how that run differs from an older one; both

@@ -42,12 +42,12 @@ var _ = target("named by another", func(args []string) {
 func TestNamesFollowWhoGivesThem(t *testing.T) {
 	for _, flags := range [][]string{nil, {"-e", "trace=write"}, {"-e", "trace=write", "--no-seccomp"}, {"-e", "trace=write", "--stacks=off"}} {
 		file := filepath.Join(t.TempDir(), "profile")
-		command := slices.Concat([]string{"-q", "-o", "/dev/null", "--pprof", file, "--labels=comm"}, flags, []string{self()})
+		command := slices.Concat([]string{"-q", "-o", "/dev/null", "--pprof", file, "--labels=thread_name"}, flags, []string{self()})
 		succeed(t, as(plain(t, command...), "named by another"))
 		calls := make(map[string]int64)
 		for _, s := range parseProfile(t, file).Sample {
 			if frames(s)[0] == "sys_write" {
-				calls[s.Label["comm"][0]] += s.Value[0]
+				calls[s.Label["thread_name"][0]] += s.Value[0]
 			}
 		}
 		if calls["renamed"] != 50 {

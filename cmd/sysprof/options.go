@@ -12,6 +12,7 @@ import (
 
 	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/profile/label"
+	"sysprof/profile/stack"
 	"sysprof/ptrace"
 	"sysprof/report"
 	"sysprof/syscalltab"
@@ -49,8 +50,9 @@ type options struct {
 	bench         bench    // runs to compare instead of tracing one
 
 	stacks     session.StackMode
-	labels     *label.Projection
-	labelNames string // that labels was made of
+	maxDepth   int    // frames of a stack; 0: not said
+	labels     string // the names of those that were asked for
+	maxSamples int    // of a profile; 0: as many as are usual
 	debuginfod bool   // fetch debug files
 
 	controls session.Truth
@@ -158,7 +160,9 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.arg(0, "pprof", file(&o.outputs.Pprof))
 	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
+	d.arg(0, "max-depth", o.chooseDepth)
 	d.arg(0, "labels", o.chooseLabels)
+	d.arg(0, "max-samples", o.chooseMaxSamples)
 	d.flag(0, "debuginfod", func() { o.debuginfod = true })
 	d.arg(0, "time", o.chooseTime)
 	d.flag(0, "raw", func() { o.raw = true })
@@ -196,8 +200,10 @@ func (o *options) check(d declarations) error {
 		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
 	case o.seccomp == filterAsked && o.noFollow:
 		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
-	case o.outputs.Pprof == "" && (o.labels != nil || o.stacks != session.StacksFull || o.debuginfod):
-		return errors.New("--stacks, --labels and --debuginfod are for a profile; add --pprof FILE")
+	case o.outputs.Pprof == "" && (o.labels != "" || o.maxSamples > 0 || o.stacks != session.StacksFull || o.maxDepth != 0 || o.debuginfod):
+		return errors.New("--stacks, --max-depth, --labels, --max-samples and --debuginfod are for a profile; add --pprof FILE")
+	case o.maxDepth != 0 && o.stacks == session.StacksOff:
+		return errors.New("--max-depth says how much of a stack is kept, and --stacks=off that there are none; leave one of them out")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
 	}
@@ -350,14 +356,49 @@ func (o *options) chooseStacks(s string) error {
 	return nil
 }
 
-// chooseLabels takes the argument of --labels.
-func (o *options) chooseLabels(list string) (err error) {
-	if o.labelNames != "" {
-		list = o.labelNames + "," + list
+// chooseDepth takes the argument of --max-depth.
+func (o *options) chooseDepth(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > stack.MaxWalk {
+		return fmt.Errorf("%q is no number of frames from 1 to %d, which is how many are looked at", s, stack.MaxWalk)
 	}
-	o.labelNames = list
-	o.labels, err = label.Parse(list)
+	o.maxDepth = n
+	return nil
+}
+
+// chooseLabels takes the argument of --labels.
+func (o *options) chooseLabels(list string) error {
+	if o.labels != "" {
+		list = o.labels + "," + list
+	}
+	o.labels = list
+	_, err := label.Parse(list)
 	return err
+}
+
+// projection is what samples are told apart by, besides their stacks. Their state is always among it, since a profile
+// without it could not tell calls that have not returned from those that have.
+func (o *options) projection() *label.Projection {
+	if o.outputs.Pprof == "" {
+		return nil
+	}
+	list := label.State
+	if o.labels != "" {
+		list += "," + o.labels
+	}
+	p, _ := label.Parse(list) // which has been checked
+	return p
+}
+
+// chooseMaxSamples takes the argument of --max-samples.
+func (o *options) chooseMaxSamples(s string) error {
+	const most = 1_000_000
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return fmt.Errorf("%q is no number of samples; want one from 1 to %d", s, most)
+	}
+	o.maxSamples = n
+	return nil
 }
 
 // parseOverhead takes what strace's -O takes: a number of microseconds, or one with a unit.

@@ -397,6 +397,9 @@ func TestPprofSumsAreTheTables(t *testing.T) {
 	p := parseProfile(t, file)
 	perCall := map[string][]int64{}
 	for _, s := range p.Sample {
+		if isUnfinished(s) { // no row of the table has those
+			continue
+		}
 		name := strings.TrimPrefix(frames(s)[0], "sys_")
 		if perCall[name] == nil {
 			perCall[name] = make([]int64, len(s.Value))
@@ -456,7 +459,7 @@ int main(void) {
 
 func TestPprofLabels(t *testing.T) {
 	program := compile(t, labelsC)
-	file, p, stdout := profiled(t, []string{"--labels=pid,tid,comm,errno,latency"}, program)
+	file, p, stdout := profiled(t, []string{"--labels=pid,tid,comm,thread_name,errno,latency"}, program)
 	var pid, tid int64
 	if _, err := fmt.Sscanf(stdout, "tid %d\npid %d", &tid, &pid); err != nil {
 		t.Fatalf("%v: %q", err, stdout)
@@ -476,7 +479,8 @@ func TestPprofLabels(t *testing.T) {
 		}
 	}
 	expect("the worker's", calls("sys_getpgid", func(s *pprof.Sample) bool {
-		return slices.Equal(s.NumLabel["tid"], []int64{tid}) && slices.Equal(s.Label["comm"], []string{"worker"})
+		return slices.Equal(s.NumLabel["tid"], []int64{tid}) && slices.Equal(s.Label["thread_name"], []string{"worker"}) &&
+			slices.Equal(s.Label["comm"], []string{"program"})
 	}), 9)
 	expect("of another process", calls("sys_getpgid", func(s *pprof.Sample) bool {
 		return !slices.Equal(s.NumLabel["pid"], []int64{pid})
@@ -550,9 +554,7 @@ int main(int argc, char **argv) {
 	setsockopt(c, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 	if (bind(l, (void *)&a, size) || listen(l, 5) || getsockname(l, (void *)&a, &size) || connect(c, (void *)&a, size)) abort();
 	sends(c, 17);
-	struct sockaddr_in own;
-	getsockname(c, (void *)&own, &size);
-	printf("%d %d\n", ntohs(a.sin_port), ntohs(own.sin_port));
+	printf("%d\n", ntohs(a.sin_port));
 	return 0;
 }
 `
@@ -566,8 +568,8 @@ func TestPprofFileLabels(t *testing.T) {
 		writeFile(t, filepath.Join(dir, name), "text")
 	}
 	file, p, stdout := profiled(t, []string{"--labels=fd"}, append([]string{program}, paths...)...)
-	var server, client int
-	if _, err := fmt.Sscan(stdout, &server, &client); err != nil {
+	var server int
+	if _, err := fmt.Sscan(stdout, &server); err != nil {
 		t.Fatalf("%v: %q", err, stdout)
 	}
 	got := map[string]int64{}
@@ -582,7 +584,7 @@ func TestPprofFileLabels(t *testing.T) {
 	}
 	want := map[string]int64{
 		"sys_pread64 " + paths[0]: 3 + 11, "sys_pread64 " + paths[1]: 5, "sys_pread64 " + paths[2]: 7 + 1,
-		"sys_sendto unix": 13, fmt.Sprintf("sys_sendto tcp 127.0.0.1:%d", min(server, client)): 17,
+		"sys_sendto unix": 13, fmt.Sprintf("sys_sendto tcp 127.0.0.1:%d", server): 17,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("calls by file:\n%v, want\n%v", got, want)

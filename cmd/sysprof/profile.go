@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/ptrace"
@@ -32,7 +33,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	r := newRun(engine, catchSignals(p.origin, len(opt.command) == 0), opt)
+	r := newRun(engine, catchSignals(p.signals, p.origin, len(opt.command) == 0), opt, &p.finish)
 	started, obeyNoMore := r.obeyStops(p)
 	if err := s.Start(); err != nil {
 		obeyNoMore()
@@ -69,6 +70,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		}
 		return errors.Join(s.Write(ctx, files, losesPrivileges(command)...), files.Close(ctx))
 	})
+	p.finish.over()
 	r.awaitFiltered(p.messages, opt.outputs.Quiet)
 	obeyNoMore()
 	end := r.ending()
@@ -81,6 +83,7 @@ func (p *process) profile(opt *options) (ending, error) {
 // newSession prepares a run and its engine.
 func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Session, session.Engine, error) {
 	config := opt.config(command)
+	config.BeforeNames = p.finish.over
 	filter := opt.filter(config.Watched())
 	config.GapsHaveCalls = filter != nil
 	engine := session.Ptrace(ptrace.Options{
@@ -90,13 +93,27 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 		KillOnExit:     opt.killOnExit,
 		CPUTime:        opt.outputs.CPU,
 		CPU:            opt.cpu,
+		LookFromFirst:  config.Labels != nil, // their state
 		Filter:         filter,
 		OnAttachFailed: p.messages.say, // it may be long until the table
 		OnBegin:        func() { p.begun.Store(true) },
+		Haste:          p.start,
 	}, opt.truth())
 	s, err := session.New(config, engine)
 	return s, engine, err
 }
+
+// finish is the haste in which a run is brought to its end, and written, as far as that is over soon.
+type finish struct{ haste atomic.Pointer[ptrace.Haste] }
+
+// begin is called by one goroutine only.
+func (f *finish) begin() {
+	if f.haste.Load() == nil {
+		f.haste.Store(ptrace.Hurry())
+	}
+}
+
+func (f *finish) over() { f.haste.Load().Enough() }
 
 // truth is how it is measured what tracing adds.
 func (o *options) truth() session.Truth {
@@ -116,7 +133,9 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Open:       len(o.attach) > 0 || o.duration > 0,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
-		Labels:     o.labels,
+		MaxDepth:   o.maxDepth,
+		Labels:     o.projection(),
+		MaxSamples: o.maxSamples,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,
 		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.attach, CPUs: runtime.NumCPU(), Traced: o.traced()},
@@ -138,17 +157,6 @@ func (o *options) traced() string {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(names, ", ")
-}
-
-// program is the file that is profiled.
-func (o *options) program(command *ptrace.Command) string {
-	if command == nil {
-		program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", o.attach[0]))
-		return program
-	}
-	path, _ := filepath.Abs(command.Path) // as mappings have it
-	program, _ := filepath.EvalSymlinks(path)
-	return program
 }
 
 // filter is what the command is to be stopped at, nil if at all calls. watched are calls that have to be seen

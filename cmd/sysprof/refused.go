@@ -42,7 +42,7 @@ var refused = []refusedOption{
 	{'I', "interruptible", "signals that end it always detach first; a launched command decides itself"},
 	{'k', "stack-trace", noStacks},
 	{0, "stack-traces", noStacks},
-	{0, "stack-trace-frame-limit", noStacks},
+	{0, "stack-trace-frame-limit", "use --max-depth with --pprof"},
 	{0, "syscall-limit", "use --duration"},
 	{'n', "syscall-number", noLog},
 	{'N', "arg-names", noLog},

@@ -18,8 +18,11 @@ type process struct {
 	stdin, stdout, stderr *os.File
 	origin                *ptrace.Origin // nil if not known
 	own                   bool           // it is ours alone: its descriptors may be closed, its signals taken
+	signals               chan os.Signal // of catchBlocked; may be nil
 	messages              *messages      // to stderr
 	begun                 atomic.Bool    // something that is traced may run
+	start                 *ptrace.Haste  // until something that is traced runs; may be nil
+	finish                finish
 }
 
 // streams are what outputs are told of it.
@@ -69,6 +72,10 @@ func (p *process) run(args []string) ending {
 	case opt.completions != "":
 		io.WriteString(p.stdout, completions[opt.completions](opt.offered()))
 		return ending{}
+	}
+	if opt.fromJSON != "" || opt.bench.rounds > 0 || opt.outputs.StartProgram() {
+		p.start.Enough() // it takes long, or starts programs, which would be in haste, too
+		p.start = nil
 	}
 	var end ending
 	switch {

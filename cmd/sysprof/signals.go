@@ -16,14 +16,39 @@ import (
 	"sysprof/ptrace"
 )
 
+// caughtSignals are those that catchSignals takes over.
+var caughtSignals = [...]syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU}
+
+const signalsAtATime = 16
+
+// catchBlocked takes over at once those that were blocked when sysprof was started: nobody means to end it by them, and the
+// runtime has unblocked them (os/signal, "Changing the behavior of signals in Go programs").
+func catchBlocked(origin *ptrace.Origin) chan os.Signal {
+	early := make(chan os.Signal, signalsAtATime)
+	if origin == nil {
+		return early
+	}
+	for _, sig := range caughtSignals {
+		if bit := uint64(1) << (sig - 1); origin.Blocked&bit != 0 && origin.Ignored&bit == 0 {
+			signal.Notify(early, sig)
+		}
+	}
+	return early
+}
+
 // catchSignals takes over the signals that end a run or ask for a table; SIGXCPU, of the kernel's when this process has had
 // the CPU for as long as it may (setrlimit(2), RLIMIT_CPU), ends the tracing and is nobody else's. One that was ignored when
 // sysprof was started remains so: nohup means it. But a shell without job control starts all its
 // background jobs with SIGINT and SIGQUIT ignored, and a script that sends one of them to a sysprof that is
 // only attached means that: there is nothing else that could end it.
-func catchSignals(origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
-	signals := make(chan os.Signal, 16)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU} {
+//
+// early is what catchBlocked has returned, or nil.
+func catchSignals(early chan os.Signal, origin *ptrace.Origin, onlyAttached bool) chan os.Signal {
+	signals := early
+	if signals == nil {
+		signals = make(chan os.Signal, signalsAtATime)
+	}
+	for _, sig := range caughtSignals {
 		ignored := signal.Ignored(sig) || origin != nil && origin.Ignored&(1<<(sig-1)) != 0
 		if ignored && !(onlyAttached && (sig == syscall.SIGINT || sig == syscall.SIGQUIT)) {
 			signal.Ignore(sig) // the runtime has put a handler in its place
@@ -44,6 +69,7 @@ type run struct {
 	signals  chan os.Signal
 	duration time.Duration // 0: until the end
 	attached bool          // to processes, whatever is launched besides
+	finish   *finish
 
 	stoppedBy syscall.Signal // the signal that made us stop tracing or writing, 0 if none did
 
@@ -52,8 +78,8 @@ type run struct {
 	countedAt time.Time // when the counting was over
 }
 
-func newRun(engine session.Engine, signals chan os.Signal, opt *options) *run {
-	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0}
+func newRun(engine session.Engine, signals chan os.Signal, opt *options, finish *finish) *run {
+	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0, finish: finish}
 	r.hurry, r.cutShort = context.WithCancel(context.Background())
 	return r
 }
@@ -75,6 +101,7 @@ func (r *run) follow(soFar func(context.Context)) {
 		}
 	}()
 	r.untilCounted(timeUp, asked, stopWriting)
+	r.finish.begin()
 	close(asked)
 	r.countedAt = time.Now()
 	r.write(func(context.Context) error { <-written; return nil })
@@ -89,12 +116,12 @@ func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopW
 		case <-r.engine.Counted():
 			return
 		case <-timeUp:
-			r.engine.Stop()
+			r.stop()
 		case <-commandEnded:
 			commandEnded = nil
 			hasCommand = false
 			if told && r.attached {
-				r.engine.Stop() // the signal was meant for all of it
+				r.stop() // the signal was meant for all of it
 			}
 		case got := <-r.signals:
 			sig := got.(syscall.Signal)
@@ -116,10 +143,16 @@ func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopW
 			default:
 				r.stoppedBy = sig
 				stopWriting()
-				r.engine.Stop()
+				r.stop()
 			}
 		}
 	}
+}
+
+// stop ends the counting.
+func (r *run) stop() {
+	r.finish.begin()
+	r.engine.Stop()
 }
 
 // write runs f, which writes something when the counting is over. A signal that comes meanwhile ends the context, and

@@ -10,7 +10,7 @@ import (
 // Sample is the calls of one key of a profile with stacks, corrected.
 type Sample struct {
 	profile.Sample
-	LatencyNs  int64 // sum of the latencies
+	LatencyNs  int64 // sum of the latencies, and of how long unfinished calls have been under way
 	OverheadNs int64 // what tracing cost these calls in all
 }
 
@@ -18,14 +18,18 @@ type Sample struct {
 // row in the snapshot. They come in no order.
 func CorrectSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 	byCall := make(map[profile.Key][]*profile.Sample)
+	corrected := make([]Sample, 0, len(samples))
 	for i := range samples {
-		byCall[samples[i].Key] = append(byCall[samples[i].Key], &samples[i])
+		if s := &samples[i]; s.Calls > 0 {
+			byCall[s.Key] = append(byCall[s.Key], s)
+		} else {
+			corrected = append(corrected, corrects(s, 0, 0))
+		}
 	}
 	switchesNs := 0.0 // a call: overhead that is in none of the sums
 	if s.Overhead != nil {
 		switchesNs = float64(s.Overhead.SwitchesNs.Ns)
 	}
-	corrected := make([]Sample, 0, len(samples))
 	for i := range s.Rows {
 		r := &s.Rows[i]
 		of := byCall[r.Key]
@@ -45,7 +49,8 @@ func CorrectSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 }
 
 func corrects(from *profile.Sample, latencyNs int64, switchesNs float64) Sample {
-	return Sample{Sample: *from, LatencyNs: latencyNs,
+	return Sample{Sample: *from,
+		LatencyNs:  max(latencyNs, latencyNs+from.UnfinishedNs), // if that fits
 		OverheadNs: max(from.RawNs-latencyNs, 0) + from.HoldNs + int64(switchesNs*float64(from.Calls))}
 }
 

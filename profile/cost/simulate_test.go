@@ -24,7 +24,7 @@ type simulation struct {
 	nextNs   int64 // of the next control
 	resumeNs int64
 	ownNs    int64 // without tracing
-	samples  profile.Samples
+	samples  *profile.Samples
 
 	waitedNs int64 // for a CPU, since it was looked at
 	stops    int32
@@ -42,7 +42,8 @@ func simulate(m Model) *simulation {
 	p := profile.New()
 	return &simulation{
 		random: rand.New(rand.NewPCG(1, 2)), transitNs: func(int64) int64 { return 5_300 }, switches: 1.08, noiseNs: func() int64 { return 0 },
-		profile: p, shard: p.Shard(), stream: m.NewStream(), model: m, truth: make(map[uint64][]int64),
+		profile: p, shard: p.Shard(), samples: profile.NewSamples(profile.DefaultSamples, nil), stream: m.NewStream(), model: m,
+		truth: make(map[uint64][]int64),
 	}
 }
 

@@ -59,8 +59,9 @@ func (m *Model) NewStream() *Stream {
 	return s
 }
 
-// Call sets c.TransitNs.
+// Call sets c.TransitNs and what is known with it.
 func (s *Stream) Call(c *profile.Call) {
+	c.AsleepNs = -1
 	switch {
 	case s.raw:
 		c.TransitNs = 0
@@ -76,10 +77,14 @@ func (s *Stream) Call(c *profile.Call) {
 			c.TransitNs += waitedNs
 			c.Disturbed = waitedNs > 0
 			c.Slept = !c.Queued && !c.Disturbed && c.Waits.Known && l.slept(&c.Waits, 0) // who stood in line is on nobody's heels
+			c.AsleepNs = l.asleepIn(c)
 		} else {
 			// It was not looked at, but took longer than most calls that do not sleep: two threads that wait for each
 			// other by pipes take 5 to 10 µs.
 			c.Slept = !c.Queued && c.NetNs() > l.stopNs/2
+			if l.known > 0 { // it would have been looked at if it had slept for long
+				c.AsleepNs = 0
+			}
 		}
 		if longerNs := int64(c.RawLatency()) - c.TransitNs - l.CallNs; longerNs > 0 {
 			c.TransitNs += int64(cold(l.stopNs, float64(longerNs)))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"sysprof/profile"
 	"sysprof/syscalltab"
 )
@@ -26,6 +28,7 @@ type descriptors struct {
 // descriptorTable is what is known of one process's descriptors.
 type descriptorTable struct {
 	known    map[int32]uint32
+	ends     map[int32]end // of connections that were seen to be made
 	changing map[int32]int // how many calls are in progress that make a descriptor something else
 	closing  int           // how many calls are in progress that close several at once
 	changes  uint32        // how many calls have changed something
@@ -49,6 +52,17 @@ const (
 	changesMany
 	changesAll // of a process: another program
 )
+
+// end is which end of a connection a socket is.
+type end uint8
+
+const (
+	unknownEnd  end = iota // it was connected before it was traced, or inherited
+	clientEnd              // it was connected
+	acceptedEnd            // it was accepted
+)
+
+var makesEnd = syscalltab.NewPerCall(map[string]end{"connect": clientEnd, "accept": acceptedEnd, "accept4": acceptedEnd})
 
 var changes = syscalltab.NewPerCall(map[string]change{
 	"close": changesFirst, "bind": changesFirst, "connect": changesFirst, "listen": changesFirst,
@@ -89,7 +103,7 @@ func newDescriptors(n *names) tracker {
 	return &descriptors{names: n, sharesWithParent: sharesWithParent, tables: make(map[int32]*descriptorTable), now: make(map[int32]work)}
 }
 
-func (d *descriptors) watched() []string { return changes.Names() }
+func (d *descriptors) watched() []string { return slices.Concat(changes.Names(), makesEnd.Names()) }
 
 func (d *descriptors) entered(c *profile.Call, wanted bool) {
 	d.mu.Lock()
@@ -101,7 +115,7 @@ func (d *descriptors) entered(c *profile.Call, wanted bool) {
 	if w.changes == changesAll {
 		w.changes = changesNone // not before it has returned
 	}
-	if !takes && w.changes == changesNone {
+	if !takes && w.changes == changesNone && makesEnd.Of(c.ABI, c.Nr) == unknownEnd {
 		return
 	}
 	t := d.table(c.PID)
@@ -133,9 +147,9 @@ func (d *descriptors) describe(pid, fd int32) uint32 {
 	if known, ok := t.known[fd]; ok && stable() {
 		return known
 	}
-	before := t.changes
+	before, its := t.changes, t.ends[fd]
 	d.mu.Unlock()
-	what := describe(pid, fd)
+	what := describe(pid, fd, its)
 	number := d.names.number(what)
 	d.mu.Lock()
 	// Nothing tells which file a closed number is given to next, or when, so that nothing is kept of it.
@@ -169,7 +183,7 @@ func (d *descriptors) table(pid int32) *descriptorTable {
 func (d *descriptors) tableOf(pid int32) *descriptorTable {
 	t := d.tables[pid]
 	if t == nil {
-		t = &descriptorTable{known: make(map[int32]uint32), changing: make(map[int32]int)}
+		t = &descriptorTable{known: make(map[int32]uint32), ends: make(map[int32]end), changing: make(map[int32]int)}
 		d.tables[pid] = t
 	}
 	return t
@@ -190,18 +204,33 @@ func (d *descriptors) finish(pid, tid int32) {
 	if w.changes == changesMany {
 		t.closing = max(t.closing-1, 0)
 		clear(t.known)
+		clear(t.ends)
 		return
 	}
 	if t.changing[w.fd]--; t.changing[w.fd] <= 0 {
 		delete(t.changing, w.fd)
 	}
 	delete(t.known, w.fd)
+	delete(t.ends, w.fd)
 }
 
 func (d *descriptors) value(c *profile.Call) uint32 {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.now[c.TID].name
+	name := d.now[c.TID].name
+	d.mu.Unlock()
+	if name != 0 && isConnecting(c) {
+		// What it was before the call tells nothing. The thread cannot have done anything else to it yet: its next call on
+		// it, too, has to be seen.
+		if what := describe(c.PID, int32(c.Args[0]), clientEnd); what != closed {
+			return d.names.number(what)
+		}
+	}
+	return name
+}
+
+// isConnecting reports whether a call connects a socket, or has not returned yet.
+func isConnecting(c *profile.Call) bool {
+	return makesEnd.Of(c.ABI, c.Nr) == clientEnd && (c.Errno == 0 || c.Errno == int32(unix.EINPROGRESS))
 }
 
 func (d *descriptors) returned(c *profile.Call) {
@@ -210,6 +239,21 @@ func (d *descriptors) returned(c *profile.Call) {
 	d.finish(c.PID, c.TID)
 	if changes.Of(c.ABI, c.Nr) == changesAll {
 		delete(d.tables, c.PID)
+	}
+	switch its := makesEnd.Of(c.ABI, c.Nr); {
+	case its == acceptedEnd && c.Errno == 0:
+		d.isEnd(c.PID, int32(c.Ret), its)
+	case isConnecting(c):
+		d.isEnd(c.PID, int32(c.Args[0]), its)
+	}
+}
+
+// isEnd takes note of which end of a connection a descriptor is. Of those that another process shares it is not known
+// what they are next.
+func (d *descriptors) isEnd(pid, fd int32, its end) {
+	if t := d.tables[pid]; t != nil && !t.shared {
+		delete(t.known, fd)
+		t.ends[fd] = its
 	}
 }
 
@@ -224,7 +268,7 @@ func (d *descriptors) ended(pid, tid int32) {
 const closed = "[closed]"
 
 // describe says what a descriptor is: a path, "pipe", "tcp 127.0.0.1:6379".
-func describe(pid, fd int32) string {
+func describe(pid, fd int32, its end) string {
 	target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
 	if err != nil {
 		return closed
@@ -237,7 +281,7 @@ func describe(pid, fd int32) string {
 	rest = strings.Trim(rest, "[]")
 	switch kind {
 	case "socket":
-		return describeSocket(pid, fd, rest)
+		return describeSocket(pid, fd, rest, its)
 	case "anon_inode":
 		return rest
 	}

@@ -2,8 +2,8 @@ package label
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -68,96 +68,102 @@ func TestDescribeFiles(t *testing.T) {
 	for _, name := range []string{"plain", "with blanks", "a:[b]", "socket:[1]", "ünï"} {
 		path := filepath.Join(dir, name)
 		fd := open(t, path)
-		equal(t, "a file", describe(pid, int32(fd)), path)
+		equal(t, "a file", describe(pid, int32(fd), unknownEnd), path)
 		check(t, os.Remove(path))
-		equal(t, "a deleted file", describe(pid, int32(fd)), path)
+		equal(t, "a deleted file", describe(pid, int32(fd), unknownEnd), path)
 		unix.Close(fd)
-		equal(t, "what is closed", describe(pid, int32(fd)), "[closed]")
+		equal(t, "what is closed", describe(pid, int32(fd), unknownEnd), "[closed]")
 	}
 	var fds [2]int
 	check(t, unix.Pipe2(fds[:], unix.O_CLOEXEC))
-	equal(t, "a pipe", describe(pid, int32(fds[0])), "pipe")
-	equal(t, "its other end", describe(pid, int32(fds[1])), "pipe")
+	equal(t, "a pipe", describe(pid, int32(fds[0]), unknownEnd), "pipe")
+	equal(t, "its other end", describe(pid, int32(fds[1]), unknownEnd), "pipe")
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	check(t, err)
-	equal(t, "an epoll", describe(pid, int32(epoll)), "eventpoll")
+	equal(t, "an epoll", describe(pid, int32(epoll), unknownEnd), "eventpoll")
 	inotify, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	check(t, err)
-	equal(t, "an inotify", describe(pid, int32(inotify)), "inotify")
+	equal(t, "an inotify", describe(pid, int32(inotify), unknownEnd), "inotify")
 	memfd, err := unix.MemfdCreate("scratch", unix.MFD_CLOEXEC)
 	check(t, err)
-	equal(t, "a memfd", describe(pid, int32(memfd)), "/memfd:scratch")
+	equal(t, "a memfd", describe(pid, int32(memfd), unknownEnd), "/memfd:scratch")
 	for _, fd := range []int{fds[0], fds[1], epoll, inotify, memfd} {
 		unix.Close(fd)
 	}
-	equal(t, "AT_FDCWD", describe(pid, unix.AT_FDCWD), "[closed]")
-	equal(t, "of nobody", describe(1<<22+1, 0), "[closed]")
+	equal(t, "AT_FDCWD", describe(pid, unix.AT_FDCWD, unknownEnd), "[closed]")
+	equal(t, "of nobody", describe(1<<22+1, 0, unknownEnd), "[closed]")
 }
 
 func TestDescribeSockets(t *testing.T) {
 	t.Run("by itself", func(t *testing.T) {
-		testSockets(t, func(fd int32) string {
-			what, ok := askSocket(pid, fd)
+		testSockets(t, func(fd int32, its end) string {
+			what, ok := askSocket(pid, fd, its)
 			if !ok { // as it is said of sockets without an address
-				what = describe(pid, fd)
+				what = describe(pid, fd, its)
 			}
 			return what
 		}, true)
 	})
 	t.Run("in the lists", func(t *testing.T) {
-		testSockets(t, func(fd int32) string {
+		testSockets(t, func(fd int32, its end) string {
 			target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 			check(t, err)
-			return findSocket(pid, strings.Trim(strings.TrimPrefix(target, "socket:"), "[]"))
+			return findSocket(pid, strings.Trim(strings.TrimPrefix(target, "socket:"), "[]"), its)
 		}, false)
 	})
 }
 
 // testSockets describes sockets, of clients of unix sockets too, if that is known.
-func testSockets(t *testing.T, describe func(fd int32) string, clients bool) {
+func testSockets(t *testing.T, describe func(fd int32, its end) string, clients bool) {
 	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, err := net.Listen("tcp", at)
 		check(t, err)
 		defer l.Close()
 		want := "tcp " + l.Addr().String()
-		equal(t, "a listener", describe(descriptor(t, l)), want)
+		equal(t, "a listener", describe(descriptor(t, l), unknownEnd), want)
 		client, err := net.Dial("tcp", l.Addr().String())
 		check(t, err)
 		defer client.Close()
 		server, err := l.Accept()
 		check(t, err)
 		defer server.Close()
-		// Which side is the service is a guess by the port, and the same one from both sides.
-		guess := min(client.LocalAddr().(*net.TCPAddr).Port, l.Addr().(*net.TCPAddr).Port)
-		want = fmt.Sprintf("tcp %s", netip.AddrPortFrom(netip.MustParseAddrPort(l.Addr().String()).Addr(), uint16(guess)))
-		equal(t, "a client", describe(descriptor(t, client)), want)
-		equal(t, "its server", describe(descriptor(t, server)), want)
+		port, clientPort := l.Addr().(*net.TCPAddr).Port, client.LocalAddr().(*net.TCPAddr).Port
+		accepted := fmt.Sprintf("tcp :%d", port)
+		equal(t, "a client", describe(descriptor(t, client), clientEnd), want)
+		equal(t, "its server", describe(descriptor(t, server), acceptedEnd), accepted)
+		if port < clientPort { // what is not known is guessed by that
+			equal(t, "a client that was connected before", describe(descriptor(t, client), unknownEnd), want)
+			equal(t, "its server", describe(descriptor(t, server), unknownEnd), accepted)
+		} else {
+			equal(t, "a client with the lower port", describe(descriptor(t, client), unknownEnd), fmt.Sprintf("tcp :%d", clientPort))
+			equal(t, "its server", describe(descriptor(t, server), unknownEnd), "tcp "+client.LocalAddr().String())
+		}
 	}
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	check(t, err)
 	defer udp.Close()
-	equal(t, "udp", describe(descriptor(t, udp)), "udp "+udp.LocalAddr().String())
+	equal(t, "udp", describe(descriptor(t, udp), unknownEnd), "udp "+udp.LocalAddr().String())
 
 	path := filepath.Join(t.TempDir(), "sock")
 	l, err := net.Listen("unix", path)
 	check(t, err)
 	defer l.Close()
-	equal(t, "a unix listener", describe(descriptor(t, l)), "unix "+path)
+	equal(t, "a unix listener", describe(descriptor(t, l), unknownEnd), "unix "+path)
 	client, err := net.Dial("unix", path)
 	check(t, err)
 	defer client.Close()
 	if clients {
-		equal(t, "a unix client", describe(descriptor(t, client)), "unix "+path)
+		equal(t, "a unix client", describe(descriptor(t, client), unknownEnd), "unix "+path)
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
-	equal(t, "a pair", describe(int32(pair[0])), "unix")
+	equal(t, "a pair", describe(int32(pair[0]), unknownEnd), "unix")
 	unix.Close(pair[0])
 	unix.Close(pair[1])
 	unbound, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
 	defer unix.Close(unbound)
-	equal(t, "a socket without an address", describe(int32(unbound)), "socket")
+	equal(t, "a socket without an address", describe(int32(unbound), unknownEnd), "socket")
 }
 
 func TestAddresses(t *testing.T) {
@@ -304,7 +310,7 @@ func TestAThreadThatDiesClosing(t *testing.T) {
 // has just given up, and every read is said to be of the file that it is of.
 func TestDescriptorsOfManyThreads(t *testing.T) {
 	dir := t.TempDir()
-	d, l := follow(t), newThreadNames(newNames())
+	d, l := follow(t), newThreadNames(newNames(), ofThread)
 	const threads, rounds = 4, 300
 	var all sync.WaitGroup
 	for n := range threads {
@@ -375,9 +381,7 @@ func TestASocketThatIsBeingConnected(t *testing.T) {
 	if err := unix.Connect(fd, at); err != unix.EINPROGRESS {
 		t.Fatalf("connect: %v, want it to wait", err)
 	}
-	local, err := unix.Getsockname(fd)
-	check(t, err)
-	equal(t, "a socket", describe(pid, int32(fd)), endpoints("tcp", addressOf(local), addressOf(at)))
+	equal(t, "a socket", describe(pid, int32(fd), clientEnd), "tcp "+addressOf(at).String())
 }
 
 // TestDescriptorsOfTwoProcesses: what one of them does to a descriptor, it does to the other's, whatever call has made
@@ -458,8 +462,56 @@ func TestASocketGetsItsAddressLater(t *testing.T) {
 	tr.entered(connect, true)
 	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
 	tr.returned(connect)
-	if got := tr.does("write", fd); !strings.HasPrefix(got, "tcp 127.0.0.1:") {
-		t.Errorf("a write to a connected socket works on %q", got)
+	equal(t, "a write to a connected socket", tr.does("write", fd), "tcp "+l.Addr().String())
+}
+
+// TestEndsOfConnections: whoever has the lower port, the one that was connected is named by whereto, and the one that was
+// accepted by its own port, until the number is another's.
+func TestEndsOfConnections(t *testing.T) {
+	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(listener)
+	loopback := [4]byte{127, 0, 0, 1}
+	check(t, unix.Bind(listener, &unix.SockaddrInet4{Addr: loopback}))
+	check(t, unix.Listen(listener, 5))
+	address, err := unix.Getsockname(listener)
+	check(t, err)
+	port := address.(*unix.SockaddrInet4).Port
+	for _, lower := range []bool{false, true} {
+		client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		check(t, err)
+		check(t, unix.SetsockoptInt(client, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+		// Below or above the listener's, wherever there is room.
+		for free := unix.Errno(unix.EADDRINUSE); free == unix.EADDRINUSE; {
+			at := 1024 + (port+rand.IntN(60_000))%60_000
+			if (at < port) != lower || at == port {
+				continue
+			}
+			free, _ = unix.Bind(client, &unix.SockaddrInet4{Addr: loopback, Port: at}).(unix.Errno)
+		}
+		tr := follow(t)
+		peer, own := fmt.Sprintf("tcp 127.0.0.1:%d", port), fmt.Sprintf("tcp :%d", port)
+		connect := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "connect"), Args: [6]uint64{uint64(client)}}
+		tr.entered(connect, true)
+		check(t, unix.Connect(client, address))
+		equal(t, "the call that connects", tr.names.of(tr.value(connect)), peer)
+		tr.returned(connect)
+		accept := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "accept4"), Args: [6]uint64{uint64(listener)}}
+		tr.entered(accept, false)
+		server, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		check(t, err)
+		accept.Ret = int64(server)
+		tr.returned(accept)
+		equal(t, "the client's end", tr.does("write", client), peer)
+		equal(t, "the server's end", tr.does("read", server), own)
+		equal(t, "the server's end again", tr.does("read", server), own)
+		equal(t, "the client's, being closed", tr.does("close", client), peer)
+		check(t, unix.Dup3(server, client, unix.O_CLOEXEC))
+		if got := tr.does("read", client); lower == (got == own) {
+			t.Errorf("a copy under the number that was the client's: %s", got) // it is guessed
+		}
+		unix.Close(client)
+		unix.Close(server)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package label says what a call is about besides its number: whose it is, what the thread is called, which
-// file, pipe or socket it works on, how it failed, how long it took.
+// Package label says what a call is about besides its number: whose it is, what the process and the thread are called,
+// which file, pipe or socket it works on, how it failed, how long it took, whether it computed or waited.
 //
 // Each of these is a Field: one value with a name, a way to take it from a call as a number, a way to print that
 // number, and the calls that have to be seen for it to be right, whether they are asked for or not. A Projection
@@ -34,13 +34,19 @@ type Field struct {
 	exact func(value uint32) int64  // a number; nil: the value itself, signed
 }
 
-// fields are all that there are.
+// fields are all that there are. Of the value 0 there is nothing to say.
+//
+// The names are also what Prometheus takes for names of labels, as do Pyroscope and Parca, where they become some. comm and
+// thread_name mean what they mean in profiles of parca-agent.
 var fields = []Field{
+	{Name: State, take: stateOf, text: stateName},
 	{Name: "pid", take: func(c *profile.Call) uint32 { return uint32(c.PID) }},
 	{Name: "tid", take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
-	{Name: "comm", track: newThreadNames},
+	{Name: "comm", track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
+	{Name: "thread_name", track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
 	{Name: "errno", take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
-	{Name: Latency, Unit: "nanoseconds", take: profile.LatencyBucket, exact: profile.LatencyBucketNs},
+	{Name: Latency, Unit: "nanoseconds", take: func(c *profile.Call) uint32 { return 1 + profile.LatencyBucket(c) },
+		exact: func(value uint32) int64 { return profile.LatencyBucketNs(value - 1) }},
 	{Name: "fd", track: newDescriptors},
 }
 
@@ -57,12 +63,7 @@ func Names() []string {
 	return all
 }
 
-func errnoName(errno uint32) string {
-	if errno == 0 {
-		return ""
-	}
-	return syscalltab.Errno(int(errno))
-}
+func errnoName(errno uint32) string { return syscalltab.Errno(int(errno)) }
 
 // tracker follows what threads do as far as a field depends on it. It is safe for concurrent use, as long as
 // each thread's stops are told in their order. What the kernel has to be asked for is asked for without a lock. No
@@ -164,6 +165,30 @@ func (p *Projection) Values(c *profile.Call) (v profile.Values) {
 	return v
 }
 
+// Unfinished are what tells a call apart that has not returned.
+func (p *Projection) Unfinished(f *profile.InFlight) profile.Values {
+	if p == nil {
+		return profile.Values{}
+	}
+	c := profile.Call{PID: f.PID, TID: f.TID, ABI: f.ABI, Nr: f.Nr, Args: f.Args, ExitSeenNs: f.SoFarNs, ExitResumedNs: f.SoFarNs, CPUNs: -1, GapNs: -1}
+	if f.NotStopped {
+		p.Entered(&c, true)
+	}
+	v := p.Values(&c)
+	if i := p.Index(State); i >= 0 {
+		v[i] = uint32(profile.Unfinished)
+	}
+	return v
+}
+
+// Rest are those of the values that calls are told apart by even if there are too many to tell them apart by all.
+func (p *Projection) Rest(v profile.Values) (rest profile.Values) {
+	if i := p.Index(State); i >= 0 {
+		rest[i] = v[i]
+	}
+	return rest
+}
+
 // Returned is told of a finished call.
 func (p *Projection) Returned(c *profile.Call) {
 	if p == nil {
@@ -201,6 +226,9 @@ func (p *Projection) Labels(v profile.Values) []Label {
 	}
 	var labels []Label
 	for i, f := range p.fields {
+		if v[i] == 0 {
+			continue
+		}
 		l := Label{Name: f.Name, Unit: f.Unit}
 		switch {
 		case f.text != nil:
@@ -212,9 +240,7 @@ func (p *Projection) Labels(v profile.Values) []Label {
 		default:
 			l.Number = int64(int32(v[i]))
 		}
-		if !l.IsText || l.Text != "" {
-			labels = append(labels, l)
-		}
+		labels = append(labels, l)
 	}
 	return labels
 }

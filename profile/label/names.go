@@ -1,6 +1,9 @@
 package label
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // names gives out numbers for names, 0 for none. It is safe for concurrent use.
 type names struct {
@@ -14,7 +17,21 @@ const (
 	maxNames = 20_000
 
 	other = "[other]" // stands for all names beyond those
+
+	// maxNameBytes is how long a name is at most. Pyroscope refuses longer values of labels
+	// (validation.max-length-label-value in its pkg/validation/limits.go).
+	maxNameBytes = 2048
 )
+
+// shown is a name as it can be a label: UTF-8, and the end of one that is too long.
+func shown(name string) string {
+	name = strings.ToValidUTF8(name, "\ufffd")
+	const cut = "[…]"
+	if len(name) > maxNameBytes {
+		name = cut + strings.ToValidUTF8(name[len(name)-maxNameBytes+len(cut):], "")
+	}
+	return name
+}
 
 func newNames() *names {
 	return &names{ordered: []string{"", other}, byName: map[string]uint32{"": 0, other: 1}}
@@ -31,7 +48,7 @@ func (n *names) number(name string) uint32 {
 		return n.byName[other]
 	}
 	known := uint32(len(n.ordered))
-	n.ordered = append(n.ordered, name)
+	n.ordered = append(n.ordered, shown(name))
 	n.byName[name] = known
 	return known
 }

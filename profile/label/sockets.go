@@ -14,16 +14,16 @@ import (
 )
 
 // describeSocket says what a socket is connected to, or bound to.
-func describeSocket(pid, fd int32, inode string) string {
-	if what, ok := askSocket(pid, fd); ok {
+func describeSocket(pid, fd int32, inode string, its end) string {
+	if what, ok := askSocket(pid, fd, its); ok {
 		return what
 	}
-	return findSocket(pid, inode)
+	return findSocket(pid, inode, its)
 }
 
 // askSocket asks the socket itself, by a copy of the descriptor. That takes some microseconds, where the lists
 // of all sockets take milliseconds on a server with thousands of connections. It needs Linux 5.6.
-func askSocket(pid, fd int32) (what string, ok bool) {
+func askSocket(pid, fd int32, its end) (what string, ok bool) {
 	process, err := unix.PidfdOpen(int(pid), 0)
 	if err != nil {
 		return "", false
@@ -54,9 +54,9 @@ func askSocket(pid, fd int32) (what string, ok bool) {
 		if remote == nil && listens == 0 {
 			return "", false // while it is being connected, only the lists tell whereto
 		}
-		return endpoints("tcp", addressOf(local), addressOf(remote)), true
+		return endpoints("tcp", addressOf(local), addressOf(remote), its), true
 	case unix.IPPROTO_UDP:
-		return endpoints("udp", addressOf(local), addressOf(remote)), true
+		return endpoints("udp", addressOf(local), addressOf(remote), its), true
 	}
 	return "", false
 }
@@ -74,21 +74,22 @@ func addressOf(a unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// endpoints names a socket by its addresses. The side with the lower port is the service, most likely: it is
-// what people look for.
-func endpoints(protocol string, local, remote netip.AddrPort) string {
-	service := local
-	if remote.Port() != 0 && (local.Port() == 0 || remote.Port() <= local.Port()) {
-		service = remote
-	}
-	if service.Port() == 0 {
+// endpoints names a socket by its addresses: one that was connected by whereto, one that was accepted by its own port, since
+// each client has another address. Where that was not seen, the side with the lower port is the service, most likely.
+func endpoints(protocol string, local, remote netip.AddrPort, its end) string {
+	switch {
+	case remote.Port() == 0 && local.Port() == 0:
 		return "socket"
+	case remote.Port() == 0:
+		return protocol + " " + local.String()
+	case its == acceptedEnd, its == unknownEnd && local.Port() != 0 && local.Port() < remote.Port():
+		return fmt.Sprintf("%s :%d", protocol, local.Port())
 	}
-	return protocol + " " + service.String()
+	return protocol + " " + remote.String()
 }
 
 // findSocket finds a socket in the process's network namespace (proc_pid_net(5)).
-func findSocket(pid int32, inode string) string {
+func findSocket(pid int32, inode string, its end) string {
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		found := ""
 		eachLine(fmt.Sprintf("/proc/%d/net/%s", pid, protocol), func(line string) bool {
@@ -97,7 +98,7 @@ func findSocket(pid int32, inode string) string {
 			if len(f) < 10 || f[9] != inode {
 				return true
 			}
-			found = endpoints(strings.TrimSuffix(protocol, "6"), address(f[1]), address(f[2]))
+			found = endpoints(strings.TrimSuffix(protocol, "6"), address(f[1]), address(f[2]), its)
 			return false
 		})
 		if found != "" {

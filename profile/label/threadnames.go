@@ -13,12 +13,14 @@ import (
 	"sysprof/syscalltab"
 )
 
-// threadNames knows what threads are called. A name is read when it is first asked for, and kept until something
+// threadNames knows what threads are called, those that make calls or the first ones of their processes, whose name is that
+// of the process. A name is read when it is first asked for, and kept until something
 // may have changed it: the thread itself by prctl or execve, or another thread, which opens
 // /proc/PID/task/TID/comm, writes and closes it, as pthread_setname_np(3) does. No name is kept while such a file
 // is open.
 type threadNames struct {
 	names *names
+	whose func(*profile.Call) int32 // the thread whose name a call's value is
 
 	mu     sync.Mutex // guards what follows
 	known  map[int32]uint32
@@ -51,8 +53,8 @@ var namings = syscalltab.NewPerCall(map[string]naming{
 	"close": closesFile, "close_range": closesMany,
 })
 
-func newThreadNames(n *names) tracker {
-	return &threadNames{names: n, known: make(map[int32]uint32), naming: make(map[namingFile]bool)}
+func newThreadNames(n *names, whose func(*profile.Call) int32) tracker {
+	return &threadNames{names: n, whose: whose, known: make(map[int32]uint32), naming: make(map[namingFile]bool)}
 }
 
 func (t *threadNames) watched() []string { return namings.Names() }
@@ -60,17 +62,18 @@ func (t *threadNames) watched() []string { return namings.Names() }
 func (t *threadNames) entered(*profile.Call, bool) {}
 
 func (t *threadNames) value(c *profile.Call) uint32 {
+	tid := t.whose(c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known, ok := t.known[c.TID]; ok {
+	if known, ok := t.known[tid]; ok {
 		return known
 	}
 	t.mu.Unlock()
-	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.TID))
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", tid))
 	number := t.names.number(string(bytes.TrimSpace(comm)))
 	t.mu.Lock()
 	if len(t.naming) == 0 {
-		t.known[c.TID] = number
+		t.known[tid] = number
 	}
 	return number
 }
@@ -122,7 +125,7 @@ func (t *threadNames) opened(c *profile.Call, flags uint64) {
 	}
 	fd := int32(c.Ret)
 	t.mu.Unlock()
-	what := describe(c.PID, fd)
+	what := describe(c.PID, fd, unknownEnd)
 	t.mu.Lock()
 	if strings.HasPrefix(what, "/proc/") && strings.HasSuffix(what, "/comm") {
 		t.naming[namingFile{c.PID, fd}] = true

@@ -3,6 +3,8 @@ package label
 import (
 	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,8 +13,10 @@ import (
 	"sysprof/profile"
 )
 
-func TestComm(t *testing.T) {
-	l := newThreadNames(newNames()).(*threadNames)
+func ofThread(c *profile.Call) int32 { return c.TID }
+
+func TestThreadName(t *testing.T) {
+	l := newThreadNames(newNames(), ofThread).(*threadNames)
 	name, err := os.ReadFile("/proc/self/comm")
 	check(t, err)
 	c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, "read")}
@@ -28,7 +32,7 @@ func TestComm(t *testing.T) {
 
 // TestAnotherThreadGivesTheName, as pthread_setname_np does.
 func TestAnotherThreadGivesTheName(t *testing.T) {
-	l := newThreadNames(newNames()).(*threadNames)
+	l := newThreadNames(newNames(), ofThread).(*threadNames)
 	own, err := os.ReadFile("/proc/self/comm")
 	check(t, err)
 	defer os.WriteFile("/proc/self/comm", own, 0)
@@ -54,5 +58,38 @@ func TestAnotherThreadGivesTheName(t *testing.T) {
 	equal(t, "the name after that", l.names.of(l.value(call("read"))), "after")
 	if len(l.naming) != 0 || len(l.known) != 1 {
 		t.Errorf("%v, %v", l.naming, l.known)
+	}
+}
+
+// TestTheNameOfAProcess is that of its first thread, whichever thread makes the call.
+func TestTheNameOfAProcess(t *testing.T) {
+	p, err := Parse("comm,thread_name")
+	check(t, err)
+	own, err := os.ReadFile("/proc/self/comm")
+	check(t, err)
+	named, done := make(chan int32), make(chan bool)
+	var name func()
+	name = func() {
+		runtime.LockOSThread() // never unlocked: it has another name
+		tid := int32(unix.Gettid())
+		if tid == pid { // another goroutine is on another thread as long as this one is here
+			go name()
+			<-done
+			runtime.UnlockOSThread()
+			return
+		}
+		if err := os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", tid), []byte("other"), 0); err != nil {
+			t.Error(err)
+		}
+		named <- tid
+		<-done
+	}
+	go name()
+	tid := <-named
+	defer close(done)
+	labels := p.Labels(p.Values(&profile.Call{PID: pid, TID: tid, ABI: native, Nr: number(t, "read")}))
+	want := []Label{{Name: "comm", Text: strings.TrimSpace(string(own)), IsText: true}, {Name: "thread_name", Text: "other", IsText: true}}
+	if !slices.Equal(labels, want) {
+		t.Errorf("%v, want %v", labels, want)
 	}
 }

@@ -144,7 +144,7 @@ func openObject(t testing.TB, path string) *code {
 		t.Fatal(err)
 	}
 	o := NewObjects(nil, 0, 0)
-	tables := load(f, st.Size(), &o.resident, nil)
+	tables := load(f, st.Size(), o)
 	if tables.eh == nil && tables.golang == nil {
 		t.Fatalf("%s: nothing to unwind with", path)
 	}

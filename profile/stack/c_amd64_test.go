@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -97,6 +98,16 @@ func TestStacksEqualBacktrace(t *testing.T) {
 				if gotID != id || len(want) < 3 {
 					t.Fatalf("mark %d said %q", id, said[id])
 				}
+				handlers := 0
+				for i, f := range seen[id].frames {
+					if addr, mark := Frame(f); mark == SignalHandler { // one has been added
+						seen[id].frames[i] = addr - 1
+						handlers++
+					}
+				}
+				if wanted := map[int]int{6: 1, 7: 1, 8: 1}[id]; handlers != wanted {
+					t.Errorf("mark %d: %d signal handlers, want %d", id, handlers, wanted)
+				}
 				// want[0] is in mark itself, and the call in libc's syscall().
 				got := from(seen[id].frames, want[1])
 				if id == 9 {
@@ -129,12 +140,51 @@ func TestStacksEqualBacktrace(t *testing.T) {
 	}
 }
 
-func TestTruncatedAt127(t *testing.T) {
-	_, seen, _ := marks(t, MaxDepth, compile(t, "testdata/marks.c", "-O2"))
-	if s := seen[11]; len(s.frames) != MaxDepth || s.end != Truncated {
-		t.Errorf("deep recursion: %d frames, %v", len(s.frames), s.end)
+// TestMiddleOfADeepStack: what is left out is in the middle, so that a deep stack has its root and its innermost
+// frames in common with others.
+func TestMiddleOfADeepStack(t *testing.T) {
+	_, seen, _ := marks(t, MaxDepth+1, compile(t, "testdata/marks.c", "-O2"))
+	shallow, deep := seen[2], seen[11]
+	if len(shallow.frames) >= MaxDepth || shallow.end != Bottom {
+		t.Fatalf("shallow recursion: %d frames, %v", len(shallow.frames), shallow.end)
 	}
-	if s := seen[2]; len(s.frames) >= MaxDepth || s.end != Bottom {
-		t.Errorf("shallow recursion: %d frames, %v", len(s.frames), s.end)
+	if len(deep.frames) != MaxDepth+1 || deep.end != Bottom || slices.Index(deep.frames, Gap) != 64 {
+		t.Fatalf("deep recursion: %d frames, %v, the gap is number %d", len(deep.frames), deep.end, slices.Index(deep.frames, Gap))
+	}
+	const same = 3 // outermost frames, but for main, which calls in two places
+	if root := func(s sighting) []uint64 { return s.frames[len(s.frames)-same:] }; !slices.Equal(root(shallow), root(deep)) {
+		t.Errorf("roots %#x and %#x", root(shallow), root(deep))
+	}
+	if !slices.Equal(shallow.frames[:10], deep.frames[:10]) {
+		t.Errorf("innermost frames %#x and %#x", shallow.frames[:10], deep.frames[:10])
+	}
+}
+
+func TestKeep(t *testing.T) {
+	walked := make([]uint64, 10)
+	for i := range walked {
+		walked[i] = uint64(i + 1)
+	}
+	for _, c := range []struct {
+		room, walked int
+		end          Reason
+		want         string
+		wantEnd      Reason
+	}{
+		{5, 4, Bottom, "[1 2 3 4]", Bottom},
+		{5, 5, Bottom, fmt.Sprint([]uint64{1, 2, Gap, 4, 5}), Bottom},
+		{5, 10, Bottom, fmt.Sprint([]uint64{1, 2, Gap, 9, 10}), Bottom},
+		{6, 10, NoInfo, fmt.Sprint([]uint64{1, 2, 3, Gap, 9, 10}), NoInfo},
+		{6, 10, Truncated, "[1 2 3 4 5]", Truncated},
+		{2, 10, Bottom, fmt.Sprint([]uint64{1, Gap}), Bottom},
+		{2, 1, Bottom, "[1]", Bottom},
+		{1, 10, Bottom, "[1]", Truncated},
+		{0, 10, Bottom, "[]", Truncated},
+	} {
+		frames := make([]uint64, c.room)
+		n, end := keep(frames, walked[:c.walked], c.end)
+		if got := fmt.Sprint(frames[:n]); got != c.want || end != c.wantEnd {
+			t.Errorf("%d of %d, %v: %s, %v; want %s, %v", c.room, c.walked, c.end, got, end, c.want, c.wantEnd)
+		}
 	}
 }

@@ -1,12 +1,14 @@
 package stack
 
+import "cmp"
+
 const (
 	// A cache has room for this many stacks, in sets of two, and for the words that
-	// they depend on: 2 MB. When either is full it starts anew.
+	// they depend on: 4 MB. When either is full it starts anew.
 	cacheSetBits = 11
 	cacheSets    = 1 << cacheSetBits
 	cacheWays    = 2
-	cacheDeps    = 1 << 17
+	cacheDeps    = 1 << 18
 )
 
 // A Cache recognizes stacks that it has seen: the same thread, or another one of the
@@ -16,12 +18,13 @@ const (
 type Cache struct {
 	Unwinder *Unwinder
 	Stacks   *Stacks
+	Depth    int // how many frames of a stack are kept; 0: MaxDepth
 
 	sets   [cacheSets]cacheSet
 	deps   []dep
 	hits   uint64
 	misses uint64
-	frames [MaxDepth]uint64
+	frames []uint64
 }
 
 type cacheSet struct {
@@ -72,7 +75,7 @@ func (c *Cache) Reach(s *Space, regs *Regs) int {
 	return 0
 }
 
-// Stack returns the number of a thread's stack of at most MaxDepth frames.
+// Stack returns the number of a thread's stack, of which Depth frames are kept.
 //
 // Precondition: win was Reset for this stop.
 func (c *Cache) Stack(s *Space, regs *Regs, win *Window) StackID {
@@ -82,7 +85,10 @@ func (c *Cache) Stack(s *Space, regs *Regs, win *Window) StackID {
 		return e.id
 	}
 	c.misses++
-	n, end := c.Unwinder.Unwind(s, regs, win, c.frames[:])
+	if c.frames == nil {
+		c.frames = make([]uint64, cmp.Or(c.Depth, MaxDepth)+1) // one is for the gap
+	}
+	n, end := c.Unwinder.Unwind(s, regs, win, c.frames)
 	id := c.Stacks.Intern(s.id, c.frames[:n], end)
 	if id != NoStack && end != Unmapped && end != Unread {
 		c.put(s.id, ip, sp, id)
@@ -117,6 +123,7 @@ func (c *Cache) find(space, ip, sp uint64) *cacheEntry {
 
 // holds compares all that the stack was made from.
 func (c *Cache) holds(e *cacheEntry, regs *Regs, win *Window) bool {
+	win.narrow(archs[regs.Arch].word == 4)
 	for _, d := range c.deps[e.first : e.first+uint32(e.n)] {
 		if d.addr < maxRegs {
 			if regs.R[d.addr] != d.val {

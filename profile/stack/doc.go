@@ -15,9 +15,23 @@
 //  2. Anything else with unwind information: .eh_frame, through the binary search
 //     table of .eh_frame_hdr, decoded for one address at a time (ehframe.go,
 //     cfi.go) and kept as a row (row.go).
-//  3. What has neither (code made at run time, hand-written assembly): the frame
-//     pointer, believed only if it leads up the same stack to an address in
-//     executable memory.
+//     Where that has nothing for an address, .debug_frame (debugframe.go).
+//  3. Code of a file that has neither (musl's libc, programs built without tables, hand-written assembly): it is followed
+//     to where it returns (package flow, follow.go), or, if it never does, from where its function begins, which a
+//     symbol says, or the call that is found on the stack. The result is a row as any other. What returns from a
+//     signal is known by its instructions. A return address that was found like this has to stand behind a call.
+//     Last comes the frame pointer, if what it leads to does so, too.
+//  4. Code made at run time: the frame pointer, believed only if it leads up the same stack to an address in
+//     executable memory. Such code is not followed: its makers keep frame pointers, or leave functions by ways
+//     that no ABI knows; it would have to be read from the process at each stop, since it changes; and no row of it
+//     could be kept.
+//
+// The frame pointer comes after following, and not before, where there is a file: code that is built without tables is
+// built without frame pointers as well, as musl is, and has anything in the register, which now and then looks like one.
+//
+// What is no call is known by its code: what signal handlers return to, what makecontext(3) begins a stack with, and a
+// call of a pointer that leads nowhere, which a signal has interrupted (interrupted.go). Whether a stack has ended where
+// stacks begin, or nothing says how to go on, is told apart (ends.go).
 //
 // The types, from the longest-lived down:
 //
@@ -30,8 +44,8 @@
 //   - Cache and Stacks: whole stacks by (ip, sp), verified against the words they
 //     were made from, and numbered, so that equal stacks are one number.
 //
-// What it does not do: 32-bit programs, .debug_frame, ARM exception tables,
-// interpreters' frames. Whatever a file or a process's memory says, the result
+// What it does not do: 32-bit programs other than those of i386, and of these no Go; ARM exception tables, interpreters'
+// frames. Whatever a file or a process's memory says, the result
 // is at worst a wrong stack: all offsets are checked, work per frame is capped, memory
 // is bounded.
 package stack

@@ -57,6 +57,7 @@ type ehFrame struct {
 	count    int
 	// Else an index made by one pass over .eh_frame.
 	linear []fdeRef
+	debug  *debugSection // this is .debug_frame: addresses of entries are distances in it
 }
 
 type fdeRef struct {
@@ -116,7 +117,7 @@ func (e *ehFrame) openTable(addr uint64) bool {
 		return false
 	}
 	p := hdrHeaderSize
-	for _, enc := range []byte{h[1], h[2]} {
+	for _, enc := range []byte{e.sized(h[1]), e.sized(h[2])} {
 		v, n, ok := decodePointer(enc, h[p:], addr+uint64(p), addr)
 		if !ok {
 			return false
@@ -131,13 +132,9 @@ func (e *ehFrame) openTable(addr uint64) bool {
 	return true
 }
 
-// index lists the entries of the .eh_frame section at addr.
+// index lists the entries of the section at addr.
 func (e *ehFrame) index(addr, size uint64) {
-	_, left, ok := e.f.Offset(addr)
-	if !ok {
-		return
-	}
-	end := addr + min(size, left, maxLinearSize)
+	end := addr + min(size, e.left(addr), maxLinearSize)
 	defer e.f.Drop()
 	var s ehScratch
 	for addr < end && len(e.linear) < maxLinear {
@@ -218,23 +215,47 @@ func searchTable(b []byte, rel int64) int {
 	return lo
 }
 
+// left is how many bytes follow from an address on.
+func (e *ehFrame) left(addr uint64) uint64 {
+	if e.debug != nil {
+		return e.debug.size - min(addr, e.debug.size)
+	}
+	_, left, _ := e.f.Offset(addr)
+	return left
+}
+
+// bytes returns the n bytes at an address, or nil.
+func (e *ehFrame) bytes(addr uint64, n int, scratch []byte) []byte {
+	if e.debug != nil {
+		return e.debug.bytes(e.f, addr, n, scratch)
+	}
+	off, left, ok := e.f.Offset(addr)
+	if !ok || uint64(n) > left {
+		return nil
+	}
+	return e.f.Bytes(off, n, scratch)
+}
+
 // entry reads the frame of the entry at addr: what follows its id, the address of
 // the id itself, where the next entry is, and the id.
 func (e *ehFrame) entry(addr uint64, scratch []byte) (body []byte, idAddr, next, id uint64, err error) {
-	off, left, ok := e.f.Offset(addr)
-	if !ok || left < 8 {
+	var word [8]byte
+	left := e.left(addr)
+	b := e.bytes(addr, 4, word[:])
+	if b == nil || left < 8 {
 		return nil, 0, 0, 0, errFormat
 	}
-	length32, ok := e.f.Uint32(off)
-	if !ok || length32 == 0 {
+	length32 := binary.LittleEndian.Uint32(b)
+	if length32 == 0 {
 		return nil, 0, 0, 0, errFormat
 	}
 	length, head := uint64(length32), uint64(4)
-	if length32 == 0xffffffff { // 64-bit length; the id keeps its 4 bytes in .eh_frame
-		if length, ok = e.f.Uint64(off + 4); !ok {
+	wide := length32 == 0xffffffff // 64-bit length; the id keeps its 4 bytes in .eh_frame
+	if wide {
+		if b = e.bytes(addr+4, 8, word[:]); b == nil {
 			return nil, 0, 0, 0, errFormat
 		}
-		head = 12
+		length, head = binary.LittleEndian.Uint64(b), 12
 	}
 	if left < head || length > left-head || length < 4 {
 		return nil, 0, 0, 0, errFormat
@@ -243,9 +264,11 @@ func (e *ehFrame) entry(addr uint64, scratch []byte) (body []byte, idAddr, next,
 	if length > maxEntry {
 		return nil, 0, next, 0, errFormat
 	}
-	b := e.f.Bytes(off+head, int(length), scratch)
-	if b == nil {
+	if b = e.bytes(addr+head, int(length), scratch); b == nil {
 		return nil, 0, next, 0, errFormat
+	}
+	if e.debug != nil {
+		return debugEntry(b, addr+head, next, wide)
 	}
 	return b[4:], addr + head, next, uint64(binary.LittleEndian.Uint32(b)), nil
 }
@@ -283,6 +306,9 @@ func (e *ehFrame) parseFDE(body []byte, idAddr, id uint64, c *cie) (fde, error) 
 	if !ok {
 		return d, errFormat
 	}
+	if !e.f.Is64 { // as the sum of two addresses of 32 bits
+		d.lo &= 1<<32 - 1
+	}
 	d.hi = d.lo + size
 	body, at = body[n:], at+uint64(n)
 	if c.augmented {
@@ -318,16 +344,20 @@ func (e *ehFrame) cie(addr uint64, scratch []byte) (c cie, err error) {
 	aug := b[:end]
 	b = b[end+1:]
 	if version == 4 { // address size, segment selector size
-		if len(b) < 2 || b[0] != 8 || b[1] != 0 {
+		if len(b) < 2 || b[0] != 8 && e.f.Is64 || b[0] != 4 && !e.f.Is64 || b[1] != 0 {
 			return c, errFormat
 		}
 		b = b[2:]
 	}
 	if len(aug) >= 2 && aug[0] == 'e' && aug[1] == 'h' { // GCC 2's pointer
-		if len(b) < 8 {
+		size := 8
+		if !e.f.Is64 {
+			size = 4
+		}
+		if len(b) < size {
 			return c, errFormat
 		}
-		aug, b = aug[2:], b[8:]
+		aug, b = aug[2:], b[size:]
 	}
 	var n1, n2, n3 int
 	c.codeAlign, n1 = uleb(b)
@@ -341,16 +371,17 @@ func (e *ehFrame) cie(addr uint64, scratch []byte) (c cie, err error) {
 		return c, errFormat
 	}
 	b = b[n3:]
-	if b, err = c.augmentation(aug, b, idAddr+4+uint64(size-len(b))); err != nil {
+	if b, err = e.augmentation(&c, aug, b, idAddr+4+uint64(size-len(b))); err != nil {
 		return c, err
 	}
+	c.fdeEnc = e.sized(c.fdeEnc)
 	c.instr, c.instrAddr = b, idAddr+4+uint64(size-len(b))
 	return c, nil
 }
 
 // augmentation reads the data that the letters of aug announce and returns what
 // follows it.
-func (c *cie) augmentation(aug, b []byte, at uint64) ([]byte, error) {
+func (e *ehFrame) augmentation(c *cie, aug, b []byte, at uint64) ([]byte, error) {
 	rest := b
 	for i, letter := range aug {
 		if i == 0 && letter != 'z' {
@@ -379,7 +410,7 @@ func (c *cie) augmentation(aug, b []byte, at uint64) ([]byte, error) {
 			if len(b) < 1 {
 				return nil, errFormat
 			}
-			_, n, ok := decodePointer(b[0]&^encIndirect, b[1:], at+1, 0)
+			_, n, ok := decodePointer(e.sized(b[0]&^encIndirect), b[1:], at+1, 0)
 			if !ok {
 				return nil, errFormat
 			}
@@ -392,6 +423,20 @@ func (c *cie) augmentation(aug, b []byte, at uint64) ([]byte, error) {
 		}
 	}
 	return rest, nil
+}
+
+// sized returns the encoding with its size said: that of an address depends on the file.
+func (e *ehFrame) sized(enc byte) byte {
+	if e.f.Is64 || enc == encOmit {
+		return enc
+	}
+	switch enc & encFormat {
+	case encAbsptr:
+		return enc | encUdata4
+	case encSigned:
+		return enc | encSdata4
+	}
+	return enc
 }
 
 // decodePointer reads a pointer of the given encoding at the start of b; b is at

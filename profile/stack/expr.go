@@ -155,7 +155,7 @@ func (x *exprMachine) operand(op byte, b []byte, w *walk, bias uint64) (n int, o
 	var v uint64
 	switch op {
 	case opDeref:
-		return 0, x.deref(w, 8)
+		return 0, x.deref(w, w.a.word)
 	case opDerefSize:
 		if len(b) < 1 || b[0] == 0 || b[0] > 8 {
 			return 0, false
@@ -178,7 +178,11 @@ func (x *exprMachine) operand(op byte, b []byte, w *walk, bias uint64) (n int, o
 		x.stack[x.depth-1] += v
 		return n, true
 	case opAddr:
-		v, n, ok = decodePointer(encUdata8, b, 0, 0)
+		enc := byte(encUdata8)
+		if w.a.word == 4 {
+			enc = encUdata4
+		}
+		v, n, ok = decodePointer(enc, b, 0, 0)
 		return n, ok && x.push(v+bias)
 	case opConst1u, opConst1s:
 		if len(b) < 1 {
@@ -219,7 +223,7 @@ func (x *exprMachine) deref(w *walk, size uint8) bool {
 	}
 	var v uint64
 	var ok bool
-	if size == 8 {
+	if size == w.a.word {
 		v, ok = w.word(x.stack[x.depth-1])
 	} else {
 		v, ok = w.bytesAt(x.stack[x.depth-1], size)

@@ -124,7 +124,7 @@ func TestNarrowFile(t *testing.T) {
 	}
 	vdsoTables(t, f)
 	o := NewObjects(nil, 0, 0)
-	if load(bytes.NewReader(data), int64(len(data)), &o.resident, nil).eh == nil {
+	if load(bytes.NewReader(data), int64(len(data)), o).eh == nil {
 		t.Fatal("the vdso has nothing to unwind with")
 	}
 	// The same with headers of the 32-bit class, which are shorter.
@@ -145,7 +145,7 @@ func TestNarrowFile(t *testing.T) {
 	if err != nil || newEhFrame(narrow) == nil {
 		t.Fatalf("%v: the file is not what it should be", err)
 	}
-	if load(bytes.NewReader(data), int64(len(data)), &o.resident, nil).image != nil {
+	if load(bytes.NewReader(data), int64(len(data)), o).image != nil {
 		t.Error("loaded")
 	}
 }
@@ -162,10 +162,9 @@ func FuzzEhFrame(f *testing.F) {
 			return
 		}
 		u := fuzzCache.Unwinder
-		obj := &tables{eh: e, image: file, arch: Arch(a % uint8(numArchs))}
 		for i := range uint64(8) {
 			var r row
-			u.cfiRow(&r, obj, pc+i*i*16)
+			u.cfiRow(&r, e, Arch(a%uint8(numArchs)), pc+i*i*16)
 		}
 	})
 }

@@ -68,7 +68,8 @@ var (
 // names lists the functions of a stack with their lines; what is not Go is "C".
 func (n *namer) names(frames []uint64) []string {
 	var out []string
-	for _, pc := range frames {
+	for _, frame := range frames {
+		pc, _ := Frame(frame)
 		fn, ok := n.table.Func(pc - 1 - n.bias)
 		if !ok {
 			out = append(out, "C")

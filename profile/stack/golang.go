@@ -45,19 +45,6 @@ const (
 
 var crosscallRegs = [...]uint8{AMD64Rbp, AMD64Rbx, AMD64R12, AMD64R13, AMD64R14, AMD64R15}
 
-// Go's signal handler returns to sigreturn with the stack pointer at the ucontext
-// (Linux, arch/x86/include/uapi/asm/sigcontext.h): 40 bytes, then the registers.
-const (
-	ucontextRegs = 40
-	ucontextSP   = ucontextRegs + 15*8
-	ucontextIP   = ucontextRegs + 16*8
-)
-
-var ucontextOrder = [...]uint8{
-	AMD64R8, AMD64R9, AMD64R10, AMD64R11, AMD64R12, AMD64R13, AMD64R14, AMD64R15,
-	AMD64Rdi, AMD64Rsi, AMD64Rbp, AMD64Rbx, AMD64Rdx, AMD64Rax, AMD64Rcx,
-}
-
 // goRow fills in the row of a Go function. It reports false if pc is in none.
 func goRow(r *row, t *pclntab.Table, archID Arch, pc uint64) bool {
 	fn, ok := t.Func(pc)
@@ -102,8 +89,11 @@ func goSpecial(r *row, a *arch, fn *pclntab.Func, delta int32) {
 	}
 	if a.link {
 		// The switches of stacks are written down for AMD64 only.
-		if fn.Flags&(pclntab.TopFrame|pclntab.SPWrite) != 0 {
+		switch {
+		case fn.Flags&pclntab.TopFrame != 0, name == "runtime.mcall":
 			r.kind = rowBottom
+		case fn.Flags&pclntab.SPWrite != 0:
+			r.kind = rowLost
 		}
 		return
 	}
@@ -119,7 +109,7 @@ func goSpecial(r *row, a *arch, fn *pclntab.Func, delta int32) {
 	case "runtime.cgocallback":
 		r.kind, r.flags = rowGoCgocallback, flagSwitch
 	case "runtime.sigreturn__sigaction", "runtime.sigreturn":
-		r.kind, r.flags = rowGoSigreturn, flagSwitch|flagExactNext
+		r.kind, r.flags = rowGoSigreturn, flagSignal
 	case "runtime.sigtramp", "runtime.cgoSigtramp": // TopFrame, but sigreturn is above
 	case "runtime.clone": // the stack of a new thread is empty
 		r.flags |= flagRoot
@@ -185,7 +175,7 @@ func (w *walk) systemstack(r *row) Reason {
 func (w *walk) morestack() Reason {
 	curg, ok := w.curg()
 	if !ok {
-		return Bottom // as the runtime sees it
+		return Bottom // it has been put aside: this is the scheduler
 	}
 	sp, ok1 := w.word(curg + gSchedSP)
 	pc, ok2 := w.word(curg + gSchedPC)
@@ -308,20 +298,4 @@ func (w *walk) schedSPOfG0() (uint64, bool) {
 		return 0, false
 	}
 	return w.word(g0 + gSchedSP)
-}
-
-// sigreturn goes back to what the signal interrupted.
-func (w *walk) sigreturn() Reason {
-	uc := w.sp()
-	ip, ok1 := w.word(uc + ucontextIP)
-	sp, ok2 := w.word(uc + ucontextSP)
-	if !ok1 || !ok2 {
-		return BadMemory
-	}
-	for i, reg := range ucontextOrder {
-		w.setSaved(reg, uc+ucontextRegs+uint64(i)*8)
-	}
-	w.set(w.a.sp, sp)
-	w.pc = ip
-	return stepped
 }

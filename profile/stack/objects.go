@@ -39,6 +39,7 @@ type Objects struct {
 	resident atomic.Int64
 	clock    atomic.Uint64
 	scans    pclntab.Allowance // for all files together
+	unpacked atomic.Int64      // bytes of .debug_frame
 
 	mu     sync.Mutex
 	byFile map[fileKey]*object
@@ -66,6 +67,7 @@ type tables struct {
 	file   File // nil for the vdso and for files that could not be opened
 	image  *elf.File
 	eh     *ehFrame
+	debug  *ehFrame // .debug_frame, for what eh does not have
 	golang *pclntab.Table
 	arch   Arch
 }
@@ -161,7 +163,8 @@ func (o *Objects) read(obj *object, m *Mapping) {
 	}
 	t := new(tables)
 	if file, err := o.open(m); err == nil {
-		if t = load(file, file.Size(), &o.resident, &o.scans); t.eh == nil && t.golang == nil {
+		// A file without tables still has code, which can be followed.
+		if t = load(file, file.Size(), o); t.image == nil {
 			file.Close()
 			t = new(tables)
 		} else {
@@ -185,7 +188,7 @@ func (o *Objects) vdso(m *Mapping, mem Memory) *object {
 	}
 	obj := o.object(fileKey{inode: maphash.Bytes(seed, data), sum: true})
 	if obj.tables.Load() == nil {
-		t := load(bytes.NewReader(data), int64(len(data)), &o.resident, &o.scans)
+		t := load(bytes.NewReader(data), int64(len(data)), o)
 		obj.tables.CompareAndSwap(nil, t)
 	}
 	return obj
@@ -235,22 +238,22 @@ func (t *tables) close() {
 }
 
 // load opens the tables. A file without any has at most an image.
-func load(r io.ReaderAt, size int64, resident *atomic.Int64, scans *pclntab.Allowance) *tables {
+func load(r io.ReaderAt, size int64, o *Objects) *tables {
 	t := new(tables)
-	f, err := elf.Open(r, size, resident)
+	f, err := elf.Open(r, size, &o.resident)
 	if err != nil {
 		return t
 	}
 	for a := range numArchs {
-		if f.Is64 && archs[a].machine == f.Machine {
+		if f.Is64 == (archs[a].word == 8) && archs[a].machine == f.Machine {
 			t.image, t.arch = f, a
 		}
 	}
 	if t.image == nil {
 		return t
 	}
-	t.eh = newEhFrame(f)
-	if table, err := pclntab.Open(f, scans); err == nil {
+	t.eh, t.debug = newEhFrame(f), newDebugFrame(f, &o.unpacked)
+	if table, err := pclntab.Open(f, &o.scans); err == nil {
 		t.golang = table
 	}
 	return t

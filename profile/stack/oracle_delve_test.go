@@ -89,7 +89,7 @@ func compareFile(path string) (n tally, err error) {
 		return n, err
 	}
 	o := NewObjects(nil, 0, 0)
-	obj := load(r, st.Size(), &o.resident, nil)
+	obj := load(r, st.Size(), o)
 	if obj.eh == nil {
 		if len(fdes) == 0 {
 			return n, nil

@@ -171,7 +171,11 @@ func ourStacks(t *testing.T, command []string) (map[string]int, map[Reason]int) 
 			t.Logf("%v: call %d, sp %#x, bp %#x, frames %#x", end, regs.Orig_rax, regs.Rsp, regs.Rbp, frames[:n])
 		}
 		var lines []string
-		for i, pc := range frames[:n] {
+		for i, frame := range frames[:n] {
+			pc, mark := Frame(frame)
+			if mark != 0 && i > 0 {
+				pc--
+			}
 			// Where a signal interrupted, strace shows the place itself, we the next one.
 			if i > 0 && strings.HasSuffix(lines[i-1], sigreturnOffset) {
 				pc--

@@ -6,16 +6,17 @@ import "math"
 type rowKind uint8
 
 const (
-	rowNone    rowKind = iota // nothing is known: try the frame pointer
+	rowNone    rowKind = iota // nothing is known: follow the code, try the frame pointer
 	rowBottom                 // the frame has no caller
 	rowOffsets                // the CFA is a register plus a constant, all else is at constants from it
 	rowFull                   // the rules in row.full
+	rowLost                   // the frame has a caller that cannot be found
 	// What the Go runtime does, see golang.go.
 	rowGoSystemstack
 	rowGoMorestack
 	rowGoAsmcgocall
 	rowGoCgocallback
-	rowGoSigreturn
+	rowGoSigreturn // and other programs' code that returns from a signal
 )
 
 const (
@@ -30,6 +31,13 @@ const (
 	flagRoot
 	// flagCrosscall: Go's function that only C calls.
 	flagCrosscall
+	// flagLast: the address is that of the function's last byte.
+	flagLast
+	// flagFollowed: the row was found by following code, so the return address has to be seen to be one.
+	flagFollowed
+
+	// flagSignal: both are set for what a signal handler returns to, and only for that.
+	flagSignal = flagExactNext | flagSwitch
 )
 
 // maxSaved is the number of registers that a compact row can restore: what the
@@ -48,7 +56,9 @@ type row struct {
 	cfaOff int32
 	raOff  int32
 	regs   [maxSaved]uint8
+	tries  uint8 // of following code that came to nothing
 	offs   [maxSaved]int32
+	lost   uint32 // registers, as bits, that the caller cannot know
 	full   *fullRow
 }
 
@@ -83,7 +93,7 @@ func (m *cfiMachine) compile(r *row, a *arch) {
 	ra := m.regs[m.c.ra]
 	r.flags = 0
 	if m.c.signal {
-		r.flags = flagExactNext | flagSwitch
+		r.flags = flagSignal
 	}
 	switch {
 	case ra.kind == ruleUndefined:

@@ -60,6 +60,16 @@ const traceOptions = syscall.PTRACE_O_TRACESYSGOOD | syscall.PTRACE_O_TRACECLONE
 // trace starts a program under ptrace. The caller's goroutine stays on its thread.
 func trace(t testing.TB, path string, args ...string) *tracee {
 	t.Helper()
+	tr := startTraced(t, path, args...)
+	if err := syscall.PtraceSyscall(tr.pid, 0); err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// startTraced is trace for a program that is to stand before its first instruction.
+func startTraced(t testing.TB, path string, args ...string) *tracee {
+	t.Helper()
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
 	cmd := exec.Command(path, args...)
@@ -92,9 +102,6 @@ func trace(t testing.TB, path string, args ...string) *tracee {
 		t.Fatal(err)
 	}
 	if tr.mem.f, err = os.Open(fmt.Sprintf("/proc/%d/mem", tr.pid)); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.PtraceSyscall(tr.pid, 0); err != nil {
 		t.Fatal(err)
 	}
 	return tr

@@ -2,8 +2,15 @@ package stack
 
 import "encoding/binary"
 
-// MaxDepth is how many frames a stack has at most in this project.
+// MaxDepth is how many frames of a stack are kept if nobody says otherwise: as many as perf does.
 const MaxDepth = 127
+
+// MaxWalk is how many frames are looked at to find the outermost ones of a deep stack. It bounds what a stop costs in a
+// program that recurses without end: 0.1 ms if the stack is new.
+const MaxWalk = 1024
+
+// Gap is the frame that stands for those in the middle of a deep stack. No address is like it.
+const Gap = ^uint64(0)
 
 // A Reason says how a stack ended. Only one that ended with Bottom is whole.
 type Reason uint8
@@ -12,7 +19,7 @@ const (
 	stepped Reason = iota // not ended
 	// Bottom: the outermost function was reached.
 	Bottom
-	// Truncated: there are more frames than were asked for.
+	// Truncated: there are more frames than were looked at.
 	Truncated
 	// NoInfo: nothing says how to go on from code without unwind information, such as
 	// code made at run time, or from unwind information that makes no sense.
@@ -40,15 +47,15 @@ func (r Reason) String() string {
 type Mode uint8
 
 const (
-	// Full uses unwind tables, and frame pointers where there are none.
+	// Full uses unwind tables, and the code itself and frame pointers where there are none.
 	Full Mode = iota
-	// FramePointers uses nothing else. It misses the caller of a function without a
-	// frame, and is lost in code that uses the register otherwise.
+	// FramePointers uses nothing else, but for what tables say about where a stack ends. It misses the caller of a
+	// function without a frame, and is lost in code that uses the register otherwise.
 	FramePointers
 )
 
 // An Unwinder finds return addresses. It is for one goroutine at a time. It takes about
-// 1 MB, which does not grow.
+// 1 MB, which does not grow, and 2 MB more once it has followed code.
 type Unwinder struct {
 	Mode Mode
 	// Later leaves all reading of files that may take time to the caller: Unwind ends with Unread instead, and Need
@@ -58,11 +65,15 @@ type Unwinder struct {
 	need Need
 	rows rowCache
 	root bool // the frame left last had flagRoot
-	w    walk
-	m    cfiMachine
-	d    fde
-	c    cie
-	s    ehScratch
+	mark Mark // of the frame left last
+
+	walked [MaxWalk]uint64
+	code   codeFollower
+	w      walk
+	m      cfiMachine
+	d      fde
+	c      cie
+	s      ehScratch
 }
 
 // NewUnwinder returns an Unwinder with an empty cache.
@@ -72,7 +83,11 @@ func NewUnwinder() *Unwinder { return new(Unwinder) }
 // many frames it has written and how the stack ended. It does not allocate for code
 // that it has met before.
 //
-// The first frame is regs.IP. In all others, the address minus one lies in
+// A stack that has as many frames as there is room for, or more, is written as its innermost half, Gap, and its
+// outermost half: what stacks have in common is there, where the thread began. If that is more than MaxWalk frames
+// away, only the innermost ones are written, and the stack ends with Truncated.
+//
+// The first frame is regs.IP, each may have a Mark. In all others, the address minus one lies in
 // the instruction that was being executed: for a return address, that is the
 // call; where a signal interrupted the frame, one has been added. (At a system
 // call stop it is so for the first, too.)
@@ -80,13 +95,35 @@ func NewUnwinder() *Unwinder { return new(Unwinder) }
 // Precondition: win was Reset for this stop.
 func (u *Unwinder) Unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n int, end Reason) {
 	for range maxReads {
-		if n, end = u.unwind(s, regs, win, frames); end != Unread || u.Later {
+		if n, end = u.unwind(s, regs, win); end != Unread || u.Later {
 			break
 		}
 		u.need.Read()
 		win.Again()
 	}
-	return n, end
+	if n > len(frames)-1 && end == BadMemory && win.spent() {
+		end = Truncated
+	}
+	return keep(frames, u.walked[:n], end)
+}
+
+// keep writes a stack to where there may be no room for all of it.
+func keep(frames, walked []uint64, end Reason) (int, Reason) {
+	room := len(frames) - 1 // one is for the gap
+	switch {
+	case room < 1:
+		return copy(frames, walked), Truncated
+	case len(walked) <= room:
+		return copy(frames, walked), end
+	case end == Truncated:
+		return copy(frames, walked[:room]), end
+	}
+	outer := room / 2
+	inner := room - outer
+	copy(frames, walked[:inner])
+	frames[inner] = Gap
+	copy(frames[inner+1:], walked[len(walked)-outer:])
+	return room + 1, end
 }
 
 // maxReads caps how often one stack waits for a file: some blocks for each of its frames.
@@ -95,11 +132,10 @@ const maxReads = 64 * MaxDepth
 // Need is what the stack that ended with Unread last needs.
 func (u *Unwinder) Need() Need { return u.need }
 
-func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n int, end Reason) {
-	if len(frames) == 0 {
-		return 0, Truncated
-	}
+func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window) (n int, end Reason) {
+	frames := &u.walked
 	s.objects.trim()
+	u.code.end() // of the stack before
 	w := &u.w
 	w.init(regs, win)
 	frames[0] = w.pc
@@ -108,19 +144,34 @@ func (u *Unwinder) unwind(s *Space, regs *Regs, win *Window, frames []uint64) (n
 		return 1, Unmapped
 	}
 	for n = 1; ; n++ {
-		if end := u.step(s, r, n); end != stepped {
+		called := n > 1 && !w.exact
+		end := u.step(s, r, n)
+		if u.mark != 0 {
+			frames[n-1] = u.mark.on(frames[n-1], called)
+		}
+		if end != stepped {
 			return n, end
 		}
-		if w.pc == 0 {
+		if w.pc == 0 && !w.exact {
 			return n, Bottom
 		}
 		pc := w.lookup()
 		if pc < r.start || pc >= r.end {
-			if r = s.find(pc); r == nil && u.root {
-				return n, Bottom
-			} else if r == nil {
-				return n, Unmapped
+			r = s.find(pc)
+		}
+		if r == nil && !u.root && n < len(frames) {
+			nowhere := w.pc
+			if end := u.calledNowhere(s); end != stepped {
+				return n, end
 			}
+			frames[n] = nowhere + 1
+			n++
+			r = s.find(w.lookup())
+		}
+		if r == nil && u.root {
+			return n, Bottom
+		} else if r == nil {
+			return n, Unmapped
 		}
 		if n == len(frames) {
 			return n, Truncated
@@ -138,34 +189,51 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	kind, flags := rowNone, uint8(0)
 	var rw *row
 	var bias uint64
-	if u.Mode == Full {
+	var file *code
+	if u.Mode == Full || w.chainEnds() {
 		c, unread := s.resolve(r, w.win.mem)
 		if unread != nil {
 			return u.unread(s, unread, r)
 		}
-		if c.obj != nil {
+		if c.obj != nil && (c.t.image == nil || &archs[c.t.arch] == w.a) {
 			var ok bool
 			bias = c.bias
 			if rw, ok = u.row(c, w.lookup()-bias); !ok {
 				return u.unread(s, c.obj, r)
 			}
+			if u.Mode == Full && rw.kind == rowNone && c.t.image != nil && w.a.word == 8 && !u.isUncalled(r, n) {
+				if end := u.follow(s, r, c, rw, n == 1); end != stepped {
+					return end
+				}
+				file = c
+			}
 			kind, flags = rw.kind, rw.flags
+		}
+		if u.Mode != Full && kind != rowBottom {
+			kind, flags = rowNone, 0
 		}
 	}
 	sp, pc := w.sp(), w.pc
-	u.root = flags&flagRoot != 0
+	u.root, u.mark = flags&flagRoot != 0, 0
 	reason := stepped
+	switch {
+	case w.exact:
+	case flags&flagLast != 0 && w.startsContext():
+		kind = rowNone
+	case flags&flagSignal == flagSignal && w.a.link:
+		kind = rowNone // the kernel's tables have no address where the code was interrupted
+	}
 	switch kind {
 	case rowOffsets:
 		reason = w.offsets(rw)
 	case rowBottom:
 		return Bottom
 	case rowNone:
-		if reason = w.framePointer(); reason != stepped && n == 1 {
-			reason = u.calledFrom(s, sp, reason)
-		}
+		reason, flags = u.withoutTables(s, r, file, n)
 	case rowFull:
 		reason = w.full(rw.full, bias)
+	case rowLost:
+		return NoInfo
 	default:
 		rw := *rw // which looking up another row may replace
 		onG0, ok := false, true
@@ -176,12 +244,18 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 		}
 		reason = w.golang(&rw, onG0)
 	}
+	if reason == stepped && flags&flagFollowed != 0 {
+		reason = u.returnsToCall(s, w.pc)
+	}
+	if flags&flagSignal == flagSignal {
+		u.mark = SignalHandler
+	}
 	if reason != stepped {
 		return reason
 	}
 	// Calls grow the stack. Only while the return address is in a register need the
 	// caller have no more of it: in leaf functions on ARM64, and in vfork.
-	if flags&flagSwitch == 0 && (w.sp() < sp || w.sp() == sp && w.pc == pc) {
+	if flags&flagSwitch == 0 && (w.sp() < sp || w.sp() == sp && w.pc == pc) && !w.behindMorestack(pc) {
 		return Stuck
 	}
 	w.exact = flags&flagExactNext != 0
@@ -252,7 +326,7 @@ func (u *Unwinder) calledFrom(s *Space, sp uint64, otherwise Reason) Reason {
 	if w.pc-target > maxStub {
 		return otherwise
 	}
-	w.set(w.a.sp, sp+8)
+	w.set(w.a.sp, sp+uint64(w.a.word))
 	w.pc = ra
 	return stepped
 }
@@ -269,8 +343,10 @@ func (u *Unwinder) row(c *code, vaddr uint64) (r *row, ok bool) {
 	}
 	missed := c.t.image.Missed()
 	if c.t.golang == nil || !goRow(r, c.t.golang, c.t.arch, vaddr) {
-		if c.t.eh != nil {
-			u.cfiRow(r, c.t, vaddr)
+		for _, e := range [...]*ehFrame{c.t.eh, c.t.debug} {
+			if e != nil && r.kind == rowNone {
+				u.cfiRow(r, e, c.t.arch, vaddr)
+			}
 		}
 	}
 	if c.t.image.Missed() != missed {
@@ -280,17 +356,20 @@ func (u *Unwinder) row(c *code, vaddr uint64) (r *row, ok bool) {
 	return r, true
 }
 
-func (u *Unwinder) cfiRow(r *row, t *tables, vaddr uint64) {
-	addr, ok := t.eh.find(vaddr)
+func (u *Unwinder) cfiRow(r *row, e *ehFrame, archID Arch, vaddr uint64) {
+	addr, ok := e.find(vaddr)
 	if !ok {
 		return
 	}
-	if t.eh.fdeAt(addr, &u.s, &u.d, &u.c) != nil || vaddr < u.d.lo || vaddr >= u.d.hi {
+	if e.fdeAt(addr, &u.s, &u.d, &u.c) != nil || vaddr < u.d.lo || vaddr >= u.d.hi {
 		return
 	}
-	a := &archs[t.arch]
+	a := &archs[archID]
 	if u.m.run(&u.c, &u.d, a.nregs, vaddr) != nil {
 		return
 	}
 	u.m.compile(r, a)
+	if vaddr+1 == u.d.hi {
+		r.flags |= flagLast
+	}
 }

@@ -6,8 +6,9 @@ type dep struct {
 	addr, val uint64
 }
 
-// maxDeps bounds what can be recorded; stacks that need more are not cached.
-const maxDeps = 512
+// maxDeps bounds what can be recorded; stacks that need more are not cached. Few frames need more than their return
+// address and one register.
+const maxDeps = 3 * MaxWalk
 
 // walk is the state of one unwind: the registers as the current frame has them. A
 // register that was saved on the stack is only read when something needs its
@@ -29,10 +30,13 @@ type walk struct {
 	deps     [maxDeps]dep
 	ndeps    int
 	overflow bool
+
+	code [startCode]byte // what was read of the code last
 }
 
 func (w *walk) init(regs *Regs, win *Window) {
 	w.a, w.win = &archs[regs.Arch], win
+	win.narrow(w.a.word == 4)
 	w.pc, w.exact = regs.IP, !regs.AfterCall
 	w.val = regs.R
 	w.inMem, w.undef = 0, 0
@@ -143,6 +147,7 @@ func (w *walk) toCFA(r *row, cfa uint64) Reason {
 	for i := range r.n {
 		w.setSaved(r.regs[i], cfa+uint64(int64(r.offs[i])))
 	}
+	w.undef |= uint64(r.lost)
 	w.set(w.a.sp, cfa)
 	w.pc = ra & w.a.raMask
 	return stepped
@@ -236,19 +241,24 @@ const maxFrame = 16 << 20
 // register points.
 func (w *walk) framePointer() Reason {
 	fp, ok := w.reg(w.a.fp)
-	if ok && fp == 0 {
-		return Bottom
-	}
-	sp := w.sp()
-	if !ok || fp%8 != 0 || fp < sp || fp-sp > maxFrame {
+	sp, size := w.sp(), uint64(w.a.word)
+	if !ok || fp%size != 0 || fp < sp || fp-sp > maxFrame {
 		return NoInfo
 	}
-	ra, ok := w.word(fp + 8)
+	ra, ok := w.word(fp + size)
 	if !ok {
 		return NoInfo
 	}
+	if ra == 0 {
+		// On ARM64 _start clears the link register, too, so that the chain ends with a record of two zeros. On
+		// AMD64 the register points at any two zeros in most code that has no tables.
+		if next, ok := w.word(fp); ok && next == 0 && w.a.link {
+			return Bottom
+		}
+		return NoInfo
+	}
 	w.setSaved(w.a.fp, fp)
-	w.set(w.a.sp, fp+16)
+	w.set(w.a.sp, fp+2*size)
 	w.pc = ra & w.a.raMask
 	return stepped
 }

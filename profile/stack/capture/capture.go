@@ -7,8 +7,9 @@ package capture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"strconv"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,8 @@ type Capturer struct {
 	objects *stack.Objects
 	files   *files
 	reading *reading
+	noProc  error // why there are no stacks at all
+	depth   int   // how many frames of a stack are kept
 
 	mu        sync.Mutex // guards what follows; taken before storeMu
 	unwinder  *stack.Unwinder
@@ -40,6 +43,7 @@ type Capturer struct {
 	idle      []*scratch
 	memories  int    // how many are open
 	cut       uint64 // stacks that end for want of a file
+	blind     error  // why stacks could not be looked at
 
 	storeMu sync.Mutex // guards what follows
 	store   store      // the stacks as places
@@ -80,9 +84,13 @@ type space struct {
 type owner struct {
 	id   uint64
 	pid  int32  // a process that had it …
-	ours bool   // … whether its names are this machine's, …
-	own  int    // … and what that is called in its own PID namespace, where it has code made at run time
 	vdso []byte // the kernel's page in it, shared by all that have the same
+
+	// Where it has code made at run time:
+	own  int    // what the process is called in its own PID namespace, …
+	uid  uint32 // … whose it is, …
+	ours bool   // … whether its names are this machine's, …
+	root *root  // … and its root if they are not; nil: it could not be held
 }
 
 // The piece of stack that is read first holds most stacks whole; 16 KB cost 0.2 µs more. Where that was seen
@@ -92,15 +100,21 @@ const (
 	maxWords   = 64 << 10
 )
 
-// New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers.
-func New(framePointersOnly bool) *Capturer {
+// New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers. It keeps stack.MaxDepth frames
+// of a stack.
+func New(framePointersOnly bool) *Capturer { return NewWithDepth(framePointersOnly, stack.MaxDepth) }
+
+// NewWithDepth is New with another number of frames, up to stack.MaxWalk.
+func NewWithDepth(framePointersOnly bool, depth int) *Capturer {
 	c := &Capturer{
+		depth:     depth,
 		unwinder:  stack.NewUnwinder(),
 		store:     newStore(),
 		files:     newFiles(),
 		reading:   newReading(),
 		processes: make(map[int32]*process),
 		byMaps:    make(map[string]*space),
+		noProc:    usableProc(),
 	}
 	c.unwinder.Later = true
 	c.objects = stack.NewObjects(c.files.open, 0, 0)
@@ -119,6 +133,7 @@ const maxAddressStacks = 1 << 13
 func (c *Capturer) dropAddresses() {
 	c.stacks = stack.NewStacks(2 * maxAddressStacks)
 	c.cache = stack.NewCache(c.unwinder, c.stacks)
+	c.cache.Depth = c.depth
 	c.known = c.known[:0]
 }
 
@@ -128,7 +143,8 @@ type Thread interface {
 
 	// Registers reads the general registers by their DWARF numbers, as in stack.Regs. It reports false if the
 	// thread has died. It costs as much as all the rest that is done for a stack which was seen before, so it is
-	// called for others alone.
+	// called for others alone, and for calls of 32-bit code. On amd64 the last is 1 if the thread executes such code:
+	// they are then those of i386.
 	Registers(into *[33]uint64) bool
 }
 
@@ -139,6 +155,10 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.noProc != nil {
+		c.blind = c.noProc
+		return 0
+	}
 	p, at := c.process(call.PID), c.scratch()
 	at.tracee = tracee{thread, c.memory(p, call.PID)}
 	thread = &at.tracee
@@ -152,14 +172,28 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	}
 	at.regs.Arch, at.regs.AfterCall, at.regs.IP = nativeArch, true, ip
 	at.regs.R[stackPointer] = sp
+	alive := false
+	if call.ABI == syscalltab.I386 { // which 64-bit code can call, too
+		c.mu.Unlock()
+		alive = thread.Registers(&at.regs.R)
+		c.mu.Lock()
+		if !alive {
+			return 0
+		}
+		if at.regs.R[lastRegister] != 0 {
+			at.regs.Arch = stack.I386
+		}
+	}
 	c.readWords(p.space, at, thread)
 	space := p.space // which it may have ceased to have meanwhile
 	if id, ok := c.cache.Known(space.Space, &at.regs, &at.window); ok {
 		return c.number(space, id)
 	}
-	c.mu.Unlock()
-	alive := thread.Registers(&at.regs.R)
-	c.mu.Lock()
+	if !alive {
+		c.mu.Unlock()
+		alive = thread.Registers(&at.regs.R)
+		c.mu.Lock()
+	}
 	if !alive {
 		return 0
 	}
@@ -172,10 +206,18 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 	return number
 }
 
+// lastRegister is that by which Registers tells code of 32 bits.
+const lastRegister = 32
+
 // unwind returns the number of the stack that at holds, and how it ends.
 func (c *Capturer) unwind(s *space, at *scratch, thread Thread) (number uint32, end stack.Reason) {
 	for inTime := true; ; {
 		id := c.cache.Stack(s.Space, &at.regs, &at.window)
+		if id == stack.NoStack { // deep stacks fill it before there are many
+			c.dropAddresses()
+			at.window.Again()
+			id = c.cache.Stack(s.Space, &at.regs, &at.window)
+		}
 		unwound, _ := c.stacks.At(id)
 		if unwound.End != stack.Unread || !inTime {
 			if unwound.End == stack.Unread {
@@ -327,6 +369,9 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch, thread Thread) b
 	c.mu.Lock()
 	at.maps = text
 	if err != nil {
+		if errors.Is(err, os.ErrPermission) { // otherwise it has ended
+			c.blind = fmt.Errorf("read /proc/%d/maps: %w", pid, err)
+		}
 		return false
 	}
 	text = executable(text)
@@ -375,27 +420,14 @@ func (c *Capturer) newSpace(pid int32, text []byte, thread Thread) *space {
 			s.vdso = make([]byte, min(m.End-m.Start, 64<<10))
 			thread.ReadMemory(s.vdso, m.Start)
 		case !m.IsFile() && s.own == 0:
-			s.own, s.ours = ownPID(pid), sharesNames(pid)
+			s.own, s.uid, s.ours = ownPID(pid), ownerOf(pid), sharesNames(pid)
+			if !s.ours {
+				s.root = c.files.rootOf(pid)
+			}
 		}
 	}
 	c.files.see(pid, mappings)
 	return s
-}
-
-// ownPID is what a process is called in its own PID namespace.
-func ownPID(pid int32) int {
-	text, _ := readFile(fmt.Sprintf("/proc/%d/status", pid), nil)
-	for line := range bytes.Lines(text) {
-		if ids, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
-			// proc(5): the leftmost is that of our namespace, the others are of the nested ones.
-			if f := bytes.Fields(ids); len(f) > 0 {
-				if own, err := strconv.Atoi(string(f[len(f)-1])); err == nil {
-					return own
-				}
-			}
-		}
-	}
-	return int(pid)
 }
 
 // executable keeps the lines of executable mappings.
@@ -490,6 +522,13 @@ func (c *Capturer) Cut() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cut
+}
+
+// Blind returns why processes could not be looked at, so that their calls have no stacks; nil if all could be.
+func (c *Capturer) Blind() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.blind
 }
 
 // Close closes the files that were kept open.

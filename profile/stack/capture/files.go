@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"sysprof/profile/stack"
@@ -18,6 +19,7 @@ type files struct {
 	mu    sync.Mutex // is not held while a file is opened
 	known map[fileID]*file
 	held  int
+	roots map[rootKey]*root
 }
 
 type fileID struct {
@@ -28,7 +30,8 @@ type fileID struct {
 type file struct {
 	path    string
 	pid     int32 // who has mapped it
-	ours    bool  // its names are those of this machine, also when it has ended
+	ours    bool  // its names are those of this machine, also when it has ended; …
+	held    *root // … otherwise where they are; nil: below /proc/PID
 	mapping stack.Mapping
 
 	mu   sync.Mutex    // guards what follows, and is held while the file is looked for
@@ -40,24 +43,30 @@ type file struct {
 // maxHeld is how many files are held. A large program has some hundred.
 const maxHeld = 512
 
-func newFiles() *files { return &files{known: make(map[fileID]*file)} }
+func newFiles() *files { return &files{known: make(map[fileID]*file), roots: make(map[rootKey]*root)} }
 
 func idOf(m *stack.Mapping) fileID { return fileID{m.DevMajor, m.DevMinor, m.Inode} }
 
 // see takes note of the files of a process's mappings.
 func (f *files) see(pid int32, mappings []stack.Mapping) {
 	f.mu.Lock()
+	isNew := func(m *stack.Mapping) bool { return m.IsFile() && f.known[idOf(m)] == nil }
+	any := slices.ContainsFunc(mappings, func(m stack.Mapping) bool { return isNew(&m) })
+	f.mu.Unlock()
+	if !any {
+		return
+	}
+	ours := sharesNames(pid)
+	var held *root
+	if !ours {
+		held = f.rootOf(pid)
+	}
+	f.mu.Lock()
 	defer f.mu.Unlock()
-	var asked, ours bool
 	for i := range mappings {
-		m := &mappings[i]
-		if !m.IsFile() || f.known[idOf(m)] != nil {
-			continue
+		if m := &mappings[i]; isNew(m) {
+			f.known[idOf(m)] = &file{path: m.Path, pid: pid, ours: ours, held: held, mapping: *m}
 		}
-		if !asked {
-			asked, ours = true, sharesNames(pid)
-		}
-		f.known[idOf(m)] = &file{path: m.Path, pid: pid, ours: ours, mapping: *m}
 	}
 }
 
@@ -158,7 +167,12 @@ func (known *file) here() (*foreign.Name, error) {
 	return foreign.Here(known.path)
 }
 
-func (known *file) root() string { return fmt.Sprintf("/proc/%d/root", known.pid) }
+func (known *file) root() string {
+	if known.held != nil {
+		return known.held.path()
+	}
+	return fmt.Sprintf("/proc/%d/root", known.pid)
+}
 
 // openPath opens another file by its name in the process, or, where that is the same, on this machine: the process
 // may be gone.
@@ -196,6 +210,10 @@ func (f *files) close() {
 			}
 			known.mu.Unlock()
 		}
+	}
+	for key, r := range f.roots {
+		r.close()
+		delete(f.roots, key)
 	}
 }
 

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
 
 	"sysprof/profile/stack"
 	"sysprof/profile/stack/symbol"
@@ -22,6 +19,7 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		mappings: make(map[*stack.Mapping]*symbol.Mapping),
 		vdso:     make(map[string]*symbol.Object),
 		perf:     make(map[*owner][]perfPlace),
+		marked:   make(map[*symbol.Location]stack.Mark),
 		endings:  make(map[stack.Reason]*symbol.Location),
 		symbols:  symbol.New(opt),
 	}
@@ -34,6 +32,10 @@ func (c *Capturer) Locate(ctx context.Context, ids []uint32, opt symbol.Options)
 		}
 		locations := make([]*symbol.Location, 0, len(places)+1)
 		for _, p := range places {
+			if p == gap {
+				locations = append(locations, l.ending(stack.Truncated))
+				continue
+			}
 			locations = append(locations, l.location(p))
 		}
 		if end != 0 {
@@ -53,6 +55,7 @@ type locator struct {
 	mappings map[*stack.Mapping]*symbol.Mapping
 	vdso     map[string]*symbol.Object
 	perf     map[*owner][]perfPlace
+	marked   map[*symbol.Location]stack.Mark
 	symbols  *symbol.Symbolizer
 
 	addresses []symbol.Address
@@ -82,6 +85,9 @@ func (l *locator) location(number uint32) *symbol.Location {
 	p := &l.c.store.places[number]
 	location := &symbol.Location{Address: p.at}
 	l.located[number] = location
+	if p.mark != 0 {
+		l.marked[location] = p.mark
+	}
 	m := p.mapping
 	if m == nil {
 		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[unmapped] 0x%x", p.at)}}
@@ -97,7 +103,8 @@ func (l *locator) location(number uint32) *symbol.Location {
 		l.name(location, l.vdsoObject(p.owner.vdso), m, p.at)
 	default:
 		l.perf[p.owner] = append(l.perf[p.owner], perfPlace{location, p.at})
-		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[anon]+0x%x", p.at-m.Start)}}
+		// By its address: a distance from the beginning of its mapping would be that of other code in another one.
+		location.Lines = []symbol.Frame{{Function: fmt.Sprintf("[anon] 0x%x", p.at)}}
 	}
 	return location
 }
@@ -107,11 +114,14 @@ func (l *locator) name(location *symbol.Location, object *symbol.Object, m *stac
 	l.unnamed = append(l.unnamed, unnamed{location, object, m, offset})
 }
 
-// ending stands for the frames beyond the outermost that was found.
+// ending stands for frames that were not found, or not kept.
 func (l *locator) ending(why stack.Reason) *symbol.Location {
 	if l.endings[why] == nil {
-		name := "[truncated]"
-		if why == stack.Unread {
+		name := "[incomplete]"
+		switch why {
+		case stack.Truncated:
+			name = "[truncated]"
+		case stack.Unread:
 			name = "[unread]"
 		}
 		l.endings[why] = &symbol.Location{Lines: []symbol.Frame{{Function: name}}}
@@ -150,7 +160,7 @@ func (l *locator) resolve(ctx context.Context) {
 		u := &l.unnamed[i]
 		u.location.Lines = frames
 		if len(frames) == 0 {
-			u.location.Lines = []symbol.Frame{{Function: fmt.Sprintf("%s+0x%x", filepath.Base(u.mapping.Path), u.offset)}}
+			u.location.Lines = []symbol.Frame{{Function: symbol.Place(u.mapping.Path, u.offset)}}
 		}
 		if m := u.location.Mapping; m != nil && u.object != nil {
 			has := u.object.Has()
@@ -159,12 +169,26 @@ func (l *locator) resolve(ctx context.Context) {
 			m.HasLineNumbers, m.HasInlineFrames = has.LineNumbers, has.InlineFrames
 		}
 	}
+	for location, mark := range l.marked {
+		nameMarked(location, mark)
+	}
 	for owner, places := range l.perf {
 		if ctx.Err() != nil {
 			return
 		}
 		l.resolvePerf(ctx, owner, places)
 	}
+}
+
+// nameMarked names a frame that nobody has called, the same in every C library: many have no symbol for it.
+func nameMarked(location *symbol.Location, mark stack.Mark) {
+	name := "[signal handler]"
+	if mark == stack.NewContext {
+		name = "__start_context"
+	}
+	line := &location.Lines[0]
+	*line = symbol.Frame{Function: name, SystemName: line.SystemName}
+	location.Lines = location.Lines[:1]
 }
 
 // resolvePerf names code that was made at run time, where the program has written down what it is.
@@ -177,19 +201,21 @@ func (l *locator) resolvePerf(ctx context.Context, owner *owner, places []perfPl
 	for i, frame := range l.symbols.PerfMap(ctx, func() (symbol.File, error) { return openPerfMap(owner) }, pcs) {
 		if frame.Function != "" {
 			places[i].location.Lines = []symbol.Frame{frame}
+			m := places[i].location.Mapping
+			m.HasFunctions = true
+			m.HasFilenames = m.HasFilenames || frame.File != ""
+			m.HasLineNumbers = m.HasLineNumbers || frame.Line != 0
 		}
 	}
 }
 
 func openPerfMap(owner *owner) (symbol.File, error) {
 	root := fmt.Sprintf("/proc/%d/root", owner.pid)
-	uid := uint32(os.Getuid())
-	if info, err := os.Stat(fmt.Sprintf("/proc/%d", owner.pid)); err == nil {
-		uid = info.Sys().(*syscall.Stat_t).Uid
-	} else if !owner.ours {
-		return nil, err
-	} else {
+	switch {
+	case owner.root != nil:
+		root = owner.root.path()
+	case owner.ours:
 		root = "/"
 	}
-	return symbol.OpenPerfMap(root, owner.own, uid)
+	return symbol.OpenPerfMap(root, owner.own, owner.uid)
 }

@@ -27,6 +27,7 @@ type placeKey struct {
 	file  fileID
 	owner *owner // nil for files
 	at    uint64 // offset in the file, or address
+	mark  stack.Mark
 }
 
 // place is a placeKey with what it takes to name it.
@@ -34,6 +35,7 @@ type place struct {
 	at      uint64         // offset in the file, or in the vdso; otherwise the address
 	mapping *stack.Mapping // nil: there is none
 	owner   *owner         // of the space where it was seen first
+	mark    stack.Mark
 }
 
 // mappingKey is what makes a mapping one of its own: a part of a file, or memory of a process.
@@ -55,6 +57,9 @@ func keyOf(o *owner, m *stack.Mapping) mappingKey {
 	return mappingKey{space: o.id, start: m.Start}
 }
 
+// gap is the number of no place: it stands for frames that are left out.
+const gap = ^uint32(0)
+
 // The bounds of a store. A stack takes about 100 bytes, so it has room for a hundred thousand of them.
 const (
 	maxStoreBytes = 16 << 20
@@ -70,6 +75,10 @@ func newStore() store {
 func (st *store) add(s *space, at stack.Stack) uint32 {
 	key := st.scratch[:0]
 	for i, pc := range at.Frames {
+		if pc == stack.Gap {
+			key = binary.NativeEndian.AppendUint32(key, gap)
+			continue
+		}
 		// At its entry-stop a thread stands behind the instruction that makes the call, in the frames
 		// above behind that which calls.
 		before := uint64(1)
@@ -78,8 +87,8 @@ func (st *store) add(s *space, at stack.Stack) uint32 {
 		}
 		key = binary.NativeEndian.AppendUint32(key, st.place(s, pc, before))
 	}
-	if at.End == stack.Truncated || at.End == stack.Unread {
-		key = append(key, byte(at.End))
+	if at.End != stack.Bottom {
+		key = append(key, byte(ending(at.End)))
 	}
 	st.scratch = key
 	if known, ok := st.byStack[string(key)]; ok {
@@ -97,24 +106,35 @@ func (st *store) add(s *space, at stack.Stack) uint32 {
 	return number
 }
 
-// place returns the number of the place of an instruction that ends at pc.
-func (st *store) place(s *space, pc, size uint64) uint32 {
+// ending makes one of all the reasons for which a stack is not whole that a reader need not tell from each other.
+func ending(why stack.Reason) stack.Reason {
+	switch why {
+	case stack.Truncated, stack.Unread:
+		return why
+	}
+	return stack.NoInfo
+}
+
+// place returns the number of the place of a frame, whose instruction of this size ends at its address.
+func (st *store) place(s *space, frame, size uint64) uint32 {
+	pc, mark := stack.Frame(frame)
 	at := pc - size
-	p := place{at: at, owner: s.owner}
+	p := place{at: at, owner: s.owner, mark: mark}
 	key := placeKey{at: at}
 	m, ok := s.Mapping(pc - 1)
 	if ok {
 		switch {
 		case m.IsFile():
 			p.at = at - m.Start + m.Offset
-			key = placeKey{file: idOf(m), at: p.at}
+			key.file, key.at = idOf(m), p.at
 		case m.IsVDSO():
 			p.at = at - m.Start
-			key = placeKey{file: fileID{inode: uint64(len(s.vdso))}, at: p.at}
+			key.file, key.at = fileID{inode: uint64(len(s.vdso))}, p.at
 		default:
 			key.owner = s.owner
 		}
 	}
+	key.mark = mark
 	if known, ok := st.byPlace[key]; ok {
 		return known
 	}
@@ -141,7 +161,7 @@ func (st *store) mapping(o *owner, m *stack.Mapping) *stack.Mapping {
 	return known
 }
 
-// at returns the numbers of the places of a stack, innermost first, and how it ended if there are more.
+// at returns the numbers of the places of a stack, or gap, innermost first, and why it is not whole; 0 if it is.
 func (st *store) at(number uint32) (places []uint32, end stack.Reason) {
 	if int(number) >= len(st.stacks) {
 		return nil, 0

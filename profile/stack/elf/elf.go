@@ -46,6 +46,7 @@ type File struct {
 
 	Is64     bool
 	Machine  Machine
+	Entry    uint64 // the address, as linked, that the program starts at; 0: none
 	Segments []Segment
 
 	shoff     uint64
@@ -80,14 +81,14 @@ func (f *File) readHeader() error {
 	var counts []byte // from e_phentsize to e_shstrndx
 	switch elf.Class(h[elf.EI_CLASS]) {
 	case elf.ELFCLASS32:
-		phoff, f.shoff = uint64(le.Uint32(h[28:])), uint64(le.Uint32(h[32:]))
+		f.Entry, phoff, f.shoff = uint64(le.Uint32(h[24:])), uint64(le.Uint32(h[28:])), uint64(le.Uint32(h[32:]))
 		counts = h[42:]
 	case elf.ELFCLASS64:
 		if h = f.Bytes(0, ehdrSize64, scratch[:]); h == nil {
 			return ErrFormat
 		}
 		f.Is64 = true
-		phoff, f.shoff = le.Uint64(h[32:]), le.Uint64(h[40:])
+		f.Entry, phoff, f.shoff = le.Uint64(h[24:]), le.Uint64(h[32:]), le.Uint64(h[40:])
 		counts = h[54:]
 	default:
 		return ErrFormat

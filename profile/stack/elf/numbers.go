@@ -12,6 +12,7 @@ type (
 )
 
 const (
+	EM_386     = elf.EM_386
 	EM_X86_64  = elf.EM_X86_64
 	EM_AARCH64 = elf.EM_AARCH64
 	EM_ARM     = elf.EM_ARM
@@ -28,6 +29,8 @@ const (
 	SHT_RELA   = elf.SHT_RELA
 	SHT_REL    = elf.SHT_REL
 	SHT_NOBITS = elf.SHT_NOBITS
+
+	STT_FUNC = elf.STT_FUNC
 
 	SHF_ALLOC      = elf.SHF_ALLOC
 	SHF_COMPRESSED = elf.SHF_COMPRESSED

@@ -12,18 +12,26 @@ import (
 
 // packages are the Debian packages of programs that the tests run, but for gcc.
 var packages = map[string]string{
-	"g++": "g++", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "ldd": "libc-bin",
+	"g++": "g++", "clang++": "clang", "objcopy": "binutils", "addr2line": "binutils", "strip": "binutils", "ldd": "libc-bin",
+	"dwp": "binutils", "llvm-dwp": "llvm",
+}
+
+// program finds a program, which may be missing if it is one of packages or the compiler.
+func program(tb testing.TB, name string) string {
+	tb.Helper()
+	if name == "gcc" {
+		return needs.C(tb)
+	}
+	if debianPackage, ok := packages[name]; ok {
+		return needs.Program(tb, name, debianPackage)
+	}
+	return name
 }
 
 // run runs a command and returns what it printed. A test can't go on without it.
 func run(tb testing.TB, stdin string, command ...string) string {
 	tb.Helper()
-	name := command[0]
-	if name == "gcc" {
-		name = needs.C(tb)
-	} else if debianPackage, ok := packages[name]; ok {
-		name = needs.Program(tb, name, debianPackage)
-	}
+	name := program(tb, command[0])
 	cmd := exec.Command(name, command[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "CGO_ENABLED=0")

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os/exec"
 	"path"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -202,8 +203,11 @@ func DebuginfodFind(timeout time.Duration) func(ctx context.Context, buildID str
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "debuginfod-find", "debuginfo", buildID)
 		cmd.WaitDelay = 100 * time.Millisecond
-		// It may be a script that has started others.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		// It may be a script that has started others. It is killed with this process: when the thread ends that has started it
+		// (prctl(2), PR_SET_PDEATHSIG), which so has to stay.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		out, err := cmd.Output()
 		if err != nil {

@@ -10,8 +10,12 @@
 //     the mapped one names nothing.
 //  3. Offsets become link-time addresses through the PT_LOAD table.
 //  4. The sources are asked in turn for the addresses still without a name: Go's pclntab; DWARF, in the file
-//     or in its separate debug file; the symbol tables (.symtab, or .dynsym and .gnu_debugdata together);
-//     the procedure linkage table.
+//     or in its separate debug file, with what was split off it (split.go); the symbol tables (.symtab, or .dynsym
+//     and .gnu_debugdata together); the procedure linkage table.
+//  5. What is still without a name is called by where its function begins, as unwind information has it (place.go).
+//
+// A function is called what the demangler of its mangled name says, without parameters and template arguments. One that
+// has no linkage name is put together to the same from the entries that it is declared in (scope.go).
 //
 // Every reader works from the sorted list of wanted addresses and passes once over the data: symbols, unit
 // headers, line programs and debugging entries are matched against the list as they go by, and none of them

@@ -14,6 +14,8 @@ type dwarfFile struct {
 	b   *budget
 	alt *dwarfFile // the file of shared entries that dwz makes, or nil
 
+	split *splitFiles // finds the entries of skeleton units; nil: nobody does
+
 	info, abbrev, str, lineStr, line   *view
 	ranges, rnglists, addr, strOffsets *view
 
@@ -24,17 +26,22 @@ type dwarfFile struct {
 	rootKey     abbrevKey
 	rootCode    uint64
 	names       map[uint64]funcName
+	parents     map[uint64]uint64 // of entries: the scope that each is in; 0: none
 	roots       map[uint64]*root
+	demangle    func(string) string
+	nameMem     int64 // of names, which are kept
 
-	loaded    *root  // the unit that unitBytes holds
-	unitBytes []byte // from its header on
-	lineBytes []byte
+	loaded     *root  // the unit that unitBytes holds
+	unitBytes  []byte // from its header on
+	otherBytes []byte // of a unit that a reference leads to
+	lineBytes  []byte
 }
 
 // A unit is the header of one unit of .debug_info.
 type unit struct {
 	off, end  uint64 // of the header, in the section
 	abbrevOff uint64
+	dwoID     uint64 // what a skeleton and what was split off have in common; 0: it is neither
 	format
 	header uint8 // size of the header
 	kind   uint8
@@ -58,18 +65,21 @@ type root struct {
 	ranges                             value // of its code; form 0 if it has none
 	high                               value
 	strOffBase, addrBase, rnglistsBase uint64
-	stmtList                           uint64
+	stmtList, language                 uint64
 	hasLow, hasStmtList                bool
-	compDir                            value
+	compDir, dwoName                   value
+
+	rangesBase      uint64 // of the lists that its entries have in .debug_ranges
+	splitRangesBase uint64 // that of what was split off it
 }
 
 // openDwarf returns the debug information of a file, or nil if it has none.
-func openDwarf(e *elfFile) *dwarfFile {
+func openDwarf(e *elfFile, demangle func(string) string) *dwarfFile {
 	if e == nil {
 		return nil
 	}
-	d := &dwarfFile{e: e, b: e.b, info: e.data(".debug_info"), abbrev: e.data(".debug_abbrev"),
-		abbrevCache: map[abbrevKey]*abbrevTable{}, names: map[uint64]funcName{}, roots: map[uint64]*root{}}
+	d := newDwarf(e, demangle)
+	d.info, d.abbrev = e.data(".debug_info"), e.data(".debug_abbrev")
 	if d.info == nil || d.abbrev == nil {
 		return nil
 	}
@@ -77,6 +87,11 @@ func openDwarf(e *elfFile) *dwarfFile {
 	d.ranges, d.rnglists = e.data(".debug_ranges"), e.data(".debug_rnglists")
 	d.addr, d.strOffsets = e.data(".debug_addr"), e.data(".debug_str_offsets")
 	return d
+}
+
+func newDwarf(e *elfFile, demangle func(string) string) *dwarfFile {
+	return &dwarfFile{e: e, b: e.b, abbrevCache: map[abbrevKey]*abbrevTable{}, names: map[uint64]funcName{},
+		parents: map[uint64]uint64{}, roots: map[uint64]*root{}, demangle: demangle}
 }
 
 // readUnits reads all unit headers.
@@ -121,7 +136,7 @@ func (d *dwarfFile) readUnit(off uint64) (unit, bool) {
 		u.abbrevOff = c.word(int(u.offset))
 		switch u.kind {
 		case unitSkeleton, unitSplit:
-			c.skip(8)
+			u.dwoID = c.u64()
 		case unitType, unitSplitType:
 			c.skip(8 + uint64(u.offset))
 		}
@@ -158,7 +173,10 @@ func (d *dwarfFile) readRoot(u unit) (*root, bool) {
 		return nil, false
 	}
 	if u.version >= 5 { // what it is without the attribute: behind the header of the section
-		r.strOffBase, r.addrBase, r.rnglistsBase = uint64(u.offset)*2, uint64(u.offset)*2, uint64(u.offset)+8
+		r.strOffBase, r.addrBase, r.rnglistsBase = uint64(u.offset)*2, uint64(u.offset)*2, 12
+		if u.offset == 8 {
+			r.rnglistsBase = 20
+		}
 	}
 	var low value
 	for _, s := range a.attrs {
@@ -172,12 +190,21 @@ func (d *dwarfFile) readRoot(u unit) (*root, bool) {
 			r.ranges = v
 		case attrStmtList:
 			r.stmtList, r.hasStmtList = v.u, true
+		case attrLanguage:
+			r.language = v.u
 		case attrCompDir:
 			r.compDir = v
 			r.compDir.b = slices.Clone(v.b)
+		case attrDwoName, attrGNUDwoName:
+			r.dwoName = v
+			r.dwoName.b = slices.Clone(v.b)
+		case attrGNUDwoID:
+			r.dwoID = v.u
+		case attrGNURangesBase:
+			r.splitRangesBase = v.u
 		case attrStrOffBase:
 			r.strOffBase = v.u
-		case attrAddrBase:
+		case attrAddrBase, attrGNUAddrBase:
 			r.addrBase = v.u
 		case attrRnglistsBase:
 			r.rnglistsBase = v.u

@@ -15,12 +15,15 @@ const (
 	tagSubroutine  = 0x15
 	tagUnion       = 0x17
 	tagInterface   = 0x38
+	tagModule      = 0x1e
+	tagNamespace   = 0x39
 
 	attrSibling       = 0x01
 	attrName          = 0x03
 	attrStmtList      = 0x10
 	attrLowPC         = 0x11
 	attrHighPC        = 0x12
+	attrLanguage      = 0x13
 	attrCompDir       = 0x1b
 	attrOrigin        = 0x31
 	attrDeclLine      = 0x3b
@@ -32,7 +35,12 @@ const (
 	attrStrOffBase    = 0x72
 	attrAddrBase      = 0x73
 	attrRnglistsBase  = 0x74
+	attrDwoName       = 0x76
 	attrMIPSLinkage   = 0x2007
+	attrGNUDwoName    = 0x2130
+	attrGNUDwoID      = 0x2131
+	attrGNURangesBase = 0x2132
+	attrGNUAddrBase   = 0x2133
 
 	formAddr      = 0x01
 	formBlock2    = 0x03

@@ -29,16 +29,27 @@ const maxInlined = 128
 
 // resolveUnit finds the frames of a sorted list of addresses in one unit.
 func (d *dwarfFile) resolveUnit(u unit, addrs []uint64) [][]Frame {
-	out := make([][]Frame, len(addrs))
 	r := d.rootOf(u)
+	lines := d.readLines(r, addrs)
+	if d.split != nil {
+		if frames, ok := d.split.resolve(r, addrs, lines); ok {
+			return frames
+		}
+	}
+	return d.functions(r, addrs, lines)
+}
+
+// functions finds the functions of a sorted list of addresses in one unit, and makes frames of them with what the line
+// table has.
+func (d *dwarfFile) functions(r *root, addrs []uint64, lines *lineTable) [][]Frame {
+	out := make([][]Frame, len(addrs))
 	d.loaded = nil
-	bytes, err := d.info.load(u.off, u.end-u.off, d.unitBytes)
+	bytes, err := d.info.load(r.off, r.end-r.off, d.unitBytes)
 	if err != nil {
 		return out
 	}
 	d.unitBytes = bytes
 	d.loaded = r
-	lines := d.readLines(r, addrs)
 	s := scan{d: d, r: r, addrs: addrs, hits: make([]hit, len(addrs))}
 	for i := range s.hits {
 		s.hits[i].node = -1
@@ -48,15 +59,28 @@ func (d *dwarfFile) resolveUnit(u unit, addrs []uint64) [][]Frame {
 		// Not where functions belong: look inside of types and of other functions as well.
 		s.run(bytes, true)
 	}
+	scoped := d.qualify(r, s.named(), d.demangle)
 	for i := range addrs {
-		out[i] = s.frames(s.hits[i].node, lines.row[i], lines)
+		out[i] = s.frames(s.hits[i].node, lines.row[i], lines, scoped)
 	}
 	return out
 }
 
+// named returns the entries of all functions around the addresses.
+func (s *scan) named() (offs []uint64) {
+	seen := make([]bool, len(s.nodes))
+	for _, h := range s.hits {
+		for n := h.node; n >= 0 && !seen[n]; n = s.nodes[n].parent {
+			seen[n] = true
+			offs = append(offs, s.nodes[n].off)
+		}
+	}
+	return offs
+}
+
 // frames makes the frames of one address: from the innermost function, where the line table says, outwards to where
-// each was called.
-func (s *scan) frames(n int32, at lineRow, lines *lineTable) []Frame {
+// each was called. scoped are names with scopes.
+func (s *scan) frames(n int32, at lineRow, lines *lineTable, scoped map[uint64]string) []Frame {
 	file, line := lines.file(at.file), at.line
 	if n < 0 {
 		if !at.found {
@@ -68,10 +92,14 @@ func (s *scan) frames(n int32, at lineRow, lines *lineTable) []Frame {
 	for n >= 0 && len(out) < maxInlined {
 		f := &s.nodes[n]
 		name := s.d.nameOf(s.r, f.off, 0)
-		out = append(out, Frame{
+		frame := Frame{
 			Function: cmp.Or(name.name, name.linkage), SystemName: name.linkage, File: file, Line: line,
 			StartLine: name.line, Inlined: f.parent >= 0,
-		})
+		}
+		if whole, ok := scoped[f.off]; ok {
+			frame.Function, frame.SystemName = whole, name.name
+		}
+		out = append(out, frame)
 		if f.parent >= 0 {
 			file, line = lines.file(f.callFile), f.callLine
 		}
@@ -180,14 +208,14 @@ func (s *scan) sibling(c *buf, a *abbrev) uint64 {
 	for _, spec := range a.attrs {
 		v := s.r.read(c, spec)
 		if spec.attr == attrSibling {
-			next = s.unitRef(v)
+			next = unitRef(v)
 		}
 	}
 	return next
 }
 
 // unitRef is a reference within the unit, as an index into its bytes; 0 for other references.
-func (s *scan) unitRef(v value) uint64 {
+func unitRef(v value) uint64 {
 	switch v.form {
 	case formRef1, formRef2, formRef4, formRef8, formRefUdata:
 		return v.u
@@ -205,7 +233,7 @@ func (s *scan) function(c *buf, a *abbrev, off uint64, parent int32) (int32, uin
 		v := s.r.read(c, spec)
 		switch spec.attr {
 		case attrSibling:
-			next = s.unitRef(v)
+			next = unitRef(v)
 		case attrLowPC:
 			low = v
 		case attrHighPC:
@@ -274,10 +302,12 @@ func lineNumber(u uint64) int {
 	return int(u)
 }
 
-// funcName is what a function is called, and the line that it is declared in.
+// funcName is what a function, or a scope, is called, and the line that it is declared in.
 type funcName struct {
 	name, linkage string
 	line          int
+	tag           uint16
+	declared      entryAt // where it is declared: what that is in is its scope
 }
 
 // maxRefs bounds a chain of references from an inlined function to its declaration: compilers make two.
@@ -295,7 +325,7 @@ func (d *dwarfFile) nameOf(r *root, off uint64, depth int) funcName {
 	if a == nil {
 		return funcName{}
 	}
-	var f funcName
+	f := funcName{tag: a.tag, declared: entryAt{d, off}}
 	var origin, spec value
 	attrs := make([]value, 0, 8) // strings are read last: they use up the bytes of the entry
 	kinds := make([]uint16, 0, 8)
@@ -327,6 +357,9 @@ func (d *dwarfFile) nameOf(r *root, off uint64, depth int) funcName {
 			continue
 		}
 		g := d.follow(r, ref, depth+1)
+		if g.declared.d != nil {
+			f.declared = g.declared
+		}
 		if f.name == "" {
 			f.name = g.name
 		}
@@ -336,6 +369,11 @@ func (d *dwarfFile) nameOf(r *root, off uint64, depth int) funcName {
 		if f.line == 0 {
 			f.line = g.line
 		}
+	}
+	if n := int64(len(f.name) + len(f.linkage)); d.b.hold(n) {
+		d.nameMem += n
+	} else {
+		f.name, f.linkage = "", ""
 	}
 	if len(d.names) < 1<<17 {
 		d.names[off] = f

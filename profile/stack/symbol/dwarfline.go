@@ -169,6 +169,9 @@ func (t *lineTable) file(i uint64) string {
 		return p
 	}
 	p := t.filePath(i)
+	if !t.d.b.hold(int64(len(p))) {
+		p = ""
+	}
 	t.paths[i] = p
 	return p
 }

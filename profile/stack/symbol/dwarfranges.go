@@ -15,7 +15,7 @@ const (
 // rangeList visits the ranges of a list until visit returns false.
 func (d *dwarfFile) rangeList(r *root, v value, visit func(lo, hi uint64) bool) {
 	if r.version < 5 {
-		d.oldRanges(r, v.u, visit)
+		d.oldRanges(r, r.rangesBase+v.u, visit)
 		return
 	}
 	off := v.u

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"sysprof/profile/stack/elf"
 )
@@ -25,7 +27,21 @@ __attribute__((noinline, cold)) void cold(void) { for (;;) ; }
 void _start(void) { struct s s = { 1 }; if (work(&s) > 5) cold(); for (;;) ; }
 `
 
-// tinyPrograms builds the program in many ways.
+// tinyScopes is one whose functions have scopes, and no linkage names.
+const tinyScopes = `
+#define INLINE inline __attribute__((always_inline))
+volatile int sink;
+namespace n { template <class T> struct S { T t; struct I; INLINE void f() { sink = t; } }; }
+namespace { struct H { INLINE int operator()(int x) { sink = x; return x; } }; namespace d { INLINE void g() { sink = 4; } } }
+template <class F> INLINE void apply(F f) { f(); }
+extern "C" void _start() {
+	struct L { INLINE void in() { sink = 3; } } l;
+	l.in(); n::S<int>{2}.f(); H()(sink); d::g(); apply([&] { sink = 7; });
+	for (;;) ;
+}
+`
+
+// tinyPrograms builds the programs in many ways.
 func tinyPrograms(tb testing.TB) [][]byte {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -43,6 +59,19 @@ func tinyPrograms(tb testing.TB) [][]byte {
 		bin := filepath.Join(dir, "tiny")
 		args := append([]string{"gcc", "-nostdlib", "-Wl,--build-id", "-Wl,-z,noseparate-code", "-o", bin}, flags...)
 		run(tb, "", append(args, src)...)
+		data, err := os.ReadFile(bin)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		out = append(out, data)
+	}
+	scopes := filepath.Join(dir, "scopes.cc")
+	if err := os.WriteFile(scopes, []byte(tinyScopes), 0o644); err != nil {
+		tb.Fatal(err)
+	}
+	for _, flags := range [][]string{{"-gdwarf-5"}, {"-gdwarf-4"}, {"-gdwarf-5", "-gdwarf64"}, {"-gdwarf-5", "-fdebug-types-section"}} {
+		bin := filepath.Join(dir, "scopes")
+		run(tb, "", slices.Concat([]string{"g++", "-O2", "-nostdlib", "-Wl,-z,noseparate-code", "-o", bin, scopes}, flags)...)
 		data, err := os.ReadFile(bin)
 		if err != nil {
 			tb.Fatal(err)
@@ -139,11 +168,11 @@ func FuzzDwarf(f *testing.F) {
 					e.views[dwarfSections[i]] = &view{mem: data, size: uint64(len(data)), b: b}
 				}
 			}
-			d := openDwarf(e)
+			d := openDwarf(e, New(Options{}).demangle)
 			if d == nil {
 				return
 			}
-			d.alt = openDwarf(e)
+			d.alt = openDwarf(e, New(Options{}).demangle)
 			var addrs []uint64
 			for a := uint64(0x200); a < 0x600; a += 5 {
 				addrs = append(addrs, a, a+0x1000)
@@ -161,11 +190,23 @@ func FuzzDwarf(f *testing.F) {
 func FuzzPerfMap(f *testing.F) {
 	f.Add([]byte("7f0010 20 LazyCompile:~f /x.js:1\n7f0020 10 inner name\n0x7f0030 0x8 _ZN1a1bEv\nbad line\n7f0010 0 none\n"), uint64(0x7f0015))
 	f.Add([]byte("ffffffffffffffff ffffffffffffffff x\n0 ffffffffffffffff y"), uint64(1))
+	f.Add([]byte("1000 40 py::work:/srv/app.py\n1000 40 JS:*get x /srv/a b.js:10:5\n1001 8 x[Optimized]\n"), uint64(0x1000))
+	f.Add([]byte("1000 40 Script:~ :99999999999:1\n1001 40 JS:~\x00\xff a:1\n"), uint64(0x1000))
 	f.Fuzz(func(t *testing.T, data []byte, pc uint64) {
 		limits(t, 512, func() {
 			frames := New(Options{}).perfMap(bytes.NewReader(data), []uint64{pc, pc + 1, 0, 1<<64 - 1, pc})
 			if len(frames) != 5 || frames[0] != frames[4] {
 				t.Errorf("%v", frames)
+			}
+			for _, frame := range frames {
+				for _, name := range []string{frame.Function, frame.SystemName, frame.File} {
+					if !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\n\r") {
+						t.Errorf("%q", name)
+					}
+				}
+				if (frame.Function == "") != (frame == Frame{}) || frame.Line < 0 || frame.Line != frame.StartLine {
+					t.Errorf("%+v", frame)
+				}
 			}
 		})
 	})

@@ -1,6 +1,8 @@
 package symbol
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -22,23 +24,53 @@ func (s *Symbolizer) demangle(name string) string {
 	if p, ok := s.plain[name]; ok {
 		return p
 	}
-	p := demangle.Filter(name, demangle.NoParams, demangle.NoEnclosingParams, demangle.NoTemplateParams,
+	p := demangle.Filter(keepUnderscores(name), demangle.NoParams, demangle.NoEnclosingParams, demangle.NoTemplateParams,
 		demangle.MaxLength(maxDemangled))
+	if strings.HasPrefix(name, "_R") {
+		// What is left of generic arguments that are not told: <a::S<>>::f::<>. Nothing else is written like that.
+		p = strings.ReplaceAll(strings.ReplaceAll(p, "::<>", ""), "<>", "")
+	}
 	s.plain[name] = p
 	return p
+}
+
+// keepUnderscores prepares a Rust name of the older kind for the demangler, which takes an underscore behind the
+// length of an identifier for a separator: there is none, but before $, where an underscore is not told.
+func keepUnderscores(name string) string {
+	rest, ok := strings.CutPrefix(name, "_ZN")
+	if !ok || !strings.Contains(rest, "17h") || !strings.Contains(rest, "_") {
+		return name
+	}
+	var b strings.Builder
+	b.WriteString("_ZN")
+	for rest != "" && rest[0] >= '1' && rest[0] <= '9' {
+		digits := 1
+		for digits < len(rest) && digits < 5 && rest[digits] >= '0' && rest[digits] <= '9' {
+			digits++
+		}
+		n, err := strconv.Atoi(rest[:digits])
+		if err != nil || n > len(rest)-digits {
+			return name
+		}
+		id := rest[digits : digits+n]
+		rest = rest[digits+n:]
+		if strings.HasPrefix(id, "_") && !strings.HasPrefix(id, "_$") {
+			id = "_" + id
+		}
+		fmt.Fprintf(&b, "%d%s", len(id), id)
+		if rest == "" || rest[0] == 'E' {
+			if len(id) != 17 || id[0] != 'h' || rest != "E" && !strings.HasPrefix(rest, "E.") {
+				return name // it is one of C++
+			}
+			return b.String() + rest
+		}
+	}
+	return name
 }
 
 // mangled reports whether a name looks like one of C++ or Rust.
 func mangled(name string) bool {
 	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "_GLOBAL_")
-}
-
-// simple cuts the template arguments off a name that debug information gives without linkage name.
-func simple(name string) string {
-	if i := strings.IndexByte(name, '<'); i > 0 && strings.HasSuffix(name, ">") && !strings.HasPrefix(name, "operator") {
-		return strings.TrimRight(name[:i], " ")
-	}
-	return name
 }
 
 // intern makes a name valid UTF-8 without control characters and returns one copy of it for all frames.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"sysprof/profile/stack"
 	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/pclntab"
 )
@@ -22,6 +23,9 @@ type reader struct {
 	tried bool     // it was looked for
 	extra []File   // to be closed
 	final []bool   // addresses that Go's table named
+
+	unwind  *stack.Functions // nil: none, or not looked for yet
+	unwound bool             // it was looked for
 }
 
 // open reads the headers of an object file. A file with another build-id than was mapped is refused.
@@ -70,6 +74,7 @@ func (r *reader) resolve(ctx context.Context, addrs []uint64) [][]Frame {
 	for i, frames := range out {
 		out[i] = r.finish(frames)
 	}
+	r.placeNames(addrs, out)
 	return out
 }
 
@@ -121,17 +126,18 @@ func (r *reader) dwarfNames(ctx context.Context, addrs []uint64, out [][]Frame) 
 		return
 	}
 	e := r.e
-	d := openDwarf(e)
+	d := openDwarf(e, r.s.demangle)
 	if d == nil {
 		if e = r.debugFile(ctx); e == nil {
 			return
 		}
-		d = openDwarf(e)
+		d = openDwarf(e, r.s.demangle)
 	}
 	if d == nil {
 		return
 	}
-	d.alt = openDwarf(r.altFile(e))
+	d.alt = openDwarf(r.altFile(e), r.s.demangle)
+	d.split = &splitFiles{r: r, skeletons: d}
 	// The symbol tables must have something left to be read with.
 	reserve := r.b.work / 4
 	r.b.work -= reserve
@@ -160,8 +166,10 @@ func (r *reader) symbolNames(ctx context.Context, addrs []uint64, out [][]Frame)
 		return
 	}
 	t := newSymbols(r.e, list)
+	stripped := false
 	if !t.add(r.e, elf.SHT_SYMTAB) {
 		if d := r.debugFile(ctx); d == nil || !t.add(d, elf.SHT_SYMTAB) {
+			stripped = true
 			t.add(r.e, elf.SHT_DYNSYM)
 			if m := r.miniDebug(); m != nil {
 				t.add(m, elf.SHT_SYMTAB)
@@ -170,7 +178,7 @@ func (r *reader) symbolNames(ctx context.Context, addrs []uint64, out [][]Frame)
 	}
 	for i, p := range t.resolve() {
 		name := p.name()
-		if name == "" {
+		if name == "" || stripped && p.size == 0 && r.beginsAfter(p.value, list[i]) {
 			continue
 		}
 		frames := out[index[i]]
@@ -180,6 +188,8 @@ func (r *reader) symbolNames(ctx context.Context, addrs []uint64, out [][]Frame)
 			switch {
 			case f.Function == "" || mangled(name):
 				f.SystemName = name
+			case f.SystemName == name:
+				f.Function = name // extern "C": it is in a scope, and linked without
 			case p.function && p.bind != bindLocal && underscores(name) < underscores(f.Function):
 				f.SystemName, f.Function = cmp.Or(f.SystemName, f.Function), name
 			}

@@ -77,8 +77,9 @@ func (s *Symbolizer) perfMap(r io.Reader, pcs []uint64) []Frame {
 	out := make([]Frame, len(pcs))
 	defer func() {
 		for i := range out {
-			f := &out[i]
-			f.Function, f.SystemName = s.intern(s.demangle(f.SystemName)), s.intern(f.SystemName)
+			if out[i].SystemName != "" {
+				out[i] = s.perfFrame(out[i].SystemName)
+			}
 		}
 	}()
 	given := min(maxPerfMap, s.work)

@@ -208,8 +208,9 @@ func TestStripped(t *testing.T) {
 	for _, s := range syms {
 		if s.Name == "cold_one" {
 			got, _ := resolveFile(t, Options{DebugDirs: []string{}}, fileSource(stripped), []uint64{s.Value, s.Value + s.Size/2})
-			if len(got[0])+len(got[1]) != 0 {
-				t.Errorf("cold_one is called %v and %v", got[0], got[1])
+			want := []Frame{{Function: Place(stripped, s.Value), SystemName: Place(stripped, s.Value)}}
+			if !slices.Equal(got[0], want) || !slices.Equal(got[1], want) {
+				t.Errorf("cold_one is called %v and %v, want %v", got[0], got[1], want)
 			}
 		}
 		if s.Name == "__real_name" {

@@ -112,6 +112,17 @@ func (v *view) at(off uint64, n int) []byte {
 	return v.win[:min(n, got)]
 }
 
+// part returns a view of n bytes at off, or nil if they are not there.
+func (v *view) part(off, n uint64) *view {
+	if v == nil || off > v.size || n > v.size-off || n == 0 {
+		return nil
+	}
+	if v.mem != nil {
+		return &view{mem: v.mem[off : off+n : off+n], size: n, b: v.b}
+	}
+	return &view{f: v.f, base: v.base + off, size: n, b: v.b}
+}
+
 // load returns n bytes at off in memory of its own, in buf if that is large enough. It fails when there are
 // fewer. Growth of buf is charged to the budget.
 func (v *view) load(off, n uint64, buf []byte) ([]byte, error) {

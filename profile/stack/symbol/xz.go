@@ -34,7 +34,14 @@ func unxz(in []byte, limit int, goOn func() bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return elf.ReadGrowing(r, s.size, 16*len(in), goOn)
+	out, err := elf.ReadGrowing(r, s.size, 16*len(in), goOn)
+	if err != nil {
+		return nil, err
+	}
+	for _, span := range s.x86 {
+		unfilterX86(out[span.start:min(span.end, len(out))])
+	}
+	return out, nil
 }
 
 // xzStream is what the container of an xz stream holds.
@@ -43,7 +50,10 @@ type xzStream struct {
 	size   int    // decompressed
 	dict   int64  // the largest dictionary that a block asks for
 	n      int    // number of chunks
+	x86    []span // blocks that went through the filter for x86 code, in what is decompressed
 }
+
+type span struct{ start, end int }
 
 // readXZ reads the container. Checksums of the contents are not verified.
 func readXZ(in []byte, limit int) (*xzStream, error) {
@@ -67,23 +77,26 @@ func readXZ(in []byte, limit int) (*xzStream, error) {
 			return s, nil
 		}
 		c.pos = start
-		dict, err := blockHeader(c.take(int(size)*4 + 4))
+		dict, filtered, err := blockHeader(c.take(int(size)*4 + 4))
 		if err != nil {
 			return nil, err
 		}
 		s.dict = max(s.dict, dict)
-		data := c.pos
+		data, before := c.pos, s.size
 		if !s.passChunks(c) || s.size > limit {
 			return nil, errXZ
 		}
 		s.chunks = append(s.chunks, in[data:c.pos-1]...)
+		if filtered {
+			s.x86 = append(s.x86, span{before, s.size})
+		}
 		c.skip(uint64(-(c.pos - data) & 3))
 		c.skip(uint64(check))
 	}
 }
 
-// blockHeader returns the size of the dictionary that a block asks for.
-func blockHeader(b []byte) (dict int64, err error) {
+// blockHeader returns the size of the dictionary that a block asks for, and whether it is filtered as x86 code.
+func blockHeader(b []byte) (dict int64, filtered bool, err error) {
 	h := &buf{b: b}
 	h.u8() // the size of the header
 	flags := h.u8()
@@ -93,15 +106,20 @@ func blockHeader(b []byte) (dict int64, err error) {
 	if flags&0x80 != 0 {
 		h.uleb()
 	}
-	// One filter, LZMA2, with one byte of properties.
-	if flags&3 != 0 || h.uleb() != 0x21 || h.uleb() != 1 {
-		return 0, errXZ
+	filtered = flags&3 == 1
+	if flags&3 > 1 || filtered && (h.uleb() != 0x04 || h.uleb() != 0) { // that for x86, from the beginning
+		return 0, false, errXZ
+	}
+	// LZMA2, with one byte of properties.
+	if h.uleb() != 0x21 || h.uleb() != 1 {
+		return 0, false, errXZ
 	}
 	props := h.u8()
 	if h.bad {
-		return 0, errXZ
+		return 0, false, errXZ
 	}
-	return lzma.DecodeDictCap(props)
+	dict, err = lzma.DecodeDictCap(props)
+	return dict, filtered, err
 }
 
 // passChunks passes over the LZMA2 chunks of a block and its end mark, and adds up their number and what they hold.

@@ -5,12 +5,15 @@ import (
 	"debug/elf"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ulikunitz/xz"
+
+	"sysprof/syscalltab/needs"
 )
 
 // testdata/text.xz was made by xz -9e of the C and C++ sources several times over, with random bytes among them.
@@ -35,6 +38,31 @@ func TestXZ(t *testing.T) {
 		bad[i] ^= 0x10
 		unxz(bad, 1<<20, nil)
 		unxz(bad[:i], 1<<20, nil)
+	}
+}
+
+// TestXZOfCode unpacks what xz has packed with its filter for x86 code: this program, in one block and in many.
+func TestXZOfCode(t *testing.T) {
+	program := needs.Program(t, "xz", "xz-utils")
+	code, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code = code[:min(len(code), 1<<18)]
+	for i := 0; i+8 < len(code); i += 4099 { // opcodes within each other's operands
+		copy(code[i:], []byte{0xe8, 0xe9, 0, 0xe8, 0xff, 0, 0xff, 0})
+	}
+	for _, size := range []string{"0", "65536", "5000"} {
+		cmd := exec.Command(program, "--stdout", "--block-size="+size, "--x86", "--lzma2=preset=1")
+		cmd.Stdin = bytes.NewReader(code)
+		packed, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := unxz(packed, len(code), nil)
+		if err != nil || !bytes.Equal(got, code) {
+			t.Errorf("blocks of %s: %d bytes, %v", size, len(got), err)
+		}
 	}
 }
 

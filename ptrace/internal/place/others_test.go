@@ -158,7 +158,7 @@ func TestRealTimeIsNotPinned(t *testing.T) {
 // All have their CPUs back when the guard has died, and nothing is pinned from then on.
 func TestGuardDies(t *testing.T) {
 	all := cpus(t, 0)
-	m, err := New(-1)
+	m, err := New(-1, asIs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestGuardDies(t *testing.T) {
 
 // What pinning a thread and giving it its CPUs back takes.
 func BenchmarkPin(b *testing.B) {
-	m, err := New(-1)
+	m, err := New(-1, asIs)
 	if err != nil || m.OneCPU() {
 		b.Skip("there is one CPU only")
 	}

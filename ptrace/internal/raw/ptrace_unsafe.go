@@ -137,10 +137,15 @@ type Registers struct {
 	iov  unix.Iovec
 }
 
-// Read fills into with tid's general registers by their DWARF numbers (PTRACE_GETREGSET). tid is of 64-bit code.
+// Read fills into with tid's general registers by their DWARF numbers (PTRACE_GETREGSET). The kernel gives those of
+// 32-bit code in a form of their own, which is shorter (arch/x86/kernel/ptrace.c, task_user_regset_view): see byNarrowNumber.
 func (r *Registers) Read(tid int32, into *[33]uint64) error {
 	if err := regSet(unix.PTRACE_GETREGSET, tid, &r.user, &r.iov); err != nil {
 		return err
+	}
+	if uintptr(r.iov.Len) < unsafe.Sizeof(r.user) {
+		byNarrowNumber(&r.user, into)
+		return nil
 	}
 	byDWARFNumber(&r.user, into)
 	return nil

@@ -25,4 +25,5 @@ func AnswerCall(tid int32, ret int64) {
 func byDWARFNumber(u *UserRegs, into *[33]uint64) {
 	copy(into[:], []uint64{u.Rax, u.Rdx, u.Rcx, u.Rbx, u.Rsi, u.Rdi, u.Rbp, u.Rsp,
 		u.R8, u.R9, u.R10, u.R11, u.R12, u.R13, u.R14, u.R15})
+	into[32] = 0
 }

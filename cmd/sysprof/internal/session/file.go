@@ -20,7 +20,8 @@ import (
 //
 // Whom a path may lead to is the kernel's decision, at that moment: links, FIFOs and files that others have put into
 // a folder where everybody may write are refused as open(2) refuses them (proc_sys_fs(5), protected_symlinks,
-// protected_fifos, protected_regular). From then on the folder is known by a descriptor, and no link is followed.
+// protected_fifos, protected_regular). The rule for links is kept even where it is turned off, since a link that is followed
+// has what it leads to replaced. From then on the folder is known by a descriptor, and no link is followed.
 type file struct {
 	path string // as the user has it
 	show string // how messages name it
@@ -47,6 +48,9 @@ func openFile(path string, stdout *os.File) (*file, error) {
 			f.show = "standard output"
 		}
 		return f, f.duplicate(number)
+	}
+	if isPlanted(path) {
+		return nil, fmt.Errorf("%s: a link that somebody else has put into a folder for everybody: %w", path, unix.EACCES)
 	}
 	fd, err := unix.Open(path, openForWriting, 0)
 	if err == nil || err == unix.ENXIO {
@@ -80,6 +84,17 @@ func openFile(path string, stdout *os.File) (*file, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return f, nil
+}
+
+// isPlanted reports whether a path is a link that protected_symlinks does not have followed: in a folder where everybody may
+// write, but not remove what is others', and neither ours nor of whom the folder is.
+func isPlanted(path string) bool {
+	var link, folder unix.Stat_t
+	if unix.Lstat(path, &link) != nil || link.Mode&unix.S_IFMT != unix.S_IFLNK || unix.Stat(filepath.Dir(path), &folder) != nil {
+		return false
+	}
+	const forEverybody = unix.S_ISVTX | unix.S_IWOTH
+	return folder.Mode&forEverybody == forEverybody && link.Uid != folder.Uid && link.Uid != uint32(os.Geteuid())
 }
 
 // descriptor returns the number of the descriptor that a path stands for.

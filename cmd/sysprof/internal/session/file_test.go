@@ -108,6 +108,51 @@ func TestLinkToNothing(t *testing.T) {
 	holds(t, filepath.Join(dir, "file"), "newer")
 }
 
+// TestLinksThatAreFollowed: one's own, that of the folder's owner, and any where not everybody may write.
+func TestLinksThatAreFollowed(t *testing.T) {
+	needs.Root(t)
+	const nobody = 65534
+	for _, one := range []struct {
+		mode         os.FileMode
+		folder, link int
+		refused      bool
+	}{
+		{0o777 | os.ModeSticky, nobody, 0, false},
+		{0o777 | os.ModeSticky, nobody, nobody, false},
+		{0o777 | os.ModeSticky, 0, nobody, true},
+		{0o755, 0, nobody, false},
+		{0o770 | os.ModeSticky, 0, nobody, false},
+	} {
+		dir := t.TempDir()
+		folder, file := filepath.Join(dir, "folder"), filepath.Join(dir, "file")
+		link := filepath.Join(folder, "link")
+		check(t, os.Mkdir(folder, 0o700))
+		check(t, os.Symlink(file, link))
+		check(t, os.Lchown(link, one.link, -1))
+		check(t, os.Chown(folder, one.folder, -1))
+		check(t, os.Chmod(folder, one.mode))
+		for _, content := range []string{"made", "replaced"} { // by a link to nothing, and to a file
+			f, err := openFile(link, os.Stdout)
+			if one.refused {
+				if !errors.Is(err, unix.EACCES) {
+					t.Errorf("%v: %v", one, err)
+				}
+				break
+			}
+			if err != nil {
+				t.Errorf("%v: %v", one, err)
+				break
+			}
+			check(t, f.replace(t.Context(), []byte(content)))
+			f.close()
+			holds(t, file, content)
+			if _, err := os.Readlink(link); err != nil {
+				t.Errorf("%v: %v", one, err)
+			}
+		}
+	}
+}
+
 // TestPlantedLink: what the kernel does not let anybody open through a folder for everybody is not replaced either, and
 // a link that is planted after the opening is not followed.
 func TestPlantedLink(t *testing.T) {

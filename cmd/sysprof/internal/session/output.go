@@ -56,7 +56,7 @@ func openTables(o *Outputs, std Streams) (*tablesOutput, error) {
 		return standardOutput(std.Stdout), nil
 	case name == "":
 		return standardOutput(std.Stderr), nil
-	case strings.HasPrefix(name, "|"), strings.HasPrefix(name, "!"):
+	case isShellCommand(name):
 		return openPipe(name[1:], std)
 	}
 	file, err := openFile(name, std.Stdout)
@@ -158,4 +158,9 @@ func LookOf(file *os.File) Look {
 		Width: int(size.Col),
 		Color: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", // https://no-color.org
 	}
+}
+
+// isShellCommand reports whether tables go to a shell command.
+func isShellCommand(tables string) bool {
+	return strings.HasPrefix(tables, "|") || strings.HasPrefix(tables, "!")
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -8,9 +9,11 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
+	"sysprof/profile/stack"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
+	"sysprof/syscalltab"
 )
 
 // StackMode says how stacks are captured.
@@ -25,14 +28,14 @@ const (
 // samples is what a profile with stacks is made from. A nil one takes nothing.
 type samples struct {
 	config   *Config
-	all      profile.Samples
+	all      *profile.Samples
 	capturer *capture.Capturer // nil: no stacks
 }
 
 func newSamples(config *Config) *samples {
-	s := &samples{config: config}
+	s := &samples{config: config, all: profile.NewSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)}
 	if config.Stacks != StacksOff {
-		s.capturer = capture.New(config.Stacks == StacksByFramePointer)
+		s.capturer = capture.NewWithDepth(config.Stacks == StacksByFramePointer, cmp.Or(config.MaxDepth, stack.MaxDepth))
 	}
 	return s
 }
@@ -53,12 +56,22 @@ func (s *samples) entered() Entered {
 		return nil
 	}
 	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
-		wanted := s.config.counts(c.ABI, c.Nr)
+		wanted := s.config.counts(c.ABI, c.Nr) || restarts.Of(c.ABI, c.Nr)
 		s.config.Labels.Entered(c, wanted)
 		if s.capturer == nil || !wanted {
 			return 0
 		}
 		return s.capturer.Stack(c, ip, sp, thread)
+	}
+}
+
+// restarts are calls that go on with others, which may be counted.
+var restarts = syscalltab.NewPerCall(map[string]bool{"restart_syscall": true})
+
+// inFlight takes a call that has not returned, and is to be counted.
+func (s *samples) inFlight(f *profile.InFlight) {
+	if f.Why != profile.Exited {
+		s.all.AddInFlight(f, profile.SampleKey{Values: s.config.Labels.Unfinished(f)})
 	}
 }
 
@@ -83,15 +96,31 @@ func (s *samples) ended(pid, tid int32) {
 
 // taken returns the samples so far. If some of them, or of their stacks, are missing, the snapshot says so from then on.
 func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
-	all, lost := s.all.All()
+	all, folded := s.all.All()
+	if folded > 0 {
+		calls := uint64(0)
+		for i := range all {
+			calls += all[i].Calls + all[i].Unfinished
+		}
+		snapshot.Warnings = append(snapshot.Warnings,
+			profile.Warning{Kind: profile.SamplesFolded, Count: uint64(len(all)), Share: float64(folded) / float64(calls)})
+	}
 	if s.capturer != nil {
-		lost += s.capturer.Lost()
+		if lost := s.capturer.Lost(); lost > 0 {
+			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
+		}
 		if cut := s.capturer.Cut(); cut > 0 {
 			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksCut, Count: cut})
 		}
-	}
-	if lost > 0 {
-		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksLost, Count: lost})
+		if why := s.capturer.Blind(); why != nil {
+			missing := uint64(0)
+			for i := range all {
+				if all[i].Stack == 0 {
+					missing += all[i].Calls
+				}
+			}
+			snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.StacksMissing, Count: missing, Text: why.Error()})
+		}
 	}
 	return all
 }

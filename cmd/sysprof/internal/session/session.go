@@ -31,11 +31,16 @@ type Config struct {
 	// Program is the file that is profiled, for viewers of profiles; "": not known.
 	Program    string
 	Stacks     StackMode
+	MaxDepth   int               // frames that are kept of a stack; 0: as many as is usual
 	Labels     *label.Projection // nil: samples of a profile are told apart by their stacks alone
+	MaxSamples int               // of a profile, but for those that stand for smaller ones; 0: profile.DefaultSamples
 	Debuginfod bool              // fetch debug files
 
 	Outputs Outputs
 	Meta    Meta
+
+	// BeforeNames, if not nil, is called each time that all has been written but what needs names, which takes longer.
+	BeforeNames func()
 }
 
 // Statuses says with which outcomes calls are counted and listed.
@@ -149,6 +154,9 @@ func (s *Session) InFlight(f *profile.InFlight) {
 	}
 	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) {
 		s.profile.AddInFlight(*f)
+		if s.samples != nil {
+			s.samples.inFlight(f)
+		}
 	}
 }
 

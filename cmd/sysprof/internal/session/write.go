@@ -34,6 +34,9 @@ type Outputs struct {
 	ToStdout         bool   // tables go to stdout, not to stderr
 }
 
+// StartProgram reports whether Open starts one, that reads the tables.
+func (o *Outputs) StartProgram() bool { return isShellCommand(o.Tables) }
+
 // Meta says what a run is of, as far as that is known before it.
 type Meta struct {
 	Version string
@@ -58,6 +61,9 @@ func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warni
 	err := files.Write(ctx, snapshot, meta)
 	if s.samples == nil {
 		return err
+	}
+	if s.config.BeforeNames != nil {
+		s.config.BeforeNames()
 	}
 	located := s.samples.locate(ctx, all)
 	return errors.Join(err, files.writeFile(ctx, pprofGrace, files.pprof, func(w io.Writer) error {
@@ -102,9 +108,20 @@ func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot, meta 
 		}
 	}
 	if o.Quiet {
-		return nil
+		return report.Warnings(w, &profile.Snapshot{Warnings: besidesTheTable(s.Warnings)})
 	}
 	return report.Notes(w, s, *meta, look.Width, o.Verbose)
+}
+
+// besidesTheTable keeps the warnings that are not about what stands in the table, but about a file that is hardly worth
+// writing: they are said also to who wants the table alone.
+func besidesTheTable(all []profile.Warning) (kept []profile.Warning) {
+	for _, w := range all {
+		if w.Kind == profile.StacksMissing {
+			kept = append(kept, w)
+		}
+	}
+	return kept
 }
 
 type table interface {

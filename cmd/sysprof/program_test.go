@@ -1,0 +1,43 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTheProgramIsMappedFirst also where no stack leads through it, and where the command is a script: then the program
+// is what the kernel has in /proc/PID/exe.
+func TestTheProgramIsMappedFirst(t *testing.T) {
+	dir := t.TempDir()
+	script := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		check(t, os.WriteFile(path, []byte(text), 0o755))
+		return path
+	}
+	link := filepath.Join(dir, "link")
+	check(t, os.Symlink("/bin/sh", link))
+	const exe = "readlink /proc/$$/exe\n"
+	inner := script("inner", "#!/bin/sh\n"+exe)
+	for name, path := range map[string]string{
+		"shell":              inner,
+		"spaces":             script("spaces", "#! \t/bin/sh  -e\n"+exe),
+		"script of a script": script("outer", "#!"+inner+"\n"),
+		"link":               script("linked", "#!"+link+"\n"+exe),
+		"env":                script("env", "#!/usr/bin/env sh\n"+exe),
+	} {
+		for _, stacks := range []string{"off", "full"} {
+			t.Run(name+" "+stacks, func(t *testing.T) {
+				out, err := exec.Command(path).Output()
+				check(t, err)
+				want := strings.TrimSpace(string(out))
+				_, p, _ := profiled(t, []string{"--stacks=" + stacks}, path)
+				if got := p.Mapping[0].File; got != want {
+					t.Errorf("the first mapping is %s, want %s", got, want)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package flow
+
+import (
+	"bufio"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"sysprof/syscalltab/needs"
+)
+
+// bytesAt is code at one address.
+type bytesAt struct {
+	base uint64
+	b    []byte
+	file uint32
+}
+
+func (c bytesAt) At(addr uint64) ([]byte, bool) {
+	if off := addr - c.base; off < uint64(len(c.b)) {
+		return c.b[off:min(off+MaxInsn, uint64(len(c.b)))], true
+	}
+	return nil, true
+}
+
+func (c bytesAt) Word(uint64) (uint64, bool) { return 0, false }
+
+func (c bytesAt) Place(addr uint64) (uint32, uint64) { return c.file, addr }
+
+const codeBase = 0x10000
+
+// parse makes code of hexadecimal digits; what follows a # is the source.
+func parse(t testing.TB, text string) bytesAt {
+	t.Helper()
+	c := bytesAt{base: codeBase}
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		b, err := hex.DecodeString(strings.Join(strings.Fields(line), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.b = append(c.b, b...)
+	}
+	return c
+}
+
+func TestForward(t *testing.T) {
+	for name, test := range map[string]struct {
+		arch    Arch
+		code    string
+		verdict Verdict
+		cfa     Place
+		saved   map[uint8]Place
+	}{
+		"pops": {AMD64, `
+			48 83 c4 20 # add $32,%rsp
+			5b          # pop %rbx
+			5d          # pop %rbp
+			c3          # ret`, Found, Place{Reg: x86RSP, Add: 56}, map[uint8]Place{x86RBX: {Reg: x86RSP, Add: 32}, x86RBP: {Reg: x86RSP, Add: 40}}},
+		"leave": {AMD64, `
+			48 8b 5d f8 # mov -8(%rbp),%rbx
+			c9          # leave
+			c3          # ret`, Found, Place{Reg: x86RBP, Add: 16}, map[uint8]Place{x86RBX: {Reg: x86RBP, Add: -8}, x86RBP: {Reg: x86RBP}}},
+		"by another register": {AMD64, `
+			4c 8b 55 f8 # mov -8(%rbp),%r10
+			c9          # leave
+			49 8d 62 f8 # lea -8(%r10),%rsp
+			c3          # ret`, Found, Place{Reg: x86RBP, Deref: true, Off: -8}, map[uint8]Place{x86RBP: {Reg: x86RBP}}},
+		"ways that differ": {AMD64, `
+			85 c0       # test %eax,%eax
+			74 01       # jz +1
+			c3          # ret
+			5b          # pop %rbx
+			c3          # ret`, Unsure, Place{}, nil},
+		"a loop":                     {AMD64, `eb fe # jmp .`, Never, Place{}, nil},
+		"a stop":                     {AMD64, `f4 # hlt`, Never, Place{}, nil},
+		"where only a register says": {AMD64, `ff e0 # jmp *%rax`, Unsure, Place{}, nil},
+		"a return address of its own": {AMD64, `
+			50          # push %rax
+			c3          # ret`, Unsure, Place{}, nil},
+		"exit": {AMD64, `
+			b8 e7 00 00 00 # mov $231,%eax
+			0f 05       # syscall
+			c3          # ret`, Never, Place{}, nil},
+		"a call that does not return": {AMD64, `
+			e8 01 00 00 00 # call +1
+			c3          # ret
+			eb fe       # jmp .`, Never, Place{}, nil},
+		"a call that does": {AMD64, `
+			e8 03 00 00 00 # call +3
+			58          # pop %rax
+			58          # pop %rax
+			c3          # ret
+			c3          # ret`, Found, Place{Reg: x86RSP, Add: 24}, nil},
+		"vzeroupper": {AMD64, `
+			c5 f8 77    # vzeroupper
+			c3          # ret`, Found, Place{Reg: x86RSP, Add: 8}, nil},
+		"arm64 frame": {ARM64, `
+			f3 0b 40 f9 # ldr x19, [sp, #16]
+			fd 7b c2 a8 # ldp x29, x30, [sp], #32
+			c0 03 5f d6 # ret`, Found, Place{Reg: a64SP, Add: 32}, map[uint8]Place{19: {Reg: a64SP, Add: 16}, 29: {Reg: a64SP}}},
+		"arm64 by the frame pointer": {ARM64, `
+			bf 03 00 91 # mov sp, x29
+			fd 7b c1 a8 # ldp x29, x30, [sp], #16
+			bf 23 03 d5 # autiasp
+			c0 03 5f d6 # ret`, Found, Place{Reg: 29, Add: 16}, map[uint8]Place{29: {Reg: 29}}},
+		"arm64 without a frame": {ARM64, `
+			01 00 00 d4 # svc #0
+			c0 03 5f d6 # ret`, Found, Place{Reg: a64SP}, nil},
+		"arm64 exit": {ARM64, `
+			a8 0b 80 d2 # mov x8, #93
+			01 00 00 d4 # svc #0
+			c0 03 5f d6 # ret`, Never, Place{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			frame, v := NewFollower().Forward(parse(t, test.code), test.arch, codeBase, true)
+			if v != test.verdict {
+				t.Fatalf("%v, want %v", v, test.verdict)
+			}
+			if v != Found {
+				return
+			}
+			if frame.CFA != test.cfa || frame.NSaved != len(test.saved) {
+				t.Errorf("%+v, want CFA %+v and %v", frame, test.cfa, test.saved)
+			}
+			for reg, want := range test.saved {
+				if got, ok := frame.saved(reg); !ok || got != want {
+					t.Errorf("register %d at %+v, want %+v", reg, got, want)
+				}
+			}
+		})
+	}
+}
+
+// A function that another follows, and that ends with a call which never returns, is followed from its beginning.
+func TestFrom(t *testing.T) {
+	code := parse(t, `
+		53             # push %rbx
+		48 83 ec 20    # sub $32,%rsp
+		e8 0a 00 00 00 # call +10: never
+		55             # push %rbp, of the next function
+		5d             # pop %rbp
+		c3             # ret
+		90 90 90 90 90 90 90
+		eb fe          # never: jmp .`)
+	f := NewFollower()
+	const pc = codeBase + 10
+	if _, v := f.Forward(code, AMD64, pc, false); v != Never {
+		t.Errorf("forward: %v, want never", v)
+	}
+	frame, v := f.From(code, AMD64, codeBase, pc, maxFrom)
+	want := Place{Reg: x86RSP, Add: 48}
+	if rbx, _ := frame.saved(x86RBX); v != Found || frame.CFA != want || rbx != (Place{Reg: x86RSP, Add: 32}) {
+		t.Errorf("%v, %+v", v, frame)
+	}
+}
+
+func TestEndsWithCall(t *testing.T) {
+	for text, want := range map[string]bool{
+		"e8 01 02 03 04": true, "ff d0": true, "41 ff d4": true, "ff 10": true, "ff 50 08": true, "ff 14 c8": true,
+		"ff 54 24 08": true, "ff 15 01 02 03 04": true, "ff 90 01 02 03 04": true, "ff 94 24 01 02 03 04": true,
+		"ff 14 c5 01 02 03 04": true,
+		"ff e0":                false, "0f 05": false, "c3": false, "90": false, "e9 01 02 03 04": false, "ff 25 01 02 03 04": false,
+	} {
+		b := parse(t, text).b
+		padded := append(make([]byte, LongestCall-len(b)), b...)
+		if got := EndsWithCall(AMD64, padded); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	for text, want := range map[string]bool{"01 00 00 94": true, "00 00 3f d6": true, "01 00 00 14": false, "c0 03 5f d6": false} {
+		if got := EndsWithCall(ARM64, append(make([]byte, 4), parse(t, text).b...)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// TestLengths compares the length of each instruction of musl's libc and of the vector code of glibc's with objdump's.
+func TestLengths(t *testing.T) {
+	objdump := needs.Program(t, "objdump", "binutils")
+	for _, file := range []string{"/usr/lib/x86_64-linux-musl/libc.so", "/lib/x86_64-linux-gnu/libm.so.6"} {
+		if _, err := os.Stat(file); err != nil {
+			t.Logf("there is no %s", file)
+			continue
+		}
+		cmd := exec.Command(objdump, "-d", "-w", file)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{} // by their first bytes
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			fields := strings.Split(lines.Text(), "\t")
+			if len(fields) < 3 {
+				continue
+			}
+			b, err := hex.DecodeString(strings.Join(strings.Fields(fields[1]), ""))
+			// FWAIT, which objdump takes as part of what follows it.
+			if err != nil || len(b) == 0 || b[0] == 0x9b || seen[string(b[:min(len(b), 5)])] || strings.Contains(fields[2], "bad") {
+				continue
+			}
+			seen[string(b[:min(len(b), 5)])] = true
+			more := make([]byte, MaxInsn)
+			for i := range more {
+				more[i] = 0xc3
+			}
+			copy(more, b)
+			var in insn
+			if decodeX86(more, &in); in.kind != unknown && int(in.size) != len(b) {
+				t.Errorf("% x: %d bytes: %s", b, in.size, fields[2])
+			}
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) < 1000 {
+			t.Errorf("%s: %d instructions", file, len(seen))
+		}
+	}
+}
+
+// FuzzFollow follows code that may be anything. It must end, and within the bounds.
+func FuzzFollow(f *testing.F) {
+	f.Add(parse(f, "53 48 83 ec 20 e8 0a 00 00 00 55 5d c3 90 90 90 90 90 90 90 eb fe").b, uint16(10), uint8(0))
+	f.Add(parse(f, "f3 0b 40 f9 fd 7b c2 a8 c0 03 5f d6").b, uint16(4), uint8(1))
+	f.Add(parse(f, "74 fe 75 fe e8 f7 ff ff ff ff e0 c5 f8 77 62 f1 fe 48 6f 06 c9 c3").b, uint16(9), uint8(0))
+	follower, file := NewFollower(), uint32(0)
+	f.Fuzz(func(t *testing.T, data []byte, at uint16, flags uint8) {
+		file++ // none of which anything is known
+		code, arch := bytesAt{codeBase, data, file}, Arch(flags&1)
+		pc := codeBase + uint64(at)
+		for _, innermost := range []bool{false, true} {
+			frame, v := follower.Forward(code, arch, pc, innermost)
+			clear(follower.known)
+			again, v2 := follower.Forward(code, arch, pc, innermost)
+			if v != v2 || frame != again {
+				t.Fatalf("%v %+v, then %v %+v", v, frame, v2, again)
+			}
+		}
+		follower.From(code, arch, codeBase, pc, maxFrom)
+		follower.Returns(code, arch, codeBase)
+		follower.Exits(code, arch, pc)
+		follower.Straight(code, arch, codeBase, pc)
+		follower.CallBefore(code, arch, pc)
+		if follower.budget < -maxForward {
+			t.Fatalf("%d instructions too many", -follower.budget)
+		}
+	})
+}

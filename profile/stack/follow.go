@@ -1,0 +1,415 @@
+package stack
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"sysprof/profile/stack/elf"
+	"sysprof/profile/stack/flow"
+)
+
+// Following code (package flow) is for code of a file for which there is no unwind information. What it finds becomes a row
+// as that of any other address, so each address is followed once, and a stack through it costs no more than
+// another then. Only, a return address that was found like this has to be one: it stands behind a call, or it is the
+// code that returns from a signal.
+
+// A codeFollower is what an Unwinder follows code with; the zero one has no memory yet.
+type codeFollower struct {
+	flow *flow.Follower
+	view codeView
+}
+
+// codeView is a process's code, as package flow asks for it.
+type codeView struct {
+	s   *Space
+	mem Memory
+	r   *execRange // where the last address was
+	c   *code      // what it shows; nil: nothing
+
+	unread *object // what has to be read first …
+	in     *execRange
+	short  [flow.MaxInsn]byte
+}
+
+// look finds what is at addr. It reports false if that has to be read first.
+func (v *codeView) look(addr uint64) bool {
+	if v.r != nil && addr >= v.r.start && addr < v.r.end {
+		return true
+	}
+	r := v.s.find(addr)
+	if r == nil {
+		v.r, v.c = nil, nil
+		return true
+	}
+	c, unread := v.s.resolve(r, v.mem)
+	if unread != nil {
+		v.unread, v.in = unread, r
+		v.r, v.c = nil, nil
+		return false
+	}
+	v.r, v.c = r, c
+	if c.obj == nil || c.t.image == nil {
+		v.c = nil
+	}
+	return true
+}
+
+func (v *codeView) At(addr uint64) (b []byte, ok bool) {
+	if !v.look(addr) {
+		return nil, false
+	}
+	if v.c == nil {
+		return nil, true
+	}
+	image := v.c.t.image
+	off, left, ok := image.Offset(addr - v.c.bias)
+	if !ok {
+		return nil, true
+	}
+	missed := image.Missed()
+	b = image.Bytes(off, int(min(left, v.r.end-addr, flow.MaxInsn)), v.short[:])
+	if b == nil && image.Missed() != missed {
+		v.unread, v.in = v.c.obj, v.r
+		return nil, false
+	}
+	return b, true
+}
+
+func (v *codeView) Word(addr uint64) (uint64, bool) {
+	var b [8]byte
+	if v.mem == nil || v.mem.ReadMemory(b[:], addr) != len(b) {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(b[:]), true
+}
+
+func (v *codeView) Place(addr uint64) (file uint32, addrInFile uint64) {
+	if !v.look(addr) || v.c == nil {
+		return 0, addr
+	}
+	return v.c.obj.id, addr - v.c.bias
+}
+
+// begin makes the follower ready for the stack that is being unwound; end lets go of it.
+func (f *codeFollower) begin(s *Space, mem Memory) {
+	if f.flow == nil {
+		f.flow = flow.NewFollower()
+	}
+	f.view = codeView{s: s, mem: mem}
+}
+
+func (f *codeFollower) end() { f.view.s = nil }
+
+const (
+	// maxTries is how often code is followed of which nothing is found: other stacks may show where its function begins.
+	maxTries = 3
+	// maxCallers is how far up the stack, in words, a call is looked for of a function that does not return: the
+	// largest frames have a buffer for a path (PATH_MAX), or two.
+	maxCallers = 2 << 10
+	// maxNear is how far behind its beginning a function is looked for first.
+	maxNear = 64 << 10
+	// How many instructions are looked at for one of these calls: of a function just before the address, or of
+	// any other; and how many calls.
+	nearInsns, farInsns = 1500, 300
+	maxNearTries        = 8
+	maxFarTries         = 6
+)
+
+// follow fills in rw, which has nothing, for the current frame, whose code is in range r of file c, by following the
+// code. It leaves it as it is where it is not sure; unless what it returns is stepped the stack ends.
+func (u *Unwinder) follow(s *Space, r *execRange, c *code, rw *row, innermost bool) Reason {
+	if rw.tries >= maxTries {
+		return stepped
+	}
+	w, f := &u.w, &u.code
+	if f.view.s == nil {
+		f.begin(s, w.win.mem)
+	}
+	arch := flow.Arch(c.t.arch)
+	start := w.pc
+	var v flow.Verdict
+	switch v = u.special(c, rw, arch, start); v {
+	case flow.Missed:
+		return u.unfollowed(rw)
+	case flow.Found:
+		return stepped
+	}
+	var frame flow.Frame
+	frame, v = f.flow.Forward(&f.view, arch, start, innermost || w.exact)
+	if v == flow.Missed {
+		return u.unfollowed(rw)
+	}
+	if v == flow.Found {
+		made := *rw
+		made.fill(&frame, w.a)
+		ra, ok := w.returnAddress(&made)
+		if ok {
+			switch u.returnsToCall(s, ra) {
+			case Unread:
+				return u.unfollowed(rw)
+			case stepped:
+				*rw = made
+				return stepped
+			}
+		}
+	}
+	if v != flow.Found {
+		if missed := u.byCaller(s, c, rw, arch, start); missed {
+			return u.unfollowed(rw)
+		}
+	}
+	if rw.kind == rowNone {
+		rw.tries++
+	}
+	return stepped
+}
+
+// unfollowed ends the stack for want of code.
+func (u *Unwinder) unfollowed(rw *row) Reason {
+	view := &u.code.view
+	u.rows.forget(rw)
+	return u.unread(view.s, view.unread, view.in)
+}
+
+// special fills in the rows of code that nothing has called.
+func (u *Unwinder) special(c *code, rw *row, arch flow.Arch, pc uint64) flow.Verdict {
+	f := &u.code
+	b, ok := f.view.At(pc)
+	if !ok {
+		return flow.Missed
+	}
+	if sigreturnRow(rw, c.t.arch, b) {
+		return flow.Found
+	}
+	entry := c.t.image.Entry + c.bias
+	if at := pc - entry; at == 0 || at > maxStart {
+		return flow.Unsure
+	}
+	v := f.flow.Straight(&f.view, arch, entry, pc)
+	if v == flow.Found {
+		rw.kind = rowBottom
+	}
+	return v
+}
+
+// maxStart is how far behind a program's first instruction a call is looked for that is the first.
+const maxStart = 64
+
+// byCaller finds the row of a function of which no way back was found, from what stands above on the stack: what has
+// called it has said where it begins, and from there to pc the code says how much lies between them. missed: code has to
+// be read first.
+func (u *Unwinder) byCaller(s *Space, c *code, rw *row, arch flow.Arch, pc uint64) (missed bool) {
+	w, f := &u.w, &u.code
+	if done, missed := u.bySymbol(s, c, rw, arch, pc); done || missed {
+		return missed
+	}
+	tries := callerTries{near: maxNearTries, far: maxFarTries}
+	first := true // of all that may be return addresses
+	for i := range uint64(maxCallers) {
+		slot := w.sp() + 8*i
+		word, ok := w.win.word(slot)
+		if !ok {
+			break
+		}
+		word &= w.a.raMask
+		r := s.find(word - 1)
+		if r == nil {
+			continue
+		}
+		target, v := f.flow.CallBefore(&f.view, arch, word)
+		if v == flow.Missed {
+			return true
+		}
+		if v == flow.Found && first {
+			if v = u.begins(arch, word); v == flow.Missed {
+				return true
+			} else if v == flow.Found {
+				// All return addresses stand behind calls, and there is none further down: this is the one.
+				rw.top(w.a, slot-w.sp())
+				return false
+			}
+		}
+		first = first && v == flow.Never && f.view.c != nil
+		limit := tries.limit(pc - target)
+		if target == 0 || limit == 0 {
+			continue
+		}
+		frame, v := f.flow.From(&f.view, arch, target, pc, limit)
+		if v == flow.Missed {
+			return true
+		}
+		if v != flow.Found {
+			continue
+		}
+		made := *rw
+		made.fill(&frame, w.a)
+		if at, ok := w.returnSlot(&made); ok && at == slot {
+			*rw = made
+			return false
+		}
+	}
+	v := u.begins(arch, pc)
+	if v == flow.Found {
+		rw.kind = rowBottom
+	}
+	return v == flow.Missed
+}
+
+// bySymbol finds the row of a function that has a symbol, which says where it begins.
+func (u *Unwinder) bySymbol(s *Space, c *code, rw *row, arch flow.Arch, pc uint64) (done, missed bool) {
+	image := c.t.image
+	before := image.Missed()
+	first, ok := functionAt(image, u.w.lookup()-c.bias)
+	if image.Missed() != before {
+		u.code.view.unread, u.code.view.in = c.obj, s.find(pc)
+		return false, true
+	}
+	if !ok {
+		return false, false
+	}
+	frame, v := u.code.flow.From(&u.code.view, arch, first+c.bias, pc, nearInsns)
+	if v != flow.Found {
+		return false, v == flow.Missed
+	}
+	made := *rw
+	made.fill(&frame, u.w.a)
+	if ra, ok := u.w.returnAddress(&made); ok {
+		switch u.returnsToCall(s, ra) {
+		case Unread:
+			return false, true
+		case stepped:
+			*rw = made
+			return true, false
+		}
+	}
+	return false, false
+}
+
+// Bounds of the search for a function's symbol. musl's libc has 1800 symbols, busybox 8000.
+const (
+	maxSymbols    = 1 << 14
+	maxSymbolName = 1 << 10
+)
+
+// functionAt returns the first address of the function that a file's symbols say an address is in.
+func functionAt(f *elf.File, vaddr uint64) (first uint64, ok bool) {
+	table, ok := f.Section(".symtab", ".dynsym")
+	size := uint64(f.SymbolSize())
+	if !ok || table.Type == elf.SHT_NOBITS {
+		return 0, false
+	}
+	names, ok := f.Section(map[string]string{".symtab": ".strtab", ".dynsym": ".dynstr"}[table.Name])
+	if !ok {
+		return 0, false
+	}
+	var scratch [32]byte
+	for i := range min(table.Size/size, maxSymbols) {
+		b := f.Bytes(table.Off+i*size, int(size), scratch[:])
+		if b == nil {
+			break
+		}
+		const typeMask = 0xf
+		s := f.DecodeSymbol(b)
+		if s.Info&typeMask != uint8(elf.STT_FUNC) || vaddr-s.Value >= s.Size {
+			continue
+		}
+		// GCC moves a function's unlikely parts elsewhere, and they are no functions.
+		name, ok := f.String(names.Off+uint64(s.Name), maxSymbolName)
+		return s.Value, ok && !strings.Contains(name, ".cold")
+	}
+	return 0, false
+}
+
+// callerTries is how many calls may still be looked at.
+type callerTries struct{ near, far int }
+
+// limit returns how many instructions may be looked at from the beginning of a function that is so far before the
+// address that is looked for.
+func (t *callerTries) limit(distance uint64) int {
+	if distance < maxNear {
+		if t.near--; t.near >= 0 {
+			return nearInsns
+		}
+	} else if t.far--; t.far >= 0 {
+		return farInsns
+	}
+	return 0
+}
+
+// begins reports whether pc is where a process or a thread begins: whether what it returns from is what its first code
+// has called.
+func (u *Unwinder) begins(arch flow.Arch, pc uint64) flow.Verdict {
+	f := &u.code
+	if !f.view.look(pc) {
+		return flow.Missed
+	}
+	if c := f.view.c; c != nil {
+		entry := c.t.image.Entry + c.bias
+		if at := pc - entry; at > 0 && at <= maxStart {
+			if v := f.flow.Straight(&f.view, arch, entry, pc); v != flow.Unsure {
+				return v
+			}
+		}
+	}
+	return f.flow.Exits(&f.view, arch, pc)
+}
+
+// top is the row of a function whose return address lies off bytes above the stack pointer, and of which nothing else
+// is known.
+func (r *row) top(a *arch, off uint64) {
+	r.kind, r.flags = rowOffsets, r.flags|flagFollowed
+	r.cfaReg, r.cfaOff, r.raOff = a.sp, int32(off)+8, -8
+	r.lost = ^uint32(0) &^ (1 << a.sp)
+}
+
+// returnsToCall reports, by stepped, whether ra is in code, and there behind a call or at what returns from a signal.
+func (u *Unwinder) returnsToCall(s *Space, ra uint64) Reason {
+	w, v := &u.w, &u.code.view
+	if v.s == nil {
+		u.code.begin(s, w.win.mem)
+	}
+	arch := flow.AMD64
+	if w.a.link {
+		arch = flow.ARM64
+	}
+	b, ok := v.At(ra - flow.LongestCall)
+	if !ok {
+		return u.unread(s, v.unread, v.in)
+	}
+	if v.r != nil && v.c == nil { // anonymous memory
+		var code [flow.LongestCall]byte
+		if w.win.mem == nil || w.win.mem.ReadMemory(code[:], ra-flow.LongestCall) != len(code) {
+			return NoInfo
+		}
+		b = code[:]
+	}
+	if len(b) >= flow.LongestCall && flow.EndsWithCall(arch, b[:flow.LongestCall]) {
+		return stepped
+	}
+	if b, ok = v.At(ra); !ok {
+		return u.unread(s, v.unread, v.in)
+	}
+	if v.c != nil && sigreturnRow(new(row), v.c.t.arch, b) {
+		return stepped
+	}
+	return NoInfo
+}
+
+// sureFramePointer steps to the caller by the frame pointer in code that could not be followed. It may use the
+// register otherwise, so what it leads to has to be behind a call, and have a frame pointer further up.
+func (u *Unwinder) sureFramePointer(s *Space) Reason {
+	w := &u.w
+	fp, ok := w.reg(w.a.fp)
+	if !ok || fp == 0 || fp%8 != 0 {
+		return NoInfo
+	}
+	next, ok1 := w.word(fp)
+	ra, ok2 := w.word(fp + 8)
+	if !ok1 || !ok2 || next%8 != 0 || next <= fp || next-fp > maxFrame {
+		return NoInfo
+	}
+	if reason := u.returnsToCall(s, ra&w.a.raMask); reason != stepped {
+		return reason
+	}
+	return w.framePointer()
+}
