@@ -73,7 +73,7 @@ func (p *process) run(args []string) ending {
 		io.WriteString(p.stdout, completions[opt.completions](opt.offered()))
 		return ending{}
 	}
-	if opt.fromJSON != "" || opt.bench.rounds > 0 || opt.outputs.StartProgram() {
+	if len(opt.fromJSON) > 0 || opt.bench.rounds > 0 || opt.outputs.StartProgram() {
 		p.start.Enough() // it takes long, or starts programs, which would be in haste, too
 		p.start = nil
 	}
