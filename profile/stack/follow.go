@@ -29,6 +29,7 @@ type codeView struct {
 	unread *object // what has to be read first …
 	in     *execRange
 	short  [flow.MaxInsn]byte
+	call   [flow.LongestCall]byte
 }
 
 // look finds what is at addr. It reports false if that has to be read first.
@@ -372,18 +373,26 @@ func (u *Unwinder) returnsToCall(s *Space, ra uint64) Reason {
 	if w.a.link {
 		arch = flow.ARM64
 	}
-	b, ok := v.At(ra - flow.LongestCall)
+	r := s.find(ra - 1)
+	if r == nil {
+		return NoInfo
+	}
+	// What lies before the mapping is no part of the call.
+	short := max(flow.LongestCall-int64(ra-r.start), 0)
+	b, ok := v.At(ra - flow.LongestCall + uint64(short))
 	if !ok {
 		return u.unread(s, v.unread, v.in)
 	}
+	code := &v.call
+	clear(code[:short])
 	if v.r != nil && v.c == nil { // anonymous memory
-		var code [flow.LongestCall]byte
-		if w.win.mem == nil || w.win.mem.ReadMemory(code[:], ra-flow.LongestCall) != len(code) {
+		if w.win.mem == nil || w.win.mem.ReadMemory(code[short:], ra-flow.LongestCall+uint64(short)) != len(code[short:]) {
 			return NoInfo
 		}
-		b = code[:]
+	} else if copy(code[short:], b) != len(code[short:]) {
+		return NoInfo
 	}
-	if len(b) >= flow.LongestCall && flow.EndsWithCall(arch, b[:flow.LongestCall]) {
+	if flow.EndsWithCall(arch, code[:]) {
 		return stepped
 	}
 	if b, ok = v.At(ra); !ok {

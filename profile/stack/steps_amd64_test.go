@@ -145,6 +145,11 @@ func everyStep(t *testing.T, path string, maxSteps int) (all stepCount) {
 		tr.window(&win, r.SP())
 		n, end := u.Unwind(space, r, &win, frames)
 		all.steps++
+		for i, frame := range frames[:n] {
+			if addr, mark := Frame(frame); mark != 0 { // which begins there, and has not called
+				frames[i] = addr - 1
+			}
+		}
 		verdict := compareStacks(frames[1:n], now.slots)
 		switch verdict {
 		case "wrong":
