@@ -71,7 +71,8 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 	}
 	seenNs := w.t.now()
 	w.waker.stops++
-	w.home.CountStop()
+	w.line.queued = w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
+	w.home.CountStop(seenNs, w.line.queued)
 	switch err := raw.ReadSyscallInfo(tr.call.TID, &w.at.info); {
 	case err == nil:
 	case errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL):
@@ -115,7 +116,8 @@ func (w *worker) entered(tr *tracee, seenNs int64) {
 		return
 	}
 	tr.inCall = true
-	if w.isLong(tr.call.GapNs) || tr.call.ExitResumedNs == 0 && w.looksFromFirst() {
+	first := tr.call.ExitResumedNs == 0 && w.looksFromFirst()
+	if tr.waits.mixed = w.line.queued && !first; first || !tr.waits.mixed && w.isLong(tr.call.GapNs) {
 		w.waits.since(tr, seenNs) // what the program's own work waited is not the call's
 	}
 	tr.continues(special)
@@ -212,8 +214,9 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	w.readExit(tr, seenNs)
 	tr.call.Waits = profile.Waits{}
 	tr.call.Woken = w.waker.woke(&tr.call)
-	if w.isLong(seenNs - tr.call.EntryResumedNs) {
+	if !tr.call.Queued && w.isLong(seenNs-tr.call.EntryResumedNs) {
 		tr.call.Waits = w.waits.since(tr, seenNs)
+		tr.call.Queued = tr.waits.mixed
 	}
 	w.home.Returned(&tr.place)
 	heldBack := w.holdBack(tr)
@@ -261,7 +264,7 @@ func (w *worker) readExit(tr *tracee, seenNs int64) {
 		moveEntry(c, w.t.heart.waited(w.number, c.EntryResumedNs, seenNs))
 	}
 	c.ExitSeenNs = seenNs
-	c.Queued = w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
+	c.Queued = w.line.queued
 	if w.t.options.CPUTime {
 		c.CPUNs = tr.cpu.sinceEntry()
 	}

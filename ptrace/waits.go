@@ -10,7 +10,8 @@ import (
 
 // waits finds out how long a tracee, and its tracer thread, have waited for a CPU, from their schedstat files. A read
 // takes 0.7 µs, so that they are read where it tells something: at every control, and where an interval was
-// longThanNs longer than it takes to stop.
+// longThanNs longer than it takes to stop. Not of stops that stood in line, though: where many threads want the tracer
+// most do, and how long such a call took is not taken from it anyway.
 type waits struct {
 	own      schedstat
 	ownNs    int64  // how long the tracer thread had waited when its file was read last
@@ -28,6 +29,7 @@ type traceeWaits struct {
 	last  schedTimes
 	atNs  int64 // when last was read
 	stops int32 // of the thread since then
+	mixed bool  // what its call waits would be mixed up with what the thread waited before: its entry-stop stood in line
 
 	ownNs    int64 // waits.ownNs when the thread was resumed last
 	ownStops int32

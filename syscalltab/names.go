@@ -92,19 +92,26 @@ func (a ABI) Known(nr uint64) bool {
 	return ok
 }
 
-// numbers has the way back from Name, without the names made up for unknown numbers.
-var numbers = sync.OnceValue(func() *[abiCount]map[string]uint64 {
-	var m [abiCount]map[string]uint64
-	for a := range m {
-		m[a] = make(map[string]uint64, len(tables[a]))
-		for nr, name := range ABI(a).Each() {
-			if _, ok := m[a][name]; !ok {
-				m[a][name] = nr
+// numbers has the way back from Name for one ABI, without the names made up for unknown numbers. It is made when it
+// is first asked for.
+type numbers struct {
+	once   sync.Once
+	byName map[string]uint64
+}
+
+var numbersOf [abiCount]numbers
+
+func (n *numbers) of(a ABI) map[string]uint64 {
+	n.once.Do(func() {
+		n.byName = make(map[string]uint64, len(tables[a]))
+		for nr, name := range a.Each() {
+			if _, ok := n.byName[name]; !ok {
+				n.byName[name] = nr
 			}
 		}
-	}
-	return &m
-})
+	})
+	return n.byName
+}
 
 // Number finds a call by its exact name. Made-up names (syscall_0x1f4) are not found. Of a call and a subcall with the
 // same name it is the call.
@@ -112,7 +119,7 @@ func (a ABI) Number(name string) (nr uint64, ok bool) {
 	if int(a) >= abiCount {
 		return 0, false
 	}
-	nr, ok = numbers()[a][name]
+	nr, ok = numbersOf[a].of(a)[name]
 	return nr, ok
 }
 

@@ -26,6 +26,7 @@ type attacker struct {
 	pids   []int     // that it attaches to
 	stderr bytes.Buffer
 	ended  chan struct{}
+	killed bool // by SIGKILL, since the victims were asked last
 }
 
 func (s *soak) attacker(victims ...*victim) *attacker {
@@ -75,6 +76,7 @@ func (a *attacker) end(sig syscall.Signal) {
 		a.cmd.Process.Kill()
 		<-a.ended
 	}
+	a.killed = a.killed || sig == syscall.SIGKILL
 	status := a.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	wrote := a.stderr.String()
 	switch {
@@ -119,9 +121,10 @@ func (a *attacker) alone(do func()) {
 		v.free.Lock()
 		defer v.free.Unlock()
 	}
+	a.killed = false
 	do()
 	for _, v := range a.victims {
-		a.s.ask(v)
+		a.s.ask(v, a.killed)
 	}
 }
 
@@ -175,19 +178,23 @@ func (a *attacker) endAfter(length time.Duration, sig syscall.Signal, options []
 	a.end(sig)
 }
 
-// endAttached attaches, for a time after that. A thread that is interrupted at the attach, and has not run since, would
-// have its call fail with EINTR if sysprof were killed then. That cannot be helped, so sleepers have to sleep again.
+// endAttached attaches, for a time after that. A thread that is interrupted at the attach, and has not run since, or
+// stands at an entry-stop, has its call fail with EINTR if sysprof is killed then. That cannot be helped
+// (kernel/ptrace.c, __ptrace_unlink, wakes it as for a signal), so sleepers have to sleep again.
 func (a *attacker) endAttached(length time.Duration, options []string, end func() syscall.Signal) {
 	a.start(options...)
 	tracer, sig := a.cmd.Process.Pid, syscall.SIGINT
-	if within(5*time.Second, func() bool {
+	isSettled := func() bool {
 		if a.victims[0].talk != nil {
 			return settled(tracer, a.pids)
 		}
 		return tracedBy(a.pids[0]) == tracer && waitsForStops(tracer)
-	}) {
+	}
+	if within(5*time.Second, isSettled) {
 		time.Sleep(length)
-		sig = end()
+		if within(5*time.Second, isSettled) {
+			sig = end()
+		}
 	}
 	a.s.count("ended by "+unix.SignalName(sig), 1)
 	a.end(sig)

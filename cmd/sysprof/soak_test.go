@@ -89,6 +89,8 @@ type victim struct {
 const (
 	started = "sysprofs started"
 	storms  = "storms: ten times to all at once"
+	atEntry = "calls interrupted by a kill -9 of sysprof while they stood at their entry-stops"
+	hungry  = "loads that had no time for a request"
 )
 
 // What must not happen.
@@ -178,12 +180,15 @@ func (s *soak) keepUp(v *victim, l load) {
 		if m := l.good.FindStringSubmatch(wrote); len(m) > 1 {
 			n, _ = strconv.Atoi(m[1])
 		}
+		if n == 0 {
+			s.count(hungry, 1)
+		}
 		s.count(v.name+": requests", n)
 	}
 }
 
-// ask asks the sleeper what has become of its calls since the last time.
-func (s *soak) ask(v *victim) {
+// ask asks the sleeper what has become of its calls since the last time, in which a sysprof was killed or was not.
+func (s *soak) ask(v *victim, killed bool) {
 	if v.talk == nil {
 		return
 	}
@@ -195,6 +200,10 @@ func (s *soak) ask(v *victim) {
 	}
 	s.count(v.name+": calls that waited", slept.Calls)
 	for _, name := range slept.Interrupted {
+		if killed { // between the look at where it stands and the kill it went on
+			s.count(atEntry, 1)
+			continue
+		}
 		s.bad(badCall, "%s", name)
 	}
 	for _, name := range slept.Early {

@@ -72,7 +72,7 @@ var changes = syscalltab.NewPerCall(map[string]change{
 })
 
 // takesFD are the calls whose first argument is a descriptor.
-var takesFD = syscalltab.NewPerCall(callsOnDescriptors())
+var takesFD = sync.OnceValue(func() *syscalltab.PerCall[bool] { return syscalltab.NewPerCall(callsOnDescriptors()) })
 
 // callsOnDescriptors goes by classes, which say what calls work on, but not in which argument: in some it is not
 // the first one, or that is a directory's that AT_FDCWD may stand for.
@@ -110,7 +110,7 @@ func (d *descriptors) entered(c *profile.Call, wanted bool) {
 	defer d.mu.Unlock()
 	d.finish(c.PID, c.TID) // a call that was not seen to return
 	fd := int32(c.Args[0])
-	takes := wanted && fd >= 0 && takesFD.Of(c.ABI, c.Nr) // -1 is none, or AT_FDCWD
+	takes := wanted && fd >= 0 && takesFD().Of(c.ABI, c.Nr) // -1 is none, or AT_FDCWD
 	w := work{changes: changes.Of(c.ABI, c.Nr)}
 	if w.changes == changesAll {
 		w.changes = changesNone // not before it has returned

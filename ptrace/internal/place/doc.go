@@ -22,10 +22,12 @@
 //  2. A thread that runs for long between two calls computes. Its affinity is restored at its next stop (Entered) or,
 //     if that is not soon, by the timer (Tick). The more often that happens, the longer it has to be bound by its
 //     calls before it is pinned again.
-//  3. Programs are not to see that threads are pinned. Before a pinned thread enters a call that asks for or sets
+//  3. Several such threads may get on faster apart from their tracer, if there are CPUs for them. Where their stops
+//     often stand in line, both ways are tried in turn, and the faster one stays (crowd.go).
+//  4. Programs are not to see that threads are pinned. Before a pinned thread enters a call that asks for or sets
 //     CPUs, or that creates a thread, its affinity is restored (Reveal). So the kernel answers truthfully, the
 //     thread's own wish is kept, and children inherit what they would have had.
-//  4. All affinities are restored before tracing ends (RestoreAll). If this process is killed, the guard restores
+//  5. All affinities are restored before tracing ends (RestoreAll). If this process is killed, the guard restores
 //     them: a child that does nothing else. Where it may it leaves this process's cgroups, which can be killed as a
 //     whole (groups.go).
 //

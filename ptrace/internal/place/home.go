@@ -14,6 +14,7 @@ type Home struct {
 	pinned []*Thread
 	next   int    // of pinned, to be checked
 	stops  uint64 // that the tracer thread has dealt with, of calls
+	crowd  crowd
 }
 
 // checksATick is of how many pinned threads a tick finds out whether others have changed where they run, or their
@@ -46,8 +47,21 @@ func (h *Home) Born(th *Thread, pid int32) {
 	}
 }
 
-// CountStop is told of every stop of a call.
-func (h *Home) CountStop() { h.stops++ }
+// CountStop is told of every stop of a call, when it was seen, and whether it stood in line behind another one.
+func (h *Home) CountStop(nowNs int64, queued bool) {
+	h.stops++
+	if !h.crowd.stop(nowNs, queued) || !h.machine.chooses() {
+		return
+	}
+	tried := h.crowd.trial > 0
+	h.crowd.close(nowNs, len(h.pinned), h.machine)
+	if h.crowd.apart && h.cpu >= 0 {
+		h.RestoreAll()
+	}
+	if tried && h.crowd.trial == 0 {
+		h.machine.trial.Store(0)
+	}
+}
 
 // Entered is told of an entry-stop, and how long ago the thread's last call returned, −1 if this is its first. It
 // decides whether the thread is pinned, and reports whether it is.
@@ -61,7 +75,9 @@ func (h *Home) Entered(th *Thread, gapNs int64) (pinned bool) {
 	}
 	switch th.judge(pinned, gapNs, h.stops-th.stops, h.machine.wakeNs) {
 	case pin:
-		pinned = h.Pin(th)
+		if pinned = h.Pin(th); h.crowd.apart {
+			th.shortRuns = th.runsToPin // at once, when the crowd gathers
+		}
 	case restore:
 		h.Restore(th)
 		pinned = false
@@ -148,7 +164,7 @@ func (h *Home) check() {
 // Pin pins a thread to the tracer thread's CPU, if it can. It reports whether it is there.
 func (h *Home) Pin(th *Thread) bool {
 	m := h.machine
-	if m == nil || th.unplaceable || th.slot >= 0 || m.asking.Load() > 0 || m.unguarded.Load() {
+	if m == nil || th.unplaceable || th.slot >= 0 || h.crowd.apart || m.asking.Load() > 0 || m.unguarded.Load() {
 		return th.slot >= 0
 	}
 	if raw.Affinity(th.tid, &h.had) != nil {

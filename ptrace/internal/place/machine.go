@@ -22,6 +22,8 @@ type Machine struct {
 	// wakeNs is what it takes, on average, to wake tracer and tracee on two CPUs, more than on one.
 	wakeNs int64
 
+	trial atomic.Int64 // when the trial of a Home is over that has one (crowd), at the latest; 0: none has
+
 	asking atomic.Int32 // threads that are asking for another thread's CPUs: no thread is pinned meanwhile
 
 	unguarded atomic.Bool // the guard has died: no thread is pinned any more
@@ -101,6 +103,17 @@ func (m *Machine) Pins() bool { return m != nil }
 
 // OneCPU reports whether all that this process runs, and traces, has only one CPU anyway.
 func (m *Machine) OneCPU() bool { return m != nil && m.guard == nil }
+
+// chooses reports whether it is this package's choice where threads run.
+func (m *Machine) chooses() bool { return m != nil && m.guard != nil && m.fixed < 0 }
+
+// mayTry reports whether a Home may try which way its threads get on faster. While one does, no other may, or each
+// would see what the other one changes.
+func (m *Machine) mayTry(nowNs int64) bool {
+	const longestNs = 1_000_000_000 // the last stop of a trial may never come
+	until := m.trial.Load()
+	return nowNs >= until && m.trial.CompareAndSwap(until, nowNs+longestNs)
+}
 
 // SetWake sets how long it takes to wake tracer and tracee on two CPUs, more than on one.
 //

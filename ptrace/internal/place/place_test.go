@@ -170,7 +170,7 @@ func TestPinAndRestore(t *testing.T) {
 	}{
 		{"at its end", func(h *Home, th, _ *Thread) { h.RestoreAll() }, false},
 		{"by itself", func(h *Home, th, _ *Thread) { h.Restore(th) }, false},
-		{"it computes", func(h *Home, th, _ *Thread) { h.CountStop(); h.stops += 100; h.Entered(th, 1000*ms) }, false},
+		{"it computes", func(h *Home, th, _ *Thread) { h.CountStop(0, false); h.stops += 100; h.Entered(th, 1000*ms) }, false},
 		{"it creates a thread", func(h *Home, th, _ *Thread) { h.Reveal(th, Creates, 0) }, true},
 		{"it asks for its CPUs", func(h *Home, th, _ *Thread) { h.Reveal(th, AsksFor, 0) }, true},
 		{"it asks for its CPUs by its id", func(h *Home, th, _ *Thread) { h.Reveal(th, AsksFor, th.tid) }, true},
@@ -299,7 +299,7 @@ func TestEnteredDoesNotAllocate(t *testing.T) {
 		var th Thread
 		h.Added(&th, tid, tid)
 		h.Pin(&th)
-		if n := testing.AllocsPerRun(1000, func() { h.CountStop(); h.Entered(&th, 5_000); h.Returned(&th) }); n > 0 {
+		if n := testing.AllocsPerRun(1000, func() { h.CountStop(0, false); h.Entered(&th, 5_000); h.Returned(&th) }); n > 0 {
 			t.Errorf("%v allocations a call", n)
 		}
 	})
