@@ -37,9 +37,6 @@ func (s *Side) Add(snapshot *profile.Snapshot, duration time.Duration) {
 	s.runs = append(s.runs, r)
 }
 
-// Runs is how many there are.
-func (s *Side) Runs() int { return len(s.runs) }
-
 // Duration is the median duration of the runs; 0 if one is unknown.
 func (s *Side) Duration() time.Duration {
 	var all []float64

@@ -7,6 +7,7 @@ package capture
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -100,14 +101,11 @@ const (
 	maxWords   = 64 << 10
 )
 
-// New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers. It keeps stack.MaxDepth frames
-// of a stack.
-func New(framePointersOnly bool) *Capturer { return NewWithDepth(framePointersOnly, stack.MaxDepth) }
-
-// NewWithDepth is New with another number of frames, up to stack.MaxWalk.
-func NewWithDepth(framePointersOnly bool, depth int) *Capturer {
+// New returns a Capturer that unwinds fully or, if framePointersOnly, by frame pointers. It keeps so many frames of a
+// stack: up to stack.MaxWalk, 0 for stack.MaxDepth.
+func New(framePointersOnly bool, depth int) *Capturer {
 	c := &Capturer{
-		depth:     depth,
+		depth:     cmp.Or(depth, stack.MaxDepth),
 		unwinder:  stack.NewUnwinder(),
 		store:     newStore(),
 		files:     newFiles(),

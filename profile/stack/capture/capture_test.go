@@ -88,7 +88,7 @@ func copyOfSelf(t *testing.T) string {
 }
 
 func TestMapsAreReadAgainWhenCodeIsMapped(t *testing.T) {
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	before := mapped(t, c, pid)
 	done := func(name string, errno int32, args ...uint64) {
@@ -145,7 +145,7 @@ func TestForkedProcessesShareASpace(t *testing.T) {
 		return string(comm) == "sleep\n"
 	})
 
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	if mapped(t, c, parent) != mapped(t, c, child) {
 		t.Error("a process and its copy have different spaces")
@@ -207,7 +207,7 @@ func (s *standing) ReadMemory(p []byte, addr uint64) int {
 }
 
 func TestMapsOfNobody(t *testing.T) {
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	if id := c.Stack(&profile.Call{PID: 1<<22 + 1, TID: 1<<22 + 1, ABI: native}, 0, 0, &standing{}); id != 0 {
 		t.Errorf("its stack is number %d", id)
@@ -250,7 +250,7 @@ func TestReadFile(t *testing.T) {
 // TestOddRegisters: whatever a thread has in its registers, there is a stack, and it is named.
 func TestOddRegisters(t *testing.T) {
 	for _, framePointers := range []bool{false, true} {
-		c := New(framePointers)
+		c := New(framePointers, 0)
 		var ids []uint32
 		for _, at := range []uint64{0, 1, 2, 0x1000, 1<<47 - 1, 1 << 47, ^uint64(0), ^uint64(0) - 1} {
 			thread := &standing{tid: pid, ip: at}
@@ -280,7 +280,7 @@ func TestFilesOutliveTheirNames(t *testing.T) {
 	needs.SysAdmin(t) // for /proc/PID/map_files
 	path := copyOfSelf(t)
 	_, addr := code(t, path, unix.PROT_READ|unix.PROT_EXEC)
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	m, ok := mapped(t, c, pid).Mapping(addr)
 	if !ok {
@@ -304,7 +304,7 @@ func TestSpacesOfAProcessThatMakesCode(t *testing.T) {
 	memory, err := unix.Mmap(-1, 0, pages*size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	check(t, err)
 	defer unix.Munmap(memory)
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	mapped(t, c, pid)
 	own := c.mapsBytes // a static program has few mappings, whose list is short
@@ -337,7 +337,7 @@ func TestAStackOutlivesItsSpace(t *testing.T) {
 	if !supported {
 		t.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	call, at := waiting(t)
 	id := take(c, call, at)

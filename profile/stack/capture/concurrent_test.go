@@ -54,7 +54,7 @@ func TestStacksFromManyThreads(t *testing.T) {
 	if !supported {
 		t.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	const threads, rounds = 4, 300
 	ids := make([][]uint32, threads)
@@ -102,7 +102,7 @@ func TestThreadsOfOneProcess(t *testing.T) {
 	if !supported {
 		t.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	call, at := waiting(t)
 	mprotect := number(t, "mprotect")
@@ -133,7 +133,7 @@ func TestAKnownStackDoesNotAllocate(t *testing.T) {
 	if !supported {
 		t.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	call, at := waiting(t)
 	want := take(c, call, at)
@@ -150,7 +150,7 @@ func BenchmarkAKnownStack(b *testing.B) {
 	if !supported {
 		b.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	call, at := waiting(b)
 	b.ReportAllocs()
@@ -166,7 +166,7 @@ func TestStacksAreNumberedAnewMeanwhile(t *testing.T) {
 	if !supported {
 		t.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	const threads, rounds = 3, 300
 	var tracers sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 // TestHowAStackEnded is the name of its outermost frame, unless it is whole. Reasons that a reader need not tell from
 // each other make no stacks of their own.
 func TestHowAStackEnded(t *testing.T) {
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	s := mapped(t, c, pid)
 	ids := make(map[stack.Reason]uint32)

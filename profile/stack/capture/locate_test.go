@@ -10,7 +10,7 @@ import (
 
 // TestAnonymousCodeIsToldApart: what stands at the same distance from the beginning of two mappings has two names.
 func TestAnonymousCodeIsToldApart(t *testing.T) {
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	jit := &owner{pid: -1}
 	for _, start := range []uint64{0x7f0000000000, 0x7f1000000000} {

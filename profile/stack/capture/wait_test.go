@@ -17,7 +17,7 @@ func TestAFileThatDoesNotAnswer(t *testing.T) {
 	if !supported {
 		t.Skip("there are no stacks on this architecture")
 	}
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	call, at := waiting(t)
 	answer := make(chan struct{})
@@ -68,7 +68,7 @@ func TestMemoryThatNobodyBrings(t *testing.T) {
 	check(t, err)
 	addr := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(page))))
 	ioctl(register, []uint64{addr, size, missing, 0})
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	c.mu.Lock()
 	m := c.memory(c.process(pid), pid)
@@ -89,7 +89,7 @@ func TestMemoryThatNobodyBrings(t *testing.T) {
 
 // TestMemoryIsOpenedAnewAfterAnExec, which gives the process other memory.
 func TestMemoryIsOpenedAnewAfterAnExec(t *testing.T) {
-	c := New(false)
+	c := New(false, 0)
 	defer c.Close()
 	mapped(t, c, pid)
 	memory := func() *memory {

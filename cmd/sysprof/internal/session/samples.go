@@ -9,7 +9,6 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
-	"sysprof/profile/stack"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
@@ -35,7 +34,7 @@ type samples struct {
 func newSamples(config *Config) *samples {
 	s := &samples{config: config, all: profile.NewSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)}
 	if config.Stacks != StacksOff {
-		s.capturer = capture.NewWithDepth(config.Stacks == StacksByFramePointer, cmp.Or(config.MaxDepth, stack.MaxDepth))
+		s.capturer = capture.New(config.Stacks == StacksByFramePointer, config.MaxDepth)
 	}
 	return s
 }
