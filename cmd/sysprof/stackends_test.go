@@ -64,14 +64,15 @@ int main(void) {
 }
 `
 
-// stacksOf are the stacks of a call, each as its functions, innermost first.
+// stacksOf are the stacks of a call, each once, whatever the thread did in it, as its functions, innermost first.
 func stacksOf(p *pprof.Profile, call string) (stacks [][]string) {
 	for _, s := range p.Sample {
 		if names := frames(s); names[0] == call {
 			stacks = append(stacks, names[1:])
 		}
 	}
-	return stacks
+	slices.SortFunc(stacks, slices.Compare)
+	return slices.CompactFunc(stacks, slices.Equal)
 }
 
 // passes reports whether one of the stacks has these functions in this order, and the last one at its end.
