@@ -80,6 +80,7 @@ var briefly = map[profile.WarningKind]string{
 	profile.StacksLost:        "there were more stacks than there is room for: some calls are without theirs",
 	profile.SamplesFolded:     "samples that are too small are added up for each call as [others] (--max-samples)",
 	profile.StacksCut:         "stacks end early at [unread], where a file could not be read in time",
+	profile.StacksMissing:     "calls are without stacks, which take a /proc that shows the traced processes",
 	profile.StrictRefused:     "a process was refused seccomp's strict mode, because it has a filter already",
 	profile.TracerRefused:     "a process could not trace, because it has a filter in the kernel",
 	profile.CPUNotAllowed:     "sysprof may not run on the CPU that was chosen: it chooses another",
