@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"html"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"sysprof/syscalltab/needs"
 )
@@ -18,8 +20,21 @@ type page struct {
 }
 
 // browse opens an address in a browser that nobody sees, and lets the page's scripts run for as long as they have
-// something to do, by a clock of their own.
-func browse(t *testing.T, url string) page {
+// something to do, by a clock of their own. What they draw between two ticks of that clock may come too late for it, so
+// that a page which does not show the texts yet is given more of them.
+func browse(t *testing.T, url string, texts ...string) page {
+	t.Helper()
+	const most = 160 * time.Second
+	for budget := 10 * time.Second; ; budget *= 2 {
+		p := browseFor(t, url, budget)
+		if p.misses(texts) == nil || budget >= most {
+			p.shows(t, texts...)
+			return p
+		}
+	}
+}
+
+func browseFor(t *testing.T, url string, budget time.Duration) page {
 	t.Helper()
 	chromium := needs.Program(t, "chromium", "chromium")
 	program(t)
@@ -30,7 +45,7 @@ func browse(t *testing.T, url string) page {
 		"--disable-dev-shm-usage",     // which is small in a container
 		"--enable-unsafe-swiftshader", // WebGL without a graphics card
 		"--window-size=1600,20000",    // lists are made no longer than what can be seen
-		"--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom", url)
+		"--enable-logging=stderr", fmt.Sprintf("--virtual-time-budget=%d", budget.Milliseconds()), "--dump-dom", url)
 	cmd.Env = append(cmd.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+dir)
 	o := begin(t, cmd).end()
 	o.exited(t, 0)
@@ -51,11 +66,19 @@ var (
 // shows demands that a page shows these texts.
 func (p page) shows(t *testing.T, texts ...string) {
 	t.Helper()
+	if missing := p.misses(texts); missing != nil {
+		t.Errorf("the page does not show %q but\n%s", missing, blankLines.ReplaceAllString(p.text, "\n"))
+	}
+}
+
+// misses returns which of the texts the page does not show.
+func (p page) misses(texts []string) (missing []string) {
 	for _, text := range texts {
 		if !strings.Contains(p.text, text) {
-			t.Errorf("the page does not show %q but\n%s", text, blankLines.ReplaceAllString(p.text, "\n"))
+			missing = append(missing, text)
 		}
 	}
+	return missing
 }
 
 var blankLines = regexp.MustCompile(`\n\s*\n`)

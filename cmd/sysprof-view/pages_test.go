@@ -77,8 +77,7 @@ func TestBrowserPages(t *testing.T) {
 		{"source?f=step_c&si=calls", []string{"program.c", "sum += write(out", "500"}},
 	} {
 		t.Run(test.path, func(t *testing.T) {
-			p := browse(t, address+test.path)
-			p.shows(t, test.shows...)
+			p := browse(t, address+test.path, test.shows...)
 			p.silent(t)
 		})
 	}
@@ -136,8 +135,7 @@ func TestBrowserReportsErrors(t *testing.T) {
 		io.WriteString(w, `<p id=p>before</p><script>document.getElementById("p").textContent = "af" + "ter"; none.such()</script>`)
 	}))
 	defer server.Close()
-	p := browse(t, server.URL)
-	p.shows(t, "after")
+	p := browse(t, server.URL, "after")
 	if strings.Contains(p.text, "before") || len(p.console) != 1 || !strings.Contains(p.console[0], "none is not defined") {
 		t.Errorf("text %q, console %q", p.text, p.console)
 	}
@@ -152,8 +150,7 @@ func TestBrowserSpeedscope(t *testing.T) {
 	mux.HandleFunc("/profile.pb.gz", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	p := browse(t, server.URL+"/index.html#profileURL=/profile.pb.gz&view=sandwich")
-	p.shows(t, "sys_write", "step_a", "step_b", "step_c", "main")
+	p := browse(t, server.URL+"/index.html#profileURL=/profile.pb.gz&view=sandwich", "sys_write", "step_a", "step_b", "step_c", "main")
 	if !slices.ContainsFunc(p.console, func(s string) bool { return strings.Contains(s, "Importing as protobuf encoded pprof file") }) {
 		t.Errorf("it has not imported the profile: %q", p.console)
 	}
