@@ -8,8 +8,8 @@ package place
 // sleeps, and no CPU has to be woken. Which is faster depends on what a switch and a wake-up take on the machine, and
 // on what else its CPUs do, so it is tried: where many stops stand in line, threads are pinned in one window of time
 // and not in the next one, and the way stays that has more stops a second. Always pinned, four processes of postgres made
-// 1.25 to 2.03 times as many transactions as under strace on one host, and on another one, whose switches take three times as
-// long, 0.66 times as many (bench/results).
+// 1.25 to 2.03 times as many transactions as under strace on one host, and on another one 0.7 times as many
+// (bench/results).
 type crowd struct {
 	apart bool // threads are not to be pinned
 
