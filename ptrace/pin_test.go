@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -227,6 +228,57 @@ func TestPinnedAreRestored(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The target's threads are bound by their calls, handle signals, and ask again and again where they may run. It tells how
+// often the answer was another one than at first, once it is told to end.
+var _ = target("asking", func(*ledger, []string) {
+	all := affinity(0)
+	var over atomic.Bool
+	var wrong atomic.Int64
+	var tids [2]atomic.Int64
+	var group sync.WaitGroup
+	for i := range tids {
+		group.Go(func() {
+			runtime.LockOSThread()
+			tids[i].Store(int64(unix.Gettid()))
+			for !over.Load() {
+				for range 5 {
+					unix.Getppid()
+				}
+				if affinity(0) != all {
+					wrong.Add(1)
+				}
+			}
+		})
+	}
+	go func() {
+		for !over.Load() {
+			for i := range tids {
+				unix.Tgkill(unix.Getpid(), int(tids[i].Load()), unix.SIGURG)
+			}
+		}
+	}()
+	fmt.Println("ready")
+	fmt.Scanln()
+	over.Store(true)
+	group.Wait()
+	fmt.Println(wrong.Load())
+})
+
+func TestEndOfPinningIsNotSeen(t *testing.T) {
+	severalCPUs(t)
+	p := start(t, "asking")
+	p.line()
+	for range 20 {
+		tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		eventually(t, "a thread is pinned", func() bool { return isPinned(p.pid) })
+		stop(t, tracer)
+	}
+	p.say("end")
+	if wrong := p.line(); wrong != "0" {
+		t.Errorf("%s times a thread was not told all of its CPUs", wrong)
+	}
 }
 
 // The target computes, after a while in which it is bound by its calls.

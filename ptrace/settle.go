@@ -42,6 +42,7 @@ type settling struct {
 // takes less than a millisecond for each CPU's hundred, and no longer than holdAtMost.
 func (w *worker) settle() {
 	begin := time.Now()
+	w.home.End() // who is resumed with a signal is not held, and may make any call
 	w.settling.on, w.settling.holding = true, true
 	for time.Since(begin) < settleAtMost && w.pollStop() == nil { // who has stopped already needs no interrupt
 	}

@@ -144,8 +144,8 @@ func (w *worker) step() bool {
 // go on.
 func (w *worker) endCounting() {
 	nowNs := w.t.now()
+	w.home.End() // calls that would show that a thread is pinned are not seen any more
 	w.flushInFlight(profile.Detached)
-	w.home.RestoreAll() // calls that would show that a thread is pinned are not seen any more
 	for _, tr := range w.table.tracees {
 		tr.inCall = false
 	}
@@ -156,7 +156,7 @@ func (w *worker) endCounting() {
 func (w *worker) exit() {
 	w.waiter.close()
 	w.waits.own.close()
-	w.home.RestoreAll()
+	w.home.End()
 	switch is := w.t.run.is(); {
 	case is >= countingOver:
 		return

@@ -14,6 +14,7 @@ type Home struct {
 	pinned []*Thread
 	next   int    // of pinned, to be checked
 	stops  uint64 // that the tracer thread has dealt with, of calls
+	over   bool   // nobody is pinned any more
 	crowd  crowd
 }
 
@@ -164,7 +165,7 @@ func (h *Home) check() {
 // Pin pins a thread to the tracer thread's CPU, if it can. It reports whether it is there.
 func (h *Home) Pin(th *Thread) bool {
 	m := h.machine
-	if m == nil || th.unplaceable || th.slot >= 0 || h.crowd.apart || m.asking.Load() > 0 || m.unguarded.Load() {
+	if m == nil || h.over || th.unplaceable || th.slot >= 0 || h.crowd.apart || m.asking.Load() > 0 || m.unguarded.Load() {
 		return th.slot >= 0
 	}
 	if raw.Affinity(th.tid, &h.had) != nil {
@@ -219,6 +220,13 @@ func (h *Home) RestoreAll() {
 		h.Restore(h.pinned[0])
 	}
 	h.leave()
+}
+
+// End restores all affinities, and nobody is pinned any more. It is to be called before tracees are resumed so that they
+// stop at no call: Reveal is told of none then.
+func (h *Home) End() {
+	h.over = true
+	h.RestoreAll()
 }
 
 // isPinned reports whether a thread shares the tracer thread's CPU.
