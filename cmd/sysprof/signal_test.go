@@ -245,3 +245,24 @@ func TestSignalWithCommandAndAttached(t *testing.T) {
 	hasTable(t, s.written(), 1)
 	p.alive()
 }
+
+// A signal that comes when the counting has just ended is the command's, which goes on.
+func TestSignalJustAfterDuration(t *testing.T) {
+	for range 5 {
+		s := start(t, as(sysprof(t, "--duration=50ms", self(), "SIGTERM", "7"), "signals"))
+		pid, err := strconv.Atoi(s.line())
+		must(err)
+		for begin := time.Now(); status(pid, "TracerPid") != "0"; { // without a pause: what is meant takes milliseconds
+			if time.Since(begin) > patience {
+				t.Fatal("the command is still traced")
+			}
+		}
+		s.signal(syscall.SIGTERM)
+		if c := s.counts(); c["SIGTERM"] != 1 {
+			t.Errorf("the command counted %v", c)
+		}
+		if status := s.end(); status.ExitStatus() != 7 {
+			t.Errorf("sysprof ended with %s", describe(status))
+		}
+	}
+}

@@ -178,10 +178,10 @@ func (r *run) write(f func(context.Context) error) error {
 			sig := got.(syscall.Signal)
 			switch {
 			case sig == syscall.SIGUSR1: // everything is being written
-			case r.meantForCommand():
 			case r.commandRuns() && sig != syscall.SIGXCPU:
 				cutShort()
 				go r.engine.Launched().PassOn(sig, time.Now())
+			case r.meantForCommand():
 			default:
 				r.stoppedBy = sig
 				cutShort()
@@ -192,6 +192,8 @@ func (r *run) write(f func(context.Context) error) error {
 
 // meantForCommand reports whether a signal that comes now was meant for the command, which has just ended, of that
 // signal perhaps: the terminal sends it to both at the same time.
+//
+// Precondition: the command has ended, or there is none.
 func (r *run) meantForCommand() bool {
 	const atOnce = 50 * time.Millisecond
 	return r.engine.Launched() != nil && time.Since(r.countedAt) < atOnce
