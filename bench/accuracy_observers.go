@@ -116,6 +116,11 @@ type sysprofJSON struct {
 			LowNs  float64 `json:"low_ns"`
 			HighNs float64 `json:"high_ns"`
 		} `json:"untraced"`
+		Lost struct {
+			Estimate float64 `json:"estimate"`
+			Low      float64 `json:"low"`
+			High     float64 `json:"high"`
+		} `json:"lost_share"`
 	} `json:"overhead"`
 	Rows []struct {
 		Name    string `json:"name"`

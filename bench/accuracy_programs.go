@@ -250,8 +250,9 @@ func (r *programRun) loaded(ctx context.Context, sysprof string) (sample workloa
 	return sample, tracer.Stop(syscall.SIGINT, endBound)
 }
 
-// estimated returns what sysprof's JSON says of the run time without tracing. While it was attached to a
-// service, part of the time passed without a load. What it says tracing cost, it cost the load.
+// estimated returns what sysprof's JSON says of the run time without tracing. Of a service that goes on it says what share
+// of the time tracing took for which its threads were not asleep: a load that they are the bottleneck of would have taken
+// so much less.
 func estimated(text []byte, load workload.Sample) (*runTime, error) {
 	var said sysprofJSON
 	if err := json.Unmarshal(text, &said); err != nil {
@@ -264,8 +265,7 @@ func estimated(text []byte, load workload.Sample) (*runTime, error) {
 	t := &runTime{Traced: o.WallNs, Estimate: o.Untraced.Ns, Low: o.Untraced.LowNs, High: o.Untraced.HighNs, Units: load.Units}
 	if load.Units > 0 {
 		t.Traced = load.Ns * float64(load.Units)
-		idle := o.WallNs - t.Traced
-		t.Estimate, t.Low, t.High = t.Estimate-idle, t.Low-idle, t.High-idle
+		t.Estimate, t.Low, t.High = t.Traced*(1-o.Lost.Estimate), t.Traced*(1-o.Lost.High), t.Traced*(1-o.Lost.Low)
 	}
 	for _, w := range said.WarningKinds {
 		t.Warned = t.Warned || strings.HasPrefix(w.Kind, uncertain)

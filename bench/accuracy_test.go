@@ -189,16 +189,17 @@ func TestRunTally(t *testing.T) {
 	}
 }
 
-// What the time under a load would have been without tracing does not count the time before and after it.
+// What a load would have taken without tracing goes by the share of the service's time that tracing took.
 func TestEstimated(t *testing.T) {
-	text := []byte(`{"overhead": {"wall_ns": 1000, "untraced": {"ns": 700, "low_ns": 600, "high_ns": 800}},
+	text := []byte(`{"overhead": {"wall_ns": 1000, "untraced": {"ns": 700, "low_ns": 600, "high_ns": 800},
+		"lost_share": {"estimate": 0.5, "low": 0.25, "high": 0.75}},
 		"warning_kinds": [{"kind": "untraced-uncertain-others"}]}`)
 	alone, err := estimated(text, workload.Sample{})
 	if want := (runTime{Traced: 1000, Estimate: 700, Low: 600, High: 800, Warned: true}); err != nil || *alone != want {
 		t.Errorf("%+v, %v; want %+v", alone, err, want)
 	}
 	loaded, err := estimated(text, workload.Sample{Ns: 80, Units: 10})
-	if want := (runTime{Traced: 800, Estimate: 500, Low: 400, High: 600, Warned: true, Units: 10}); err != nil || *loaded != want {
+	if want := (runTime{Traced: 800, Estimate: 400, Low: 200, High: 600, Warned: true, Units: 10}); err != nil || *loaded != want {
 		t.Errorf("%+v, %v; want %+v", loaded, err, want)
 	}
 	if _, err := estimated([]byte("{}"), workload.Sample{}); err == nil {
