@@ -50,6 +50,28 @@ func TestOthersHaveTheCPU(t *testing.T) {
 	}
 }
 
+// TestSwitchesFitIntoGaps: the switches are part of the gaps, whatever a few controls that waited for a CPU say of them.
+func TestSwitchesFitIntoGaps(t *testing.T) {
+	m := calibrated()
+	var raw profile.Raw
+	calls := &raw.Calls[profile.SameCPU]
+	const n = 1000
+	row := calls.Row(profile.Key{Nr: 7})
+	row.RawNs = n * 8_000
+	for range n {
+		row.OK.Latency.Record(1_000)
+		calls.Gaps.Record(6_000)
+	}
+	calls.Controls = profile.ControlSum{Made: 4, Weight: n, Weights2: n * n / 4, Quiet: n / 2, RawNs: n * 40_000, Raw2: n * 4e9}
+	o := Correct(&raw, m, Run{Wall: time.Second, CPUs: 2, Open: true}).Overhead
+	if o.SwitchesNs.Ns > 6_000 || o.SwitchesNs.HighNs > 6_500 || o.SwitchesNs.LowNs > o.SwitchesNs.Ns {
+		t.Errorf("switches of %+v ns a call, of gaps of 6 µs", o.SwitchesNs)
+	}
+	if s := o.Lost; s.Low > s.Share || s.Share > s.High || s.Share == 0 {
+		t.Errorf("a share of %+v was lost", s)
+	}
+}
+
 // TestCallsThatTakeLong stay as long as they are, though the files are read at each.
 func TestCallsThatTakeLong(t *testing.T) {
 	s := simulate(calibrated())
