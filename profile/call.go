@@ -69,6 +69,8 @@ type InFlight struct {
 	// not seen.
 	NotStopped bool
 	Stack      uint32 // see Call; 0 if NotStopped
+
+	Thread string // what the thread is called; "": not known
 }
 
 // State is what a thread did in a call.

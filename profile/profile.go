@@ -77,11 +77,16 @@ func (p *Profile) Add(c *Call) { p.shard[0].Add(c) }
 // key, reason and Resumed, so that a million short-lived processes cost no memory. Safe for concurrent
 // use.
 func (p *Profile) AddInFlight(f InFlight) {
-	flight := Flight{Key: Key{f.ABI, f.Nr}, Why: f.Why, Resumed: f.Resumed,
-		Count: 1, LongestNs: max(f.SoFarNs, 0), PID: f.PID, TID: f.TID}
+	flight := f.flight()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inFlight = addFlight(p.inFlight, &flight)
+}
+
+// flight is the call alone.
+func (f *InFlight) flight() Flight {
+	return Flight{Key: Key{f.ABI, f.Nr}, Why: f.Why, Resumed: f.Resumed,
+		Count: 1, LongestNs: max(f.SoFarNs, 0), PID: f.PID, TID: f.TID, Thread: f.Thread}
 }
 
 // AddRaw counts calls that their source has added up itself; raw is not kept. Safe for concurrent use.

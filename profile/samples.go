@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// MaxFields is how many fields calls can be told apart by at once.
-const MaxFields = 8
+// MaxFields is how many fields calls can be told apart by at once. With the rest of a SampleKey it fills whole words.
+const MaxFields = 9
 
 // Values are the values of the fields that calls are told apart by, as numbers. Which fields these are, and what
 // the numbers stand for, is known to who has taken them (package label). What is not used stays zero.

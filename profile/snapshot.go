@@ -15,6 +15,8 @@ type Snapshot struct {
 	InFlight []Flight  // sorted by ABI, number, reason, Resumed
 	Overhead *Overhead // what tracing cost; nil if that was not measured
 	Warnings []Warning // what the reader must know to read the numbers right
+
+	Groups *Groups // the same calls told apart by who made them; nil if that was not asked for
 }
 
 // Totals are exact sums and extremes over calls. Times are latencies of all calls, failed ones too.
@@ -56,8 +58,9 @@ type Flight struct {
 	Why       Ending // see InFlight.Why
 	Resumed   bool   // see InFlight.Resumed
 	Count     uint64
-	LongestNs int64 // the longest time that one of them had been in the call
-	PID, TID  int32 // whose call that was
+	LongestNs int64  // the longest time that one of them had been in the call
+	PID, TID  int32  // whose call that was
+	Thread    string // what that thread is called; "": not known
 }
 
 // Mean is the exact mean latency rounded to the nearest nanosecond, half up; 0 if there are no calls.
@@ -147,6 +150,7 @@ func Merge(snapshots ...*Snapshot) *Snapshot {
 	}
 	merged := b.snapshot(flights)
 	merged.Warnings = warnings
+	merged.Groups = groupsOfAll(snapshots)
 	return merged
 }
 
@@ -246,6 +250,9 @@ func (r *Row) addOutcome(h *Histogram, failed bool) {
 	r.add(&t)
 }
 
+// Add adds the totals of other calls.
+func (t *Totals) Add(other *Totals) { t.add(other) }
+
 func (t *Totals) add(u *Totals) {
 	if u.Calls > 0 {
 		if t.Calls == 0 {
@@ -266,7 +273,7 @@ func (t *Totals) add(u *Totals) {
 func (f *Flight) add(g *Flight) {
 	f.Count = addSaturating(f.Count, g.Count)
 	if g.LongestNs > f.LongestNs {
-		f.LongestNs, f.PID, f.TID = g.LongestNs, g.PID, g.TID
+		f.LongestNs, f.PID, f.TID, f.Thread = g.LongestNs, g.PID, g.TID, g.Thread
 	}
 }
 

@@ -74,6 +74,10 @@ const (
 	// SamplesFolded: of this Share of the calls the samples were too small to be among the Count of a profile, and were
 	// added up.
 	SamplesFolded WarningKind = "samples-folded"
+	// GroupsFolded: Count groups were too small to be kept, and were added up; they have this Share of the calls.
+	GroupsFolded WarningKind = "groups-folded"
+	// NamesLost: there were more than Count different names of files, threads and processes; the others are called [other].
+	NamesLost WarningKind = "names-lost"
 	// StacksCut: Count stacks end early, because a file could not be read while the program stood still.
 	StacksCut WarningKind = "stacks-cut"
 	// StacksMissing: Count calls have no stack, because /proc does not show the process; Text says why.

@@ -79,6 +79,8 @@ var briefly = map[profile.WarningKind]string{
 	profile.LeftToItsTracer:   "a process was left to a tracer of its own: its calls from then on are not counted",
 	profile.StacksLost:        "there were more stacks than there is room for: some calls are without theirs",
 	profile.SamplesFolded:     "samples that are too small are added up for each call as [others] (--max-samples)",
+	profile.GroupsFolded:      "there were more groups than there is room for: the smallest are among the others",
+	profile.NamesLost:         "there were more names of files, processes and threads than are kept: the others are called [other]",
 	profile.StacksCut:         "stacks end early at [unread], where a file could not be read in time",
 	profile.StacksMissing:     "calls are without stacks, which take a /proc that shows the traced processes",
 	profile.StrictRefused:     "a process was refused seccomp's strict mode, because it has a filter already",

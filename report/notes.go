@@ -69,7 +69,11 @@ func howLong(f *profile.Flight) string {
 		after = " after at least " + humanTime(f.LongestNs)
 	}
 	if f.Why == profile.Detached {
-		after = fmt.Sprintf(" (thread %d)%s", f.TID, after)
+		thread := fmt.Sprintf("thread %d", f.TID)
+		if f.Thread != "" {
+			thread += " " + Printable(f.Thread)
+		}
+		after = " (" + thread + ")" + after
 	}
 	if f.Count > 1 {
 		after = ", the longest" + after

@@ -72,7 +72,7 @@ func (t Table) Write(w io.Writer, s *profile.Snapshot) error {
 	axis := axisOf(all)
 	for i, rows := range groups {
 		writeMode(&out, rows[0].ABI)
-		if err := t.writeLines(&out, lines[i], axis); err != nil {
+		if err := t.writeLines(&out, lines[i], axis, headingOfCalls); err != nil {
 			return err
 		}
 	}
@@ -83,8 +83,8 @@ func (t Table) Write(w io.Writer, s *profile.Snapshot) error {
 	return err
 }
 
-// writeLines prints the table of one ABI; the last line is the total.
-func (t Table) writeLines(w io.Writer, lines []line, axis axis) error {
+// writeLines prints the table of one ABI, or of groups; the last line is the total. heading is that of the names.
+func (t Table) writeLines(w io.Writer, lines []line, axis axis, heading string) error {
 	last := len(lines) - 1
 	total := &lines[last].totals
 	var columns []column
@@ -126,7 +126,7 @@ func (t Table) writeLines(w io.Writer, lines []line, axis axis) error {
 	add(column{heading: "max", drop: dropMax}, func(l *line) string { return humanTime(l.totals.MaxNs) })
 	add(column{width: max(leastDrawing, axis.headingWidth()), left: true, colour: cyan, drop: dropDrawing},
 		func(*line) string { return "" }) // drawn when its width is known
-	add(column{heading: headingOfCalls, left: true}, func(l *line) string { return l.name })
+	add(column{heading: heading, left: true}, func(l *line) string { return l.name })
 
 	columns, gap := fit(columns, t.Width)
 	for i := range columns {

@@ -97,6 +97,13 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 		return fmt.Sprintf("the profile has its %s largest samples; the others, %s of the calls, are added up for each call as [others] (--max-samples)",
 			humanCount(w.Count), percentSign(w.Share, 1))
 	},
+	profile.GroupsFolded: func(w *profile.Warning) string {
+		return fmt.Sprintf("there were more groups than there is room for: %s of them, the smallest, are among the others, with %s of the calls",
+			humanCount(w.Count), percentSign(w.Share, 1))
+	},
+	profile.NamesLost: func(w *profile.Warning) string {
+		return fmt.Sprintf("there were more than %s different names of files, processes and threads: the others are called [other]", humanCount(w.Count))
+	},
 	profile.StacksCut: func(w *profile.Warning) string {
 		return fmt.Sprintf("%d stacks end early, at [unread]: a file of theirs could not be read in time while the program stood still", w.Count)
 	},

@@ -52,8 +52,9 @@ type options struct {
 	stacks     session.StackMode
 	maxDepth   int    // frames of a stack; 0: not said
 	labels     string // the names of those that were asked for
-	maxSamples int    // of a profile; 0: as many as are usual
-	debuginfod bool   // fetch debug files
+	groups     groupOptions
+	maxSamples int  // of a profile; 0: as many as are usual
+	debuginfod bool // fetch debug files
 
 	controls session.Truth
 	raw      bool           // do not take the transit off latencies
@@ -79,6 +80,7 @@ func parseOptions(args []string) (*options, error) {
 	o.declareWhatToTrace(d)
 	o.declareWhatToCount(d)
 	o.declareWhatToWrite(d)
+	o.declareGroups(d)
 	o.declareBench(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
@@ -206,6 +208,9 @@ func (o *options) check(d declarations) error {
 		return errors.New("--max-depth says how much of a stack is kept, and --stacks=off that there are none; leave one of them out")
 	case o.raw && o.overhead != nil:
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
+	}
+	if err := o.groups.check(); err != nil {
+		return err
 	}
 	return o.checkTables()
 }
@@ -374,20 +379,6 @@ func (o *options) chooseLabels(list string) error {
 	o.labels = list
 	_, err := label.Parse(list)
 	return err
-}
-
-// projection is what samples are told apart by, besides their stacks. Their state is always among it, since a profile
-// without it could not tell calls that have not returned from those that have.
-func (o *options) projection() *label.Projection {
-	if o.outputs.Pprof == "" {
-		return nil
-	}
-	list := label.State
-	if o.labels != "" {
-		list += "," + o.labels
-	}
-	p, _ := label.Parse(list) // which has been checked
-	return p
 }
 
 // chooseMaxSamples takes the argument of --max-samples.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"sysprof/cmd/sysprof/internal/session"
+	"sysprof/profile/label"
 	"sysprof/ptrace"
 )
 
@@ -93,7 +95,7 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 		KillOnExit:     opt.killOnExit,
 		CPUTime:        opt.outputs.CPU,
 		CPU:            opt.cpu,
-		LookFromFirst:  config.Labels != nil, // their state
+		LookFromFirst:  config.Labels.Index(label.State) >= 0,
 		Filter:         filter,
 		OnAttachFailed: p.messages.say, // it may be long until the table
 		OnBegin:        func() { p.begun.Store(true) },
@@ -125,6 +127,8 @@ func (o *options) truth() session.Truth {
 
 // config is what a run counts and writes.
 func (o *options) config(command *ptrace.Command) session.Config {
+	labels, groups := o.projection()
+	o.outputs.Top = cmp.Or(o.groups.top, defaultTop)
 	return session.Config{
 		Trace:      o.trace,
 		Statuses:   o.statuses,
@@ -134,7 +138,8 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Program:    o.program(command),
 		Stacks:     o.stacks,
 		MaxDepth:   o.maxDepth,
-		Labels:     o.projection(),
+		Labels:     labels,
+		Groups:     groups,
 		MaxSamples: o.maxSamples,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,

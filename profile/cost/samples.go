@@ -34,7 +34,7 @@ func CorrectSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 		r := &s.Rows[i]
 		of := byCall[r.Key]
 		delete(byCall, r.Key)
-		excessNs := excess(r, of)
+		excessNs := excess(r, netOf(of), 0)
 		for _, from := range of {
 			ns := max(float64(from.NetNs)-excessNs*float64(from.Calls), 0)
 			corrected = append(corrected, corrects(from, int64(ns), switchesNs))
@@ -54,26 +54,39 @@ func corrects(from *profile.Sample, latencyNs int64, switchesNs float64) Sample 
 		OverheadNs: max(from.RawNs-latencyNs, 0) + from.HoldNs + int64(switchesNs*float64(from.Calls))}
 }
 
-// excess returns what has to come off each call of a row's samples besides its transit, as far as that is there, so that
-// what is left adds up to the row's latency. That may be negative: of calls that stood in line, the table has what
-// the others took instead, which may be more. It reorders the samples.
-func excess(r *profile.Row, samples []*profile.Sample) (ns float64) {
-	mean := func(s *profile.Sample) float64 { return float64(s.NetNs) / float64(s.Calls) }
-	slices.SortFunc(samples, func(x, y *profile.Sample) int { return cmp.Compare(mean(x), mean(y)) })
+// net is what calls took net, in all.
+type net struct{ calls, ns float64 }
+
+func (n net) mean() float64 { return n.ns / n.calls }
+
+func netOf(samples []*profile.Sample) []net {
+	nets := make([]net, len(samples))
+	for i, s := range samples {
+		nets[i] = net{float64(s.Calls), float64(s.NetNs)}
+	}
+	return nets
+}
+
+// excess returns what has to come off each call of the parts of a row besides its transit, as far as that is there, so that
+// what is left adds up to the row's latency, and is leastNs a call at least. That may be negative: of calls that stood in line, the
+// table has what the others took instead, which may be more. It reorders the parts.
+func excess(r *profile.Row, parts []net, leastNs float64) (ns float64) {
+	slices.SortFunc(parts, func(x, y net) int { return cmp.Compare(x.mean(), y.mean()) })
 	var calls, netNs float64
-	for _, s := range samples {
-		calls += float64(s.Calls)
-		netNs += float64(s.NetNs)
+	for _, p := range parts {
+		calls += p.calls
+		netNs += p.ns
 	}
 	latencyNs := float64(r.SumNs) / float64(max(r.Calls, 1)) * calls
-	for _, s := range samples {
+	for _, p := range parts {
 		ns = (netNs - latencyNs) / calls
-		if mean(s) >= ns {
+		if p.mean()-leastNs >= ns {
 			break
 		}
-		// Nothing is left of these, so the others have to give more.
-		calls -= float64(s.Calls)
-		netNs -= float64(s.NetNs)
+		// Nothing more is left of these, so the others have to give it.
+		calls -= p.calls
+		netNs -= p.ns
+		latencyNs -= leastNs * p.calls
 	}
 	return ns
 }

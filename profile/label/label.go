@@ -40,15 +40,24 @@ type Field struct {
 // thread_name mean what they mean in profiles of parca-agent.
 var fields = []Field{
 	{Name: State, take: stateOf, text: stateName},
-	{Name: "pid", take: func(c *profile.Call) uint32 { return uint32(c.PID) }},
-	{Name: "tid", take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
-	{Name: "comm", track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
-	{Name: "thread_name", track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
+	{Name: fieldPID, take: func(c *profile.Call) uint32 { return uint32(c.PID) }},
+	{Name: fieldTID, take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
+	{Name: fieldComm, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
+	{Name: fieldThread, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
 	{Name: "errno", take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
 	{Name: Latency, Unit: "nanoseconds", take: func(c *profile.Call) uint32 { return 1 + profile.LatencyBucket(c) },
 		exact: func(value uint32) int64 { return profile.LatencyBucketNs(value - 1) }},
 	{Name: "fd", track: newDescriptors},
+	{Name: "cgroup", track: newControlGroups},
 }
+
+// Fields that say who a group is, whatever it is told apart by.
+const (
+	fieldPID    = "pid"
+	fieldTID    = "tid"
+	fieldComm   = "comm"
+	fieldThread = "thread_name"
+)
 
 // Latency is the field whose values are raw when they are taken, and have to be corrected before they are
 // printed.
@@ -83,6 +92,7 @@ type tracker interface {
 // concurrent use, as long as each thread's stops are told in their order.
 type Projection struct {
 	fields   []*Field
+	chosen   int       // how many of these are labels; the others are of groups alone
 	trackers []tracker // by field, nil for those that need none
 	active   []tracker // those that are not nil
 	names    *names
@@ -90,23 +100,37 @@ type Projection struct {
 
 // Parse reads a choice of fields: names with commas between them. A name that is given twice counts once.
 func Parse(list string) (*Projection, error) {
-	p := &Projection{names: newNames()}
+	p := None()
 	for name := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("unknown label %q%s; there are %s", name, suggest.DidYouMean(name, Names()), strings.Join(Names(), ", "))
+		f, err := named(name, "label", Names())
+		if err != nil {
+			return nil, err
 		}
-		if f := &fields[i]; !slices.Contains(p.fields, f) {
-			p.add(f)
-		}
+		p.add(f)
 	}
 	if len(p.fields) > profile.MaxFields {
 		return nil, errors.New("so many labels at once are not possible")
 	}
+	p.chosen = len(p.fields)
 	return p, nil
 }
 
+// None returns a choice of no fields, to which Group may add some.
+func None() *Projection { return &Projection{names: newNames()} }
+
+// named finds the field of a name, which is what it is said to be.
+func named(name, what string, among []string) (*Field, error) {
+	if !slices.Contains(among, name) {
+		return nil, fmt.Errorf("unknown %s %q%s; there are %s", what, name, suggest.DidYouMean(name, among), strings.Join(among, ", "))
+	}
+	return &fields[slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })], nil
+}
+
+// add adds a field that is not there yet.
 func (p *Projection) add(f *Field) {
+	if slices.Contains(p.fields, f) {
+		return
+	}
 	p.fields = append(p.fields, f)
 	var t tracker
 	if f.track != nil {
@@ -225,22 +249,43 @@ func (p *Projection) Labels(v profile.Values) []Label {
 		return nil
 	}
 	var labels []Label
-	for i, f := range p.fields {
-		if v[i] == 0 {
-			continue
+	for i := range p.fields {
+		if v[i] != 0 {
+			labels = append(labels, p.label(i, v[i]))
 		}
-		l := Label{Name: f.Name, Unit: f.Unit}
-		switch {
-		case f.text != nil:
-			l.Text, l.IsText = f.text(v[i]), true
-		case f.track != nil:
-			l.Text, l.IsText = p.names.of(v[i]), true
-		case f.exact != nil:
-			l.Number = f.exact(v[i])
-		default:
-			l.Number = int64(int32(v[i]))
-		}
-		labels = append(labels, l)
 	}
 	return labels
+}
+
+// Lost says how many different names are kept at most, and whether there were more.
+func (p *Projection) Lost() (kept int, lost bool) {
+	if p == nil {
+		return 0, false
+	}
+	return p.names.lost()
+}
+
+// label prints the value of field i, of which there is something to say.
+func (p *Projection) label(i int, value uint32) Label {
+	f := p.fields[i]
+	l := Label{Name: f.Name, Unit: f.Unit}
+	switch {
+	case f.text != nil:
+		l.Text, l.IsText = f.text(value), true
+	case f.track != nil:
+		l.Text, l.IsText = p.names.of(value), true
+	case f.exact != nil:
+		l.Number = f.exact(value)
+	default:
+		l.Number = int64(int32(value))
+	}
+	return l
+}
+
+// Chosen leaves of the values those that are labels, and not of groups alone.
+func (p *Projection) Chosen(v profile.Values) profile.Values {
+	if p != nil {
+		clear(v[p.chosen:])
+	}
+	return v
 }

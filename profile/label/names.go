@@ -10,11 +10,12 @@ type names struct {
 	mu      sync.RWMutex
 	byName  map[string]uint32
 	ordered []string
+	others  bool // there were more names than are kept
 }
 
 const (
 	// maxNames bounds how many names are kept: a program may open one file after the other.
-	maxNames = 20_000
+	maxNames = 100_000
 
 	other = "[other]" // stands for all names beyond those
 
@@ -22,6 +23,9 @@ const (
 	// (validation.max-length-label-value in its pkg/validation/limits.go).
 	maxNameBytes = 2048
 )
+
+// Shown is a name as a label is printed.
+func Shown(name string) string { return shown(name) }
 
 // shown is a name as it can be a label: UTF-8, and the end of one that is too long.
 func shown(name string) string {
@@ -45,12 +49,20 @@ func (n *names) number(name string) uint32 {
 		return known
 	}
 	if len(n.ordered) >= maxNames {
+		n.others = true
 		return n.byName[other]
 	}
 	known := uint32(len(n.ordered))
 	n.ordered = append(n.ordered, shown(name))
 	n.byName[name] = known
 	return known
+}
+
+// lost says how many names are kept at most, and whether there were more.
+func (n *names) lost() (kept int, lost bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return maxNames, n.others
 }
 
 // of returns the name of a number.

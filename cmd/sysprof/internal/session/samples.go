@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"slices"
 	"time"
 
 	"sysprof/profile"
@@ -12,7 +11,6 @@ import (
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
-	"sysprof/syscalltab"
 )
 
 // StackMode says how stacks are captured.
@@ -39,50 +37,25 @@ func newSamples(config *Config) *samples {
 	return s
 }
 
-// watched names the calls that stacks and labels depend on.
-func watched(config *Config) []string {
-	var stacks []string
-	if config.Stacks != StacksOff {
-		stacks = capture.Watched()
-	}
-	return slices.Concat(stacks, config.Labels.Watched())
-}
-
-// entered returns what is to be called at entry-stops, nil if there is nothing to do there. Like add and ended,
-// it may be called by several threads at once, but for one tracee by one alone.
-func (s *samples) entered() Entered {
-	if s == nil || s.capturer == nil && !s.config.Labels.Tracks() {
-		return nil
-	}
-	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
-		wanted := s.config.counts(c.ABI, c.Nr) || restarts.Of(c.ABI, c.Nr)
-		s.config.Labels.Entered(c, wanted)
-		if s.capturer == nil || !wanted {
-			return 0
-		}
-		return s.capturer.Stack(c, ip, sp, thread)
+// inFlight takes a call that has not returned, and is to be counted, and its values.
+func (s *samples) inFlight(f *profile.InFlight, values *profile.Values) {
+	if s != nil && f.Why != profile.Exited {
+		s.all.AddInFlight(f, profile.SampleKey{Values: s.config.Labels.Chosen(*values)})
 	}
 }
 
-// restarts are calls that go on with others, which may be counted.
-var restarts = syscalltab.NewPerCall(map[string]bool{"restart_syscall": true})
-
-// inFlight takes a call that has not returned, and is to be counted.
-func (s *samples) inFlight(f *profile.InFlight) {
-	if f.Why != profile.Exited {
-		s.all.AddInFlight(f, profile.SampleKey{Values: s.config.Labels.Unfinished(f)})
+// add takes a finished call that is counted, and its values.
+func (s *samples) add(c *profile.Call, values *profile.Values) {
+	if s != nil {
+		s.all.Add(c, profile.SampleKey{Values: s.config.Labels.Chosen(*values)})
 	}
 }
 
-// add takes a finished call, and whether it is to be counted.
-func (s *samples) add(c *profile.Call, counted bool) {
-	if counted {
-		s.all.Add(c, profile.SampleKey{Values: s.config.Labels.Values(c)})
-	}
+// finished takes any finished call, when it has been added.
+func (s *samples) finished(c *profile.Call) {
 	if s.capturer != nil {
 		s.capturer.Finished(c)
 	}
-	s.config.Labels.Returned(c)
 }
 
 // ended takes the end of a thread.
@@ -90,7 +63,6 @@ func (s *samples) ended(pid, tid int32) {
 	if s.capturer != nil && tid == pid {
 		s.capturer.Ended(pid)
 	}
-	s.config.Labels.Ended(pid, tid)
 }
 
 // taken returns the samples so far. If some of them, or of their stacks, are missing, the snapshot says so from then on.

@@ -8,6 +8,7 @@ import (
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/profile/label"
+	"sysprof/profile/stack/capture"
 	"sysprof/syscalltab"
 )
 
@@ -32,7 +33,8 @@ type Config struct {
 	Program    string
 	Stacks     StackMode
 	MaxDepth   int               // frames that are kept of a stack; 0: as many as is usual
-	Labels     *label.Projection // nil: samples of a profile are told apart by their stacks alone
+	Labels     *label.Projection // what is asked of each call; nil: samples of a profile are told apart by their stacks alone
+	Groups     *label.Grouping   // of Labels: what groups are told apart by; nil: there are none
 	MaxSamples int               // of a profile, but for those that stand for smaller ones; 0: profile.DefaultSamples
 	Debuginfod bool              // fetch debug files
 
@@ -62,13 +64,15 @@ type Session struct {
 	engine  Engine
 	profile *profile.Profile
 	samples *samples // nil: no profile with stacks is asked for
+	groups  *groups  // nil: none are asked for
+	longest longest
 	calls   atomic.Int64
 	begun   cpuTime // when the engine was started
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
 func New(config Config, engine Engine) (*Session, error) {
-	s := &Session{config: config, engine: engine, profile: profile.New()}
+	s := &Session{config: config, engine: engine, profile: profile.New(), longest: make(longest)}
 	if config.Outputs.Pprof != "" {
 		switch can := engine.Can(); {
 		case !can.SingleCalls:
@@ -80,22 +84,51 @@ func New(config Config, engine Engine) (*Session, error) {
 		}
 		s.samples = newSamples(&s.config)
 	}
+	if config.Groups != nil {
+		switch can := engine.Can(); {
+		case !can.SingleCalls:
+			return nil, errors.New("--by: this engine sees no single calls, so it cannot tell whose they are")
+		case config.Labels.Tracks() && !can.Stacks:
+			return nil, errors.New("--by: this engine stops no threads, so it cannot tell their names and files; leave out comm, fd, cgroup, pid and tid")
+		}
+		s.groups = newGroups(config.Groups)
+	}
 	return s, nil
 }
 
 // Start lets the engine begin.
 func (s *Session) Start() error {
 	s.begun = readCPUTime()
-	return s.engine.Start(s, s.samples.entered())
+	return s.engine.Start(s, s.entered())
 }
 
 // Watched names the calls that have to be seen, whether they are counted or not.
 func (c *Config) Watched() (all []string) {
-	if c.Outputs.Pprof == "" {
+	if c.Outputs.Pprof != "" && c.Stacks != StacksOff {
+		all = capture.Watched()
+	}
+	return append(all, c.Labels.Watched()...)
+}
+
+// entered returns what is to be called at entry-stops, nil if there is nothing to do there. It may be called by several threads at
+// once, but for one tracee by one alone.
+func (s *Session) entered() Entered {
+	captures := s.samples != nil && s.samples.capturer != nil
+	if !captures && !s.config.Labels.Tracks() {
 		return nil
 	}
-	return watched(c)
+	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
+		wanted := s.config.counts(c.ABI, c.Nr) || restarts.Of(c.ABI, c.Nr)
+		s.config.Labels.Entered(c, wanted)
+		if !captures || !wanted {
+			return 0
+		}
+		return s.samples.capturer.Stack(c, ip, sp, thread)
+	}
 }
+
+// restarts are calls that go on with others, which may be counted.
+var restarts = syscalltab.NewPerCall(map[string]bool{"restart_syscall": true})
 
 // Feed returns what one tracer thread tells of its calls.
 func (s *Session) Feed() profile.Feeder { return &feeder{s: s, shard: s.profile.Shard()} }
@@ -131,9 +164,15 @@ func (f *feeder) Call(c *profile.Call) {
 	} else {
 		f.shard.Skip(c)
 	}
-	if s.samples != nil {
-		s.samples.add(c, counted)
+	if config.Labels != nil && counted {
+		values := config.Labels.Values(c)
+		s.groups.add(c, &values)
+		s.samples.add(c, &values)
 	}
+	if s.samples != nil {
+		s.samples.finished(c)
+	}
+	config.Labels.Returned(c)
 }
 
 // Control takes a control.
@@ -153,10 +192,14 @@ func (s *Session) InFlight(f *profile.InFlight) {
 		outcome = Detached
 	}
 	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) {
-		s.profile.AddInFlight(*f)
-		if s.samples != nil {
-			s.samples.inFlight(f)
+		values := s.config.Labels.Unfinished(f)
+		named := *f
+		if s.groups != nil || s.longest.is(f) {
+			named.Thread = threadName(f)
 		}
+		s.profile.AddInFlight(named)
+		s.groups.inFlight(&named, &values)
+		s.samples.inFlight(f, &values)
 	}
 }
 
@@ -168,6 +211,7 @@ func (s *Session) Ended(pid, tid int32) {
 	if s.samples != nil {
 		s.samples.ended(pid, tid)
 	}
+	s.config.Labels.Ended(pid, tid)
 }
 
 // Snapshot returns what has been counted so far.

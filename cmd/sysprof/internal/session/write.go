@@ -23,6 +23,7 @@ type Outputs struct {
 	Quiet   bool // nothing stands under the tables
 	Verbose bool // all there is to say of the cost does
 
+	Top          int             // of groups the largest in tables; the others are one
 	Histogram    bool            // whole distributions
 	HistogramOf  string          // what they are called; "": all calls
 	HistogramSet *syscalltab.Set // of these calls; nil: all
@@ -53,6 +54,7 @@ func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warni
 	snapshot := s.Snapshot()
 	warnings, _ := s.engine.Warnings()
 	snapshot.Warnings = append(append(snapshot.Warnings, warnings...), more...)
+	s.written(snapshot)
 	var all []profile.Sample
 	if s.samples != nil {
 		all = s.samples.taken(snapshot)
@@ -144,5 +146,9 @@ func (o *Outputs) tables(look Look) []table {
 	if len(tables) == 0 {
 		tables = append(tables, report.Table{Sort: o.Sort, Width: look.Width, Color: look.Color})
 	}
-	return tables
+	groups := report.Groups{Top: o.Top, Table: report.Table{Sort: o.Sort, Width: look.Width, Color: look.Color}}
+	if o.Summary {
+		groups.Summary = &report.Summary{Columns: o.Columns, Sort: o.Sort, CPU: o.CPU}
+	}
+	return append(tables, groups)
 }

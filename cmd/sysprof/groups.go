@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"sysprof/profile/label"
+)
+
+// groupOptions are the options about whose calls they are.
+type groupOptions struct {
+	by  string // fields that groups are told apart by; "": there are no groups
+	top int    // of groups in tables; 0: not said
+}
+
+func (o *options) declareGroups(d declarations) {
+	d.arg(0, "by", o.groups.chooseBy)
+	d.arg(0, "top", o.groups.chooseTop)
+}
+
+// chooseBy takes the argument of --by.
+func (g *groupOptions) chooseBy(list string) error {
+	if g.by != "" {
+		list = g.by + "," + list
+	}
+	g.by = list
+	_, err := label.None().Group(list)
+	return err
+}
+
+// chooseTop takes the argument of --top.
+func (g *groupOptions) chooseTop(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is no number of groups; want one from 1 on", s)
+	}
+	g.top = n
+	return nil
+}
+
+// check finds what is wrong with them taken together.
+func (g *groupOptions) check() error {
+	if g.top > 0 && g.by == "" {
+		return errors.New("--top says how many groups are shown, and there are none; add --by FIELD")
+	}
+	return nil
+}
+
+// defaultTop is how many groups are shown if nothing else is asked for.
+const defaultTop = 10
+
+// projection is what is asked of each call: what samples are told apart by, besides their stacks, and what groups are; nil if there
+// are neither. The state of samples is always among it, since a profile without it could not tell calls that have not returned from
+// those that have.
+func (o *options) projection() (p *label.Projection, groups *label.Grouping) {
+	// All of it has been checked.
+	if o.outputs.Pprof != "" {
+		list := label.State
+		if o.labels != "" {
+			list += "," + o.labels
+		}
+		p, _ = label.Parse(list)
+	}
+	if o.groups.by != "" {
+		if p == nil {
+			p = label.None()
+		}
+		groups, _ = p.Group(o.groups.by)
+	}
+	return p, groups
+}

@@ -1,0 +1,348 @@
+package profile
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"sync"
+)
+
+// Grouper adds calls up by group, of which there may be many, with a row for each call that the group makes. It is safe for
+// concurrent use.
+//
+// When there are too many groups, or rows of them, the smallest of a few makes room for a new one, as with Samples: its calls go to
+// the others, and if it makes more later they are a group again. None is lost.
+type Grouper struct {
+	mostGroups, mostRows, mostBuckets int
+
+	mu     sync.Mutex // guards what follows
+	byKey  map[Values]uint32
+	groups slab[group]
+	others uint32 // the group of the others; 0 is none
+	hand   uint32 // which group is looked at next
+	folded uint64 // how many groups have become others, some more than once
+
+	calls map[Key]uint32 // numbers of calls
+	keys  []Key          // by these
+	rows  slab[groupRow]
+	byRow map[uint64]uint32 // by rowID
+	pool  sketchPool
+	total totals
+}
+
+// group is the calls of one group.
+type group struct {
+	key, last Values
+	calls     uint64
+	netNs     int64
+	row       uint32 // the first of its rows, which are a list, and 1; 0 is none
+	rows      uint32 // how many these are
+	inFlight  []Flight
+	alive     bool
+}
+
+// groupRow is the calls of one group and one kind. There are no pointers in it: see sketch.
+type groupRow struct {
+	calls, errors, queued, cpuCalls     uint64
+	rawNs, netNs, holdNs, cpuNs, longNs int64 // longNs is the longest of those that did not stand in line
+	group, call, next                   uint32
+	sketch                              sketch
+}
+
+const (
+	// mostGroups is how many groups there are at most, and mostRows how many rows: 50 of each of 10,000 processes.
+	mostGroups = 50_000
+	mostRows   = 500_000
+	// mostBuckets is how many buckets the rows have together, roughly: a row may have its share of them.
+	mostBuckets = 6_000_000
+)
+
+// NewGrouper returns an empty Grouper.
+func NewGrouper() *Grouper { return newGrouper(mostGroups, mostRows) }
+
+func newGrouper(mostGroups, mostRows int) *Grouper {
+	g := &Grouper{mostGroups: mostGroups, mostRows: mostRows,
+		byKey: make(map[Values]uint32), calls: make(map[Key]uint32), byRow: make(map[uint64]uint32)}
+	g.others = g.groups.take()
+	g.groups.at(g.others).alive = true
+	return g
+}
+
+// Add counts one finished call of the group that has the key. last is what else is to be known of the group, as of its last call.
+// c is not kept. It returns how many calls the group has.
+func (g *Grouper) Add(c *Call, key, last *Values) (calls uint64) {
+	rawNs, latencyNs, netNs := int64(c.RawLatency()), int64(c.Latency()), c.NetNs()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.total.calls++
+	g.total.ns += float64(rawNs)
+	number, _ := g.group(key)
+	to := g.groups.at(number)
+	to.last = *last
+	to.calls++
+	to.netNs = addSigned(to.netNs, netNs)
+	r := g.row(number, Key{c.ABI, c.Nr})
+	r.calls++
+	if c.Errno != 0 {
+		r.errors++
+	}
+	inLine := c.Queued || c.Disturbed
+	if c.Queued {
+		r.queued++
+	}
+	if !inLine {
+		r.longNs = max(r.longNs, latencyNs)
+	}
+	r.rawNs = addClamped(r.rawNs, rawNs)
+	r.netNs = addSigned(r.netNs, netNs)
+	r.holdNs = addClamped(r.holdNs, int64(c.Hold()))
+	if c.CPUNs >= 0 {
+		r.cpuCalls++
+		r.cpuNs = addClamped(r.cpuNs, c.CPUNs)
+	}
+	g.pool.record(&r.sketch, latencyNs, inLine, 1, g.bucketsOfARow())
+	return to.calls
+}
+
+// AddInFlight counts a call of a group that has not returned.
+func (g *Grouper) AddInFlight(f *InFlight, key, last *Values) {
+	flight := f.flight()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	number, isNew := g.group(key)
+	to := g.groups.at(number)
+	if isNew {
+		to.last = *last
+	}
+	to.inFlight = addFlight(to.inFlight, &flight)
+}
+
+// bucketsOfARow is how many buckets a row may have.
+func (g *Grouper) bucketsOfARow() int { return max(mostBuckets/max(g.rows.used(), 1), groupBuckets) }
+
+// group finds or makes a group.
+//
+// Precondition: g.mu is held, as for all that follow.
+func (g *Grouper) group(key *Values) (number uint32, isNew bool) {
+	if number, ok := g.byKey[*key]; ok {
+		return number, false
+	}
+	for range lookedAt { // once, but for groups with next to no rows when there are too many of these
+		if g.groups.used() < g.mostGroups && g.rows.used() < g.mostRows {
+			break
+		}
+		g.foldOne()
+	}
+	number = g.groups.take()
+	*g.groups.at(number) = group{key: *key, alive: true}
+	g.byKey[*key] = number
+	return number, true
+}
+
+// row finds or makes a row of a group.
+func (g *Grouper) row(number uint32, k Key) *groupRow {
+	call, ok := g.calls[k]
+	if !ok {
+		call = uint32(len(g.keys))
+		g.calls[k] = call
+		g.keys = append(g.keys, k)
+	}
+	id := rowID(number, call)
+	if i, ok := g.byRow[id]; ok {
+		return g.rows.at(i)
+	}
+	i := g.rows.take()
+	r, of := g.rows.at(i), g.groups.at(number)
+	r.group, r.call, r.next = number, call, of.row
+	of.row = i + 1
+	of.rows++
+	g.byRow[id] = i
+	return r
+}
+
+func rowID(group, call uint32) uint64 { return uint64(group)<<32 | uint64(call) }
+
+// foldOne makes others of the smallest of the groups that are looked at next.
+func (g *Grouper) foldOne() {
+	least, size := uint32(0), math.Inf(1)
+	for range min(lookedAt, g.groups.made()) {
+		g.hand = (g.hand + 1) % uint32(g.groups.made())
+		one := g.groups.at(g.hand)
+		if g.hand == g.others || !one.alive {
+			continue
+		}
+		if its := one.size(&g.total); its < size {
+			least, size = g.hand, its
+		}
+	}
+	if least == g.others {
+		return
+	}
+	g.folded++
+	of := g.groups.at(least)
+	delete(g.byKey, of.key)
+	g.moveRows(of, g.others)
+	others := g.groups.at(g.others)
+	others.calls = addSaturating(others.calls, of.calls)
+	others.netNs = addSigned(others.netNs, of.netNs)
+	for i := range of.inFlight {
+		others.inFlight = addFlight(others.inFlight, &of.inFlight[i])
+	}
+	g.groups.give(least)
+}
+
+// moveRows adds the rows of a group to those of another one, and removes them.
+func (g *Grouper) moveRows(of *group, to uint32) {
+	for next := of.row; next != 0; {
+		i := next - 1
+		from := g.rows.at(i)
+		r := g.row(to, g.keys[from.call])
+		r.add(from)
+		g.pool.merge(&r.sketch, &g.pool, &from.sketch)
+		g.pool.release(&from.sketch)
+		delete(g.byRow, rowID(from.group, from.call))
+		next = from.next
+		g.rows.give(i)
+	}
+	of.row, of.rows = 0, 0
+}
+
+func (r *groupRow) add(from *groupRow) {
+	r.calls = addSaturating(r.calls, from.calls)
+	r.errors = addSaturating(r.errors, from.errors)
+	r.queued = addSaturating(r.queued, from.queued)
+	r.cpuCalls = addSaturating(r.cpuCalls, from.cpuCalls)
+	r.rawNs = addClamped(r.rawNs, from.rawNs)
+	r.netNs = addSigned(r.netNs, from.netNs)
+	r.holdNs = addClamped(r.holdNs, from.holdNs)
+	r.cpuNs = addClamped(r.cpuNs, from.cpuNs)
+	r.longNs = max(r.longNs, from.longNs)
+}
+
+// size is which part of all a group is, in calls or in time.
+func (g *group) size(of *totals) float64 {
+	return max(float64(g.calls)/max(of.calls, 1), float64(g.netNs)/max(of.ns, 1))
+}
+
+// RawGroup is the calls of a group as they were measured.
+type RawGroup struct {
+	Key, Last Values
+	Others    uint64 // see Group
+	Rows      []RawGroupRow
+	InFlight  []Flight
+}
+
+// RawGroupRow is the calls of one key of a group as they were measured.
+type RawGroupRow struct {
+	Key
+	Calls, Errors, Queued, CPUCalls uint64
+	RawNs, NetNs, HoldNs, CPUNs     int64
+	LongestNs                       int64    // the longest latency of the calls that did not stand in line
+	Latency, InLine                 []Bucket // latencies of the calls that did not stand in line, and of those that did
+}
+
+// Folded says how many groups have become others so far, because there were too many, and how many of the calls these had.
+func (g *Grouper) Folded() (groups, calls, of uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.folded, g.groups.at(g.others).calls, uint64(g.total.calls)
+}
+
+// All returns a copy of the largest groups so far, most of them, in no order. Behind them comes the group of all others, if there are
+// any.
+func (g *Grouper) All(most int) []RawGroup {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	numbers := g.largest()
+	var rest []uint32
+	if len(numbers) > most {
+		numbers, rest = numbers[:most], numbers[most:]
+	}
+	all := make([]RawGroup, 0, len(numbers)+1)
+	for _, number := range numbers {
+		of := g.groups.at(number)
+		raw := RawGroup{Key: of.key, Last: of.last, InFlight: slices.Clone(of.inFlight), Rows: make([]RawGroupRow, 0, of.rows)}
+		for r := range g.rowsOf(of) {
+			raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &g.pool))
+		}
+		all = append(all, raw)
+	}
+	if others, ok := g.allOthers(rest); ok {
+		all = append(all, others)
+	}
+	return all
+}
+
+// largest lists the groups by their time, the largest first.
+func (g *Grouper) largest() []uint32 {
+	numbers := make([]uint32, 0, g.groups.used())
+	for i := range uint32(g.groups.made()) {
+		if i != g.others && g.groups.at(i).alive {
+			numbers = append(numbers, i)
+		}
+	}
+	slices.SortFunc(numbers, func(a, b uint32) int {
+		x, y := g.groups.at(a), g.groups.at(b)
+		return cmp.Or(cmp.Compare(y.netNs, x.netNs), cmp.Compare(y.calls, x.calls), slices.Compare(x.key[:], y.key[:]))
+	})
+	return numbers
+}
+
+// rowsOf yields the rows of a group.
+func (g *Grouper) rowsOf(of *group) iter.Seq[*groupRow] {
+	return func(yield func(*groupRow) bool) {
+		for next := of.row; next != 0; {
+			r := g.rows.at(next - 1)
+			if !yield(r) {
+				return
+			}
+			next = r.next
+		}
+	}
+}
+
+// allOthers adds up the others and some groups besides.
+func (g *Grouper) allOthers(besides []uint32) (raw RawGroup, ok bool) {
+	if raw.Others = g.folded + uint64(len(besides)); raw.Others == 0 {
+		return raw, false
+	}
+	var pool sketchPool
+	rows := make(map[uint32]*groupRow)
+	for _, number := range append(besides, g.others) {
+		of := g.groups.at(number)
+		for from := range g.rowsOf(of) {
+			r := rows[from.call]
+			if r == nil {
+				r = &groupRow{call: from.call}
+				rows[from.call] = r
+			}
+			r.add(from)
+			pool.merge(&r.sketch, &g.pool, &from.sketch)
+		}
+		for i := range of.inFlight {
+			raw.InFlight = addFlight(raw.InFlight, &of.inFlight[i])
+		}
+	}
+	for _, r := range rows {
+		raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &pool))
+	}
+	return raw, true
+}
+
+// copy returns what the row has, whose sketch is in the pool.
+func (r *groupRow) copy(k Key, pool *sketchPool) RawGroupRow {
+	raw := RawGroupRow{Key: k, Calls: r.calls, Errors: r.errors, Queued: r.queued, CPUCalls: r.cpuCalls,
+		RawNs: r.rawNs, NetNs: r.netNs, HoldNs: r.holdNs, CPUNs: r.cpuNs, LongestNs: r.longNs}
+	words := pool.words(&r.sketch)
+	buckets := make([]Bucket, len(words))
+	lined := len(words)
+	for i, w := range words {
+		buckets[i] = r.sketch.bucket(w)
+		if inLine(w) {
+			lined = min(lined, i)
+		}
+	}
+	raw.Latency, raw.InLine = buckets[:lined:lined], buckets[lined:]
+	return raw
+}
