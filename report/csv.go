@@ -33,15 +33,20 @@ func csvStats(prefix string) []string {
 	return names
 }
 
-// WriteCSV writes a line of column names and a line for each call, sorted by ABI and number. Times are whole
+// WriteCSV writes a line of column names and a line for each call, sorted by ABI and number; with groups a line for each call of each
+// group, and columns for who it is. Times are whole
 // nanoseconds; what is not known or has no meaning is empty.
 func WriteCSV(w io.Writer, s *profile.Snapshot) error {
 	out := csv.NewWriter(w)
-	out.Write(csvHeader) // errors stay with the writer, see below
 	run := runCells(s.Overhead)
-	for i := range s.Rows {
-		if r := &s.Rows[i]; r.Calls > 0 {
-			out.Write(append(rowCells(r), run...))
+	if s.Groups != nil {
+		writeGroupsCSV(out, s.Groups, run)
+	} else {
+		out.Write(csvHeader) // errors stay with the writer, see below
+		for i := range s.Rows {
+			if r := &s.Rows[i]; r.Calls > 0 {
+				out.Write(append(rowCells(r), run...))
+			}
 		}
 	}
 	out.Flush()
@@ -86,6 +91,42 @@ func statsCells(h *profile.Histogram) []string {
 		cells = append(cells, signed(int64(h.Quantile(q))))
 	}
 	return append(cells, signed(int64(h.Max())))
+}
+
+// writeGroupsCSV writes the lines of groups. What is not known of calls of a group is empty.
+func writeGroupsCSV(out *csv.Writer, groups *profile.Groups, run []string) {
+	columns := []string{"who", "name"}
+	for _, field := range groups.By {
+		columns = append(columns, "by_"+field)
+	}
+	out.Write(append(slices.Clone(csvHeader), columns...))
+	for i := range groups.List {
+		g := &groups.List[i]
+		who := []string{g.Who, g.Name}
+		if g.Others > 0 {
+			who = []string{whoOf(g), ""}
+		}
+		values := g.Values
+		if values == nil {
+			values = make([]string, len(groups.By))
+		}
+		for j := range g.Rows {
+			out.Write(slices.Concat(groupRowCells(&g.Rows[j]), run, who, values))
+		}
+	}
+}
+
+func groupRowCells(r *profile.GroupRow) []string {
+	cpuCalls, cpuNs, offCPUNs := "", "", ""
+	if off, known := r.OffCPU(); known {
+		cpuCalls, cpuNs, offCPUNs = unsigned(r.CPUCalls), signed(r.CPUNs), signed(int64(off))
+	}
+	unknown := make([]string, len(csvStats("")))
+	return slices.Concat(
+		[]string{r.ABI.Name(r.Nr), r.ABI.String(), unsigned(r.Nr), unsigned(r.Calls), unsigned(r.Errors)},
+		statsCells(r.Latency()), []string{unsigned(r.Calls - r.Errors)}, unknown, unknown,
+		[]string{"", unsigned(r.Queued), signed(r.HoldNs), cpuCalls, cpuNs, offCPUNs},
+	)
 }
 
 // runCells are the same on every line: what tracing the whole run cost.

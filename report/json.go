@@ -45,6 +45,9 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 		flights[i] = newJSONFlight(&s.InFlight[i])
 	}
 	d.list("in_flight", flights, ",")
+	if s.Groups != nil {
+		d.groups(s.Groups)
+	}
 	warnings := make([]any, len(s.Warnings))
 	kinds := make([]any, len(s.Warnings))
 	for i := range s.Warnings {
@@ -165,6 +168,7 @@ type jsonFlight struct {
 	LongestNs int64          `json:"longest_ns"`
 	PID       int32          `json:"pid"`
 	TID       int32          `json:"tid"`
+	Thread    string         `json:"thread,omitempty"`
 }
 
 type jsonEstimate struct {
@@ -266,7 +270,7 @@ func (buckets jsonBuckets) MarshalJSON() ([]byte, error) {
 }
 
 func newJSONFlight(f *profile.Flight) *jsonFlight {
-	return &jsonFlight{f.ABI.Name(f.Nr), f.ABI.String(), f.Nr, f.Why, f.Resumed, f.Count, f.LongestNs, f.PID, f.TID}
+	return &jsonFlight{f.ABI.Name(f.Nr), f.ABI.String(), f.Nr, f.Why, f.Resumed, f.Count, f.LongestNs, f.PID, f.TID, f.Thread}
 }
 
 func newJSONOverhead(o *profile.Overhead) *jsonOverhead {

@@ -219,7 +219,7 @@ func TestHugeJSON(t *testing.T) {
 		file io.Reader
 		want string // "": it can be read
 	}{
-		{"blanks without end", endlessBlanks{}, "larger than 64 MB"},
+		{"blanks without end", endlessBlanks{}, "larger than 192 MB"},
 		{"wide histograms", doc("rows", row, 1_000), ""},
 		{"too many wide histograms", doc("rows", row, 1_200), "more histograms than fit into memory"},
 		{"calls in flight", doc("in_flight", "{}", 1<<20), "more than 65536 items"},

@@ -14,10 +14,10 @@ import (
 	"sysprof/syscalltab"
 )
 
-// What a file may hold. A profile of 500 calls with 20 errnos is some MB; these bounds keep one that was
-// made to hurt below some 500 MB of memory.
+// What a file may hold. A profile of 500 calls with 20 errnos is some MB, one with as many groups as there can be some 100 MB; these
+// bounds keep one that was made to hurt below some 1 GB of memory.
 const (
-	maxJSONBytes = 64 << 20
+	maxJSONBytes = 192 << 20
 	maxMetaBytes = 8 << 20
 	maxListItems = 1 << 16
 	// maxOctaves bounds the memory of all histograms: a power of two of latencies costs 1 KB.
@@ -43,6 +43,8 @@ type jsonDocument struct {
 	Overhead *jsonOverhead             `json:"overhead"`
 	Rows     json.RawMessage           `json:"rows"`
 	InFlight jsonList[jsonFlight]      `json:"in_flight"`
+	GroupsBy []string                  `json:"groups_by"`
+	Groups   json.RawMessage           `json:"groups"`
 	Warnings jsonList[string]          `json:"warnings"`
 	Kinds    jsonList[profile.Warning] `json:"warning_kinds"` // of the warnings
 }
@@ -94,6 +96,9 @@ func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 	}
 	whole := profile.Merge(&s) // sorts, and adds the totals up
 	whole.Warnings = d.warnings()
+	if whole.Groups, err = readGroups(d.GroupsBy, d.Groups); err != nil {
+		return nil, m, err
+	}
 	if d.Overhead != nil {
 		if whole.Overhead, err = d.Overhead.overhead(); err != nil {
 			return nil, m, fmt.Errorf("overhead: %w", err)
@@ -257,7 +262,7 @@ func (j *jsonFlight) flight() (profile.Flight, error) {
 		return profile.Flight{}, fmt.Errorf("its count is %d, its longest_ns %d", j.Count, j.LongestNs)
 	}
 	return profile.Flight{Key: profile.Key{ABI: abi, Nr: j.Nr}, Why: j.Why, Resumed: j.Resumed,
-		Count: j.Count, LongestNs: j.LongestNs, PID: j.PID, TID: j.TID}, nil
+		Count: j.Count, LongestNs: j.LongestNs, PID: j.PID, TID: j.TID, Thread: j.Thread}, nil
 }
 
 func (j *jsonOverhead) overhead() (*profile.Overhead, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -47,8 +48,11 @@ func (g *groupOptions) check() error {
 	return nil
 }
 
-// defaultTop is how many groups are shown if nothing else is asked for.
-const defaultTop = 10
+// shown is how many groups are shown.
+func (g *groupOptions) shown() int {
+	const usual = 10
+	return cmp.Or(g.top, usual)
+}
 
 // projection is what is asked of each call: what samples are told apart by, besides their stacks, and what groups are; nil if there
 // are neither. The state of samples is always among it, since a profile without it could not tell calls that have not returned from

@@ -88,6 +88,7 @@ func parseOptions(args []string) (*options, error) {
 	}
 	o.command, o.offered = d.set.Args(), d.offered
 	o.bench.keepOptions(d, args)
+	o.outputs.Top = o.groups.shown()
 	return o, o.check(d)
 }
 

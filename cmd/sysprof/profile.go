@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,7 +127,6 @@ func (o *options) truth() session.Truth {
 // config is what a run counts and writes.
 func (o *options) config(command *ptrace.Command) session.Config {
 	labels, groups := o.projection()
-	o.outputs.Top = cmp.Or(o.groups.top, defaultTop)
 	return session.Config{
 		Trace:      o.trace,
 		Statuses:   o.statuses,

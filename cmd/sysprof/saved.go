@@ -17,7 +17,7 @@ import (
 var ofSaved = []string{
 	"from-json", "against", "fail-on", "e", "trace", "status", "successful-only", "failed-only", "failing-only",
 	"summary-only", "summary-wall-clock", "summary-sort-by", "summary-columns", "histogram", "errors", "time",
-	"output", "output-append-mode", "quiet", "silent", "silence", "verbose", "json", "csv",
+	"output", "output-append-mode", "quiet", "silent", "silence", "verbose", "json", "csv", "top",
 }
 
 // checkSaved finds what is wrong with the options for a run that is over.

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"sysprof/profile"
 	"sysprof/report"
@@ -29,7 +30,8 @@ func ReadSaved(path string, stdin *os.File) (*profile.Snapshot, report.Meta, err
 }
 
 // Choose returns what of a saved run are calls of the set (nil: all) with these outcomes. A call whose outcomes were
-// mixed has no queued calls, hold, raw latency and CPU time then, since these are not known by outcome. What tracing cost,
+// mixed has no queued calls, hold, raw latency and CPU time then, since these are not known by outcome; nor are groups, of which there
+// are none then. What tracing cost,
 // and the warnings, remain those of the whole run.
 func Choose(s *profile.Snapshot, trace *syscalltab.Set, statuses Statuses) *profile.Snapshot {
 	if trace == nil && statuses == AllStatuses {
@@ -53,6 +55,9 @@ func Choose(s *profile.Snapshot, trace *syscalltab.Set, statuses Statuses) *prof
 	}
 	whole := profile.Merge(&chosen) // adds the totals up
 	whole.Overhead, whole.Warnings = s.Overhead, s.Warnings
+	if s.Groups != nil {
+		whole.Groups = chooseGroups(s.Groups, has, statuses)
+	}
 	return whole
 }
 
@@ -69,4 +74,20 @@ func ofOutcomes(r profile.Row, statuses Statuses) profile.Row {
 		r.Failed = nil
 	}
 	return r
+}
+
+// chooseGroups returns what of groups are such calls; nil if that is not known.
+func chooseGroups(groups *profile.Groups, has func(profile.Key) bool, statuses Statuses) *profile.Groups {
+	if statuses != AllStatuses {
+		return nil
+	}
+	var list []profile.Group
+	for _, g := range groups.List {
+		g.Rows = slices.DeleteFunc(slices.Clone(g.Rows), func(r profile.GroupRow) bool { return !has(r.Key) })
+		g.InFlight = slices.DeleteFunc(slices.Clone(g.InFlight), func(f profile.Flight) bool { return !has(f.Key) })
+		if len(g.Rows)+len(g.InFlight) > 0 {
+			list = append(list, g)
+		}
+	}
+	return profile.NewGroups(groups.By, list)
 }
