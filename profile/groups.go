@@ -79,6 +79,30 @@ func (g *Groups) Top(n int) *Groups {
 	return &Groups{g.By, append(kept, mergeGroups(rest))}
 }
 
+// ByName returns the groups with those of the same name added up. The others are called so.
+func (g *Groups) ByName() []Group {
+	const others = "others"
+	same := make(map[string][]Group)
+	for _, one := range g.List {
+		name := one.Name
+		if one.Others > 0 {
+			name = others
+		}
+		same[name] = append(same[name], one)
+	}
+	list := make([]Group, 0, len(same))
+	for name, all := range same {
+		one := all[0]
+		if len(all) > 1 {
+			one = mergeGroups(all)
+			one.Who = name
+		}
+		one.Name = name
+		list = append(list, one)
+	}
+	return list
+}
+
 // mergeGroups returns the others that groups are together.
 func mergeGroups(groups []Group) Group {
 	var all Group

@@ -18,6 +18,10 @@ type Difference struct {
 	Rows []changes.Row // in the order in which they are shown
 	All  changes.Row   // of all calls together
 
+	Groups []changes.Group // in the order in which they are shown
+	By     []string        // by what they are told apart; nil: there are none
+	Top    int             // of how many tables are printed; 0: of all
+
 	New, Old DifferenceSide
 }
 
@@ -28,7 +32,8 @@ type DifferenceSide struct {
 	Sources    []string // how latencies were corrected, one a run; "": not said
 	DurationNs int64    // median; 0: unknown
 
-	UncertainNs float64 // by how much latencies may be off
+	UncertainNs float64  // by how much latencies may be off
+	By          []string // by what groups are told apart; nil: there are none, or not alike ones
 }
 
 // DifferenceOf compares runs.
@@ -37,22 +42,32 @@ func DifferenceOf(news, olds *changes.Side, of, before DifferenceSide) *Differen
 	d.New.DurationNs, d.Old.DurationNs = int64(news.Duration()), int64(olds.Duration())
 	d.New.UncertainNs, d.Old.UncertainNs = news.UncertainNs(), olds.UncertainNs()
 	d.Rows, d.All = changes.Between(news, olds)
+	if d.Groups = changes.Groups(news, olds); d.Groups != nil {
+		d.By = news.By()
+	}
+	d.New.By, d.Old.By = news.By(), olds.By()
 	return d
 }
 
 // Write prints the difference as a table with a line over it that says what is compared with what, and unless quiet is set
 // what has to be known to read it, a sentence a line.
+//
+// Of groups the Top ones whose times have changed most are shown, all of them in a table and the calls of each in another.
 func (d *Difference) Write(w io.Writer, width int, color, quiet bool) error {
 	var out bytes.Buffer
 	out.WriteString(wrap(d.heading(), width))
+	table := func(rows []changes.Row, all *changes.Row, heading string, name func(*changes.Row) string) error {
+		columns, gap := fit(d.columns(rows, all, heading, name), width)
+		nameChanges(columns)
+		return draw(&out, columns, look{rule: "─", gap: strings.Repeat(" ", gap), footer: true, colour: color})
+	}
 	if len(d.Rows) == 0 {
 		out.WriteString(nothingCounted)
-	} else {
-		columns, gap := fit(d.columns(), width)
-		nameChanges(columns)
-		if err := draw(&out, columns, look{rule: "─", gap: strings.Repeat(" ", gap), footer: true, colour: color}); err != nil {
-			return err
-		}
+	} else if err := table(d.Rows, &d.All, headingOfCalls, d.callOf); err != nil {
+		return err
+	}
+	if err := d.writeGroups(&out, table); err != nil {
+		return err
 	}
 	if !quiet {
 		out.WriteString(wrap(d.notes(), width))
@@ -115,13 +130,13 @@ func nameChanges(columns []column) {
 // headingBefore heads what there was before.
 const headingBefore = "was"
 
-// columns are those of the table. That of the rate is there if the runs were not of the same length.
-func (d *Difference) columns() (columns []column) {
+// columns are those of a table, of which the last one has names. That of the rate is there if the runs were not of the same length.
+func (d *Difference) columns(rows []changes.Row, all *changes.Row, heading string, name func(*changes.Row) string) (columns []column) {
 	add := func(c column, cell func(r *changes.Row) string) {
-		for i := range d.Rows {
-			c.cells = append(c.cells, cell(&d.Rows[i]))
+		for i := range rows {
+			c.cells = append(c.cells, cell(&rows[i]))
 		}
-		c.footer = cell(&d.All)
+		c.footer = cell(all)
 		c.fitWidth()
 		columns = append(columns, c)
 	}
@@ -138,14 +153,16 @@ func (d *Difference) columns() (columns []column) {
 	}
 	metric(changes.P50, "p50", humanNs, dropP50Now, dropP50Before, dropP50Change, dropP50Interval)
 	metric(changes.P99, "p99", humanNs, dropP99Now, dropP99Before, dropP99Change, dropP99Interval)
-	add(column{heading: headingOfCalls, left: true}, func(r *changes.Row) string {
-		if r == &d.All {
+	add(column{heading: heading, left: true}, func(r *changes.Row) string {
+		if r == all {
 			return "all"
 		}
-		return callName(r.Key)
+		return name(r)
 	})
 	return columns
 }
+
+func (d *Difference) callOf(r *changes.Row) string { return callName(r.Key) }
 
 // amount is empty where there is none, as the time of no calls.
 func amount(r *changes.Row, m changes.Metric, v float64, format func(float64) string) string {

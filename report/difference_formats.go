@@ -30,6 +30,20 @@ type jsonDifferenceRow struct {
 	Metrics map[string]*jsonChange `json:"metrics"`
 }
 
+type jsonDifferenceGroup struct {
+	Name string                 `json:"name"`
+	All  map[string]*jsonChange `json:"all"`
+	Rows []jsonDifferenceRow    `json:"rows"`
+}
+
+func jsonDifferenceRows(from []changes.Row) (rows []jsonDifferenceRow) {
+	for i := range from {
+		r := &from[i]
+		rows = append(rows, jsonDifferenceRow{r.ABI.Name(r.Nr), r.ABI.String(), r.Nr, jsonMetrics(r)})
+	}
+	return rows
+}
+
 // jsonChange has null for what is not known, or has no end.
 type jsonChange struct {
 	New   *float64 `json:"new"`
@@ -48,11 +62,21 @@ func (d *Difference) WriteJSON(w io.Writer) error {
 	j.field("old", d.Old.json())
 	j.field("all", jsonMetrics(&d.All))
 	var rows []any
-	for i := range d.Rows {
-		r := &d.Rows[i]
-		rows = append(rows, jsonDifferenceRow{r.ABI.Name(r.Nr), r.ABI.String(), r.Nr, jsonMetrics(r)})
+	for _, row := range jsonDifferenceRows(d.Rows) {
+		rows = append(rows, row)
 	}
-	j.list("rows", rows, "")
+	if d.By == nil {
+		j.list("rows", rows, "")
+	} else {
+		j.list("rows", rows, ",")
+		j.field("groups_by", d.By)
+		var groups []any
+		for i := range d.Groups {
+			g := &d.Groups[i]
+			groups = append(groups, jsonDifferenceGroup{g.Name, jsonMetrics(&g.All), jsonDifferenceRows(g.Rows)})
+		}
+		j.list("groups", groups, "")
+	}
 	j.printf("}\n")
 	if j.err != nil {
 		return fmt.Errorf("write JSON: %w", j.err)
@@ -86,7 +110,8 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// WriteCSV writes a line of column names and a line for each call, in the order of the table.
+// WriteCSV writes a line of column names and a line for each call, in the order of the table; then, if there are groups,
+// one for each call of each of them, with its name in the last column.
 func (d *Difference) WriteCSV(w io.Writer) error {
 	var text bytes.Buffer
 	out := csv.NewWriter(&text)
@@ -96,18 +121,21 @@ func (d *Difference) WriteCSV(w io.Writer) error {
 			header = append(header, m.String()+"_"+what)
 		}
 	}
+	if d.By != nil {
+		header = append(header, "group")
+	}
 	out.Write(header) // errors stay with the writer, see below
 	for i := range d.Rows {
-		r := &d.Rows[i]
-		cells := []string{r.ABI.Name(r.Nr), r.ABI.String(), unsigned(r.Nr)}
-		for m := range changes.Metric(changes.Metrics) {
-			c := &r.Change[m]
-			for _, v := range []float64{c.New, c.Old, c.Ratio, c.Low, c.High} {
-				cells = append(cells, csvFloat(v))
-			}
-			cells = append(cells, strconv.FormatBool(c.Noise))
+		cells := differenceCells(&d.Rows[i])
+		if d.By != nil {
+			cells = append(cells, "")
 		}
 		out.Write(cells)
+	}
+	for i := range d.Groups {
+		for j := range d.Groups[i].Rows {
+			out.Write(append(differenceCells(&d.Groups[i].Rows[j]), d.Groups[i].Name))
+		}
 	}
 	out.Flush()
 	if err := out.Error(); err != nil {
@@ -115,6 +143,18 @@ func (d *Difference) WriteCSV(w io.Writer) error {
 	}
 	_, err := w.Write(text.Bytes())
 	return err
+}
+
+func differenceCells(r *changes.Row) []string {
+	cells := []string{r.ABI.Name(r.Nr), r.ABI.String(), unsigned(r.Nr)}
+	for m := range changes.Metric(changes.Metrics) {
+		c := &r.Change[m]
+		for _, v := range []float64{c.New, c.Old, c.Ratio, c.Low, c.High} {
+			cells = append(cells, csvFloat(v))
+		}
+		cells = append(cells, strconv.FormatBool(c.Noise))
+	}
+	return cells
 }
 
 // csvFloat is empty for what is not known, or has no end.

@@ -11,7 +11,7 @@ import (
 // notes are the sentences under the table of a difference, a line each.
 func (d *Difference) notes() string {
 	var out strings.Builder
-	for _, sentence := range append([]string{d.method(), d.lengths()}, d.unlike()...) {
+	for _, sentence := range append([]string{d.method(), d.lengths(), d.groupsNote()}, d.unlike()...) {
 		if sentence != "" {
 			out.WriteString(Printable(sentence) + "\n")
 		}

@@ -13,28 +13,80 @@ import (
 
 // Side is one or several runs of the same thing. Only what is compared is kept of them. The zero value has none.
 type Side struct {
-	runs  []run
-	calls map[profile.Key]map[int][Metrics]figure // by the number of the run
-	all   [][Metrics]figure                       // of all calls of each run
+	runs   []run
+	whole  calls
+	groups map[string]*calls // by their names
+	by     [][]string        // by what groups are told apart in each run; nil: there are none
+}
+
+// calls are the figures of some calls, by the number of the run.
+type calls struct {
+	byKey map[profile.Key]map[int][Metrics]figure
+	all   map[int][Metrics]figure // of all of them together
+}
+
+func newCalls() *calls {
+	return &calls{make(map[profile.Key]map[int][Metrics]figure), make(map[int][Metrics]figure)}
+}
+
+// add adds the latencies of a call in a run.
+func (c *calls) add(number int, r *run, k profile.Key, latency *profile.Histogram) {
+	if c.byKey[k] == nil {
+		c.byKey[k] = make(map[int][Metrics]figure)
+	}
+	c.byKey[k][number] = r.figuresOf(latency)
 }
 
 // Add adds a run, which lasted so long; 0 is unknown.
 func (s *Side) Add(snapshot *profile.Snapshot, duration time.Duration) {
-	if s.calls == nil {
-		s.calls = make(map[profile.Key]map[int][Metrics]figure)
+	if s.groups == nil {
+		s.whole, s.groups = *newCalls(), make(map[string]*calls)
 	}
-	r, all := runOf(snapshot, duration), new(profile.Histogram)
+	number, r, all := len(s.runs), runOf(snapshot, duration), new(profile.Histogram)
 	for i := range snapshot.Rows {
 		row := &snapshot.Rows[i]
 		latency := row.Latency()
 		all.Merge(latency)
-		if s.calls[row.Key] == nil {
-			s.calls[row.Key] = make(map[int][Metrics]figure)
-		}
-		s.calls[row.Key][len(s.runs)] = r.figuresOf(latency)
+		s.whole.add(number, &r, row.Key, latency)
 	}
-	s.all = append(s.all, r.figuresOf(all))
+	s.whole.all[number] = r.figuresOf(all)
 	s.runs = append(s.runs, r)
+	if snapshot.Groups == nil {
+		s.by = append(s.by, nil)
+		return
+	}
+	s.by = append(s.by, snapshot.Groups.By)
+	for _, g := range snapshot.Groups.ByName() {
+		s.addGroup(number, &r, &g)
+	}
+}
+
+func (s *Side) addGroup(number int, r *run, g *profile.Group) {
+	its := s.groups[g.Name]
+	if its == nil {
+		its = newCalls()
+		s.groups[g.Name] = its
+	}
+	all := new(profile.Histogram)
+	for i := range g.Rows {
+		latency := g.Rows[i].Latency()
+		all.Merge(latency)
+		its.add(number, r, g.Rows[i].Key, latency)
+	}
+	its.all[number] = r.figuresOf(all)
+}
+
+// By is by what all runs of the side have groups; nil if they do not.
+func (s *Side) By() []string {
+	if len(s.by) == 0 {
+		return nil
+	}
+	for _, by := range s.by {
+		if !slices.Equal(by, s.by[0]) {
+			return nil
+		}
+	}
+	return s.by[0]
 }
 
 // Duration is the median duration of the runs; 0 if one is unknown.
@@ -61,10 +113,9 @@ func (s *Side) UncertainNs() (ns float64) {
 }
 
 // of lists the figures of a call in all runs. A run that did not make the call has none of it.
-func (s *Side) of(k profile.Key) (list [][Metrics]figure) {
-	figures := s.calls[k]
+func (s *Side) of(byRun map[int][Metrics]figure) (list [][Metrics]figure) {
 	for i := range s.runs {
-		f, ok := figures[i]
+		f, ok := byRun[i]
 		if !ok {
 			f = s.runs[i].figuresOf(new(profile.Histogram))
 		}
@@ -104,14 +155,52 @@ func (r *Row) Ns() float64 {
 // Between compares new runs with old ones, call by call. The call whose total time has grown most comes first, the one that
 // it has shrunk most of last. all is of all calls together.
 func Between(news, olds *Side) (rows []Row, all Row) {
-	keys := make(map[profile.Key]bool)
+	return between(news, olds, &news.whole, &olds.whole)
+}
+
+// Group is how the calls of one group have changed.
+type Group struct {
+	Name string
+	Rows []Row // in the order of Between
+	All  Row   // of all of its calls together
+}
+
+// Groups compares new runs with old ones by group, those with the same name, if all of them have groups by the same fields. The group
+// whose total time has changed most comes first.
+func Groups(news, olds *Side) (groups []Group) {
+	if by := news.By(); by == nil || !slices.Equal(by, olds.By()) {
+		return nil
+	}
+	names := make(map[string]bool)
 	for _, s := range []*Side{news, olds} {
-		for k := range s.calls {
+		for name := range s.groups {
+			names[name] = true
+		}
+	}
+	for name := range names {
+		of, before := cmp.Or(news.groups[name], newCalls()), cmp.Or(olds.groups[name], newCalls())
+		g := Group{Name: name}
+		g.Rows, g.All = between(news, olds, of, before)
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b Group) int {
+		return cmp.Or(
+			cmp.Compare(math.Abs(b.All.Ns()), math.Abs(a.All.Ns())),
+			cmp.Compare(math.Abs(b.All.difference()), math.Abs(a.All.difference())),
+			strings.Compare(a.Name, b.Name))
+	})
+	return groups
+}
+
+func between(news, olds *Side, of, before *calls) (rows []Row, all Row) {
+	keys := make(map[profile.Key]bool)
+	for _, c := range []*calls{of, before} {
+		for k := range c.byKey {
 			keys[k] = true
 		}
 	}
 	for k := range keys {
-		rows = append(rows, Row{k, compare(news.of(k), olds.of(k))})
+		rows = append(rows, Row{k, compare(news.of(of.byKey[k]), olds.of(before.byKey[k]))})
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(
@@ -120,7 +209,7 @@ func Between(news, olds *Side) (rows []Row, all Row) {
 			strings.Compare(a.ABI.Name(a.Nr), b.ABI.Name(b.Nr)),
 			cmp.Compare(a.ABI, b.ABI), cmp.Compare(a.Nr, b.Nr))
 	})
-	return rows, Row{Change: compare(news.all, olds.all)}
+	return rows, Row{Change: compare(news.of(of.all), olds.of(before.all))}
 }
 
 func (r *Row) difference() float64 { return r.Change[Total].New - r.Change[Total].Old }

@@ -87,6 +87,7 @@ func (f *Files) Write(ctx context.Context, s *profile.Snapshot, meta report.Meta
 func (f *Files) WriteDifference(ctx context.Context, d *report.Difference) error {
 	return errors.Join(
 		f.writeTables(ctx, func(w io.Writer) error {
+			d.Top = f.outputs.Top
 			return d.Write(w, f.tables.look.Width, f.tables.look.Color, f.outputs.Quiet)
 		}),
 		f.writeFile(ctx, grace, f.json, d.WriteJSON),
