@@ -13,11 +13,14 @@ import (
 type groupOptions struct {
 	by  string // fields that groups are told apart by; "": there are no groups
 	top int    // of groups in tables; 0: not said
+
+	only []string // conditions that calls have to meet
 }
 
 func (o *options) declareGroups(d declarations) {
 	d.arg(0, "by", o.groups.chooseBy)
 	d.arg(0, "top", o.groups.chooseTop)
+	d.arg(0, "only", o.groups.chooseOnly)
 }
 
 // chooseBy takes the argument of --by.
@@ -40,6 +43,13 @@ func (g *groupOptions) chooseTop(s string) error {
 	return nil
 }
 
+// chooseOnly takes the argument of --only.
+func (g *groupOptions) chooseOnly(condition string) error {
+	g.only = append(g.only, condition)
+	_, err := label.None().Only(g.only)
+	return err
+}
+
 // check finds what is wrong with them taken together.
 func (g *groupOptions) check() error {
 	if g.top > 0 && g.by == "" {
@@ -54,10 +64,10 @@ func (g *groupOptions) shown() int {
 	return cmp.Or(g.top, usual)
 }
 
-// projection is what is asked of each call: what samples are told apart by, besides their stacks, and what groups are; nil if there
-// are neither. The state of samples is always among it, since a profile without it could not tell calls that have not returned from
-// those that have.
-func (o *options) projection() (p *label.Projection, groups *label.Grouping) {
+// projection is what is asked of each call: what samples are told apart by, besides their stacks, what groups are, and which calls
+// are counted; nil if there is nothing of these. The state of samples is always among it, since a profile without it could not tell
+// calls that have not returned from those that have.
+func (o *options) projection() (p *label.Projection, groups *label.Grouping, only *label.Only) {
 	// All of it has been checked.
 	if o.outputs.Pprof != "" {
 		list := label.State
@@ -66,11 +76,14 @@ func (o *options) projection() (p *label.Projection, groups *label.Grouping) {
 		}
 		p, _ = label.Parse(list)
 	}
+	if p == nil && (o.groups.by != "" || len(o.groups.only) > 0) {
+		p = label.None()
+	}
 	if o.groups.by != "" {
-		if p == nil {
-			p = label.None()
-		}
 		groups, _ = p.Group(o.groups.by)
 	}
-	return p, groups
+	if len(o.groups.only) > 0 {
+		only, _ = p.Only(o.groups.only)
+	}
+	return p, groups, only
 }

@@ -126,7 +126,7 @@ func (o *options) truth() session.Truth {
 
 // config is what a run counts and writes.
 func (o *options) config(command *ptrace.Command) session.Config {
-	labels, groups := o.projection()
+	labels, groups, only := o.projection()
 	return session.Config{
 		Trace:      o.trace,
 		Statuses:   o.statuses,
@@ -138,6 +138,7 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		MaxDepth:   o.maxDepth,
 		Labels:     labels,
 		Groups:     groups,
+		Only:       only,
 		MaxSamples: o.maxSamples,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,

@@ -115,10 +115,10 @@ func (g *Grouping) Describe(to *profile.Group, key, last *profile.Values) {
 		}
 	}
 	for _, i := range g.list {
-		to.Values = append(to.Values, g.value(i, key[i]))
+		to.Values = append(to.Values, g.p.text(i, key[i]))
 	}
 	if g.groupsBy(fieldPID) || g.groupsBy(fieldTID) {
-		process := g.textOf(g.comm, last)
+		process := g.p.text(g.comm, last[g.comm])
 		title := g.titles.of(int32(last[g.pid]))
 		itsWho := fmt.Sprintf("%s (%d)", process, int32(last[g.pid]))
 		if process == "" {
@@ -130,7 +130,7 @@ func (g *Grouping) Describe(to *profile.Group, key, last *profile.Values) {
 		}
 	}
 	if g.groupsBy(fieldTID) {
-		if thread := g.textOf(g.thread, last); last[g.tid] != last[g.pid] {
+		if thread := g.p.text(g.thread, last[g.thread]); last[g.tid] != last[g.pid] {
 			add(joined(fmt.Sprintf("thread %d", int32(last[g.tid])), thread), joined("thread", thread))
 		}
 		said[g.tid], said[g.thread] = true, true
@@ -139,7 +139,7 @@ func (g *Grouping) Describe(to *profile.Group, key, last *profile.Values) {
 		if said[i] {
 			continue
 		}
-		text := g.value(i, key[i])
+		text := g.p.text(i, key[i])
 		if text == "" {
 			text = nothings[g.p.fields[i].Name]
 		}
@@ -154,19 +154,17 @@ var nothings = map[string]string{
 	"errno": "no error", "fd": "no file", "cgroup": "no cgroup",
 }
 
-// value prints the value of field i, "" if there is nothing to say.
-func (g *Grouping) value(i int, value uint32) string {
+// text prints the value of field i, "" if there is nothing to say.
+func (p *Projection) text(i int, value uint32) string {
 	if value == 0 {
 		return ""
 	}
-	l := g.p.label(i, value)
+	l := p.label(i, value)
 	if l.IsText {
 		return l.Text
 	}
 	return fmt.Sprint(l.Number)
 }
-
-func (g *Grouping) textOf(i int, v *profile.Values) string { return g.value(i, v[i]) }
 
 // joined is both words with a blank between them, if both are there.
 func joined(a, b string) string {

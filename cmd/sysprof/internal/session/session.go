@@ -35,6 +35,7 @@ type Config struct {
 	MaxDepth   int               // frames that are kept of a stack; 0: as many as is usual
 	Labels     *label.Projection // what is asked of each call; nil: samples of a profile are told apart by their stacks alone
 	Groups     *label.Grouping   // of Labels: what groups are told apart by; nil: there are none
+	Only       *label.Only       // of Labels: which calls are counted; nil: all
 	MaxSamples int               // of a profile, but for those that stand for smaller ones; 0: profile.DefaultSamples
 	Debuginfod bool              // fetch debug files
 
@@ -84,13 +85,15 @@ func New(config Config, engine Engine) (*Session, error) {
 		}
 		s.samples = newSamples(&s.config)
 	}
-	if config.Groups != nil {
+	if config.Groups != nil || config.Only != nil {
 		switch can := engine.Can(); {
 		case !can.SingleCalls:
-			return nil, errors.New("--by: this engine sees no single calls, so it cannot tell whose they are")
+			return nil, errors.New("--by and --only: this engine sees no single calls, so it cannot tell whose they are")
 		case config.Labels.Tracks() && !can.Stacks:
-			return nil, errors.New("--by: this engine stops no threads, so it cannot tell their names and files; leave out comm, fd, cgroup, pid and tid")
+			return nil, errors.New("--by and --only: this engine stops no threads, so it cannot tell their names and files; leave out comm, thread_name, fd, cgroup, pid and tid")
 		}
+	}
+	if config.Groups != nil {
 		s.groups = newGroups(config.Groups)
 	}
 	return s, nil
@@ -159,15 +162,17 @@ func (f *feeder) Call(c *profile.Call) {
 		outcome = Failed
 	}
 	counted := config.Statuses&outcome != 0 && config.counts(c.ABI, c.Nr)
+	var values profile.Values
+	if counted && config.Labels != nil {
+		values = config.Labels.Values(c)
+		counted = config.Only.Keeps(&values)
+	}
 	if counted {
 		f.shard.Add(c)
-	} else {
-		f.shard.Skip(c)
-	}
-	if config.Labels != nil && counted {
-		values := config.Labels.Values(c)
 		s.groups.add(c, &values)
 		s.samples.add(c, &values)
+	} else {
+		f.shard.Skip(c)
 	}
 	if s.samples != nil {
 		s.samples.finished(c)
@@ -193,6 +198,9 @@ func (s *Session) InFlight(f *profile.InFlight) {
 	}
 	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) {
 		values := s.config.Labels.Unfinished(f)
+		if !s.config.Only.Keeps(&values) {
+			return
+		}
 		named := *f
 		if s.groups != nil || s.longest.is(f) {
 			named.Thread = threadName(f)
