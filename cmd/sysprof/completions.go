@@ -56,6 +56,8 @@ func argumentOf(name string) argument {
 		return argument{listOf, report.ColumnNames()}
 	case "labels":
 		return argument{listOf, label.Names()}
+	case "by":
+		return argument{listOf, label.GroupNames()}
 	case "fail-on":
 		return argument{listOf, changes.Names()}
 	case "cpu":

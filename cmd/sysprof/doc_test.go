@@ -120,6 +120,8 @@ func TestDocumentedLists(t *testing.T) {
 		parentheses bool // have to do with one of the list, and are not of it
 	}{
 		{"the labels of the help", help, "tell samples apart by ", "--", label.Names(), true},
+		{"the fields of the help", help, "tell calls apart by ", "too:", label.GroupNames(), true},
+		{"the fields of the manual page", man, "worked on, too:\n", "See\n", label.GroupNames(), true},
 		{"the labels of the manual page", man, "tell samples apart by\n", "The last", label.Names(), false},
 		{"the classes of the manual page", man, "names, numbers, classes\n", "regular expressions", syscalltab.Classes(), false},
 	} {

@@ -36,6 +36,8 @@ What to count:
                                 kernel leaves out those that -e leaves out (--seccomp-bpf).
                                 A filtered process cannot be detached: sysprof stays until
                                 it ends, and kill -9 sysprof kills it
+      --only=FIELD=VALUE        only calls whose field (see --by) has this value, in which * is
+                                anything: comm=postgres, fd=/var/*; may be repeated
   -z, --successful-only         only calls that succeeded
   -Z, --failed-only             only calls that failed
 
@@ -47,6 +49,10 @@ What to write:
                                 time-percent, total-time, min-time, max-time, avg-time,
                                 name, wall-total, wall-min, wall-max, wall-avg
   -U, --summary-columns=LIST    with -c: show these columns, in this order
+      --by=FIELD[,FIELD]        tell calls apart by pid, tid, comm, thread_name, errno, fd (the
+                                file, pipe or socket), cgroup (the container), state, too: a
+                                table of all groups and one of each; all formats have them
+      --top=N                   with --by: tables of the N largest groups (10), and of the others
       --histogram[=SET]         draw how long all calls, or those of SET, took
       --errors                  a table of how often calls failed with which errno
       --time=cpu                measure CPU time, too; with -c, show it as the time
@@ -68,7 +74,8 @@ What to write:
                                 them the outermost ones
       --labels=LIST             with --pprof: tell samples apart by pid, tid, comm (of the
                                 process), thread_name, errno, latency, fd (the file, pipe
-                                or socket), state (computing, waiting, unfinished; always)
+                                or socket), cgroup, state (computing, waiting, unfinished;
+                                always)
       --max-samples=N           with --pprof: keep the N largest samples (16000), and add up
                                 the others for each call
       --debuginfod              with --pprof: fetch debug files with debuginfod-find

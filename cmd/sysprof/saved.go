@@ -60,8 +60,11 @@ func (p *process) showSaved(opt *options) (ending, error) {
 		return ending{}, err
 	}
 	ctx := context.Background() // signals end it as they end any program
-	snapshot = session.Choose(snapshot, opt.trace, opt.statuses)
-	return endingOfSaved(errors.Join(files.Write(ctx, snapshot, meta), files.Close(ctx)), ending{})
+	chosen := session.Choose(snapshot, opt.trace, opt.statuses)
+	if snapshot.Groups != nil && chosen.Groups == nil {
+		p.messages.say(errors.New("of the groups of a saved run it is not known how calls ended: they are left out"))
+	}
+	return endingOfSaved(errors.Join(files.Write(ctx, chosen, meta), files.Close(ctx)), ending{})
 }
 
 // endingOfSaved is how sysprof ends when what was asked of saved runs has been written, or failed with an error that has been
