@@ -230,7 +230,7 @@ func (t *Tracer) openMachine() {
 		return
 	}
 	var err error
-	t.machine, err = place.New(int(t.options.CPU)-1, t.haste.Calmly)
+	t.machine, err = place.New(int(t.options.CPU) - 1)
 	var refused *place.NotAllowedError
 	if errors.As(err, &refused) {
 		t.warn(profile.Warning{Kind: profile.CPUNotAllowed, ID: refused.CPU})

@@ -27,9 +27,10 @@
 //  4. Programs are not to see that threads are pinned. Before a pinned thread enters a call that asks for or sets
 //     CPUs, or that creates a thread, its affinity is restored (Reveal). So the kernel answers truthfully, the
 //     thread's own wish is kept, and children inherit what they would have had.
-//  5. All affinities are restored before tracing ends, and before tracees cease to stop at their calls (End). If this process is killed, the guard restores
-//     them: a child that does nothing else. Where it may it leaves this process's cgroups, which can be killed as a
-//     whole (groups.go).
+//  5. All affinities are restored before tracing ends, and before tracees cease to stop at their calls (End). If this
+//     process is killed, the guard restores them: a child that does nothing else, and that hears of it before the
+//     tracees are let go (life). Where it may it is moved out of this process's cgroups, which can be killed as a whole
+//     (groups.go).
 //
 // Where this process may run on one CPU only, nothing has to be pinned: a thread that may run there, too, shares the
 // CPU as it is, and there is no guard.

@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,24 +19,23 @@ import (
 // It leaves the account of a service for that, but by little: one process that sleeps, whose memory stays charged to
 // where it was. It ends with this process, or soon after it.
 
-// mostGroups is how many hierarchies the guard may leave.
-const mostGroups = 2
+// staysFor is how long the guard stays in its cgroups. To leave one takes the kernel until all CPUs have taken note
+// (kernel/cgroup/cgroup.c, cgroup_procs_write_start: 31 ms in a virtual machine with 2 CPUs), and neither who writes nor who
+// is to leave heeds a signal meanwhile: short runs would have to wait for it at their end. So it is this process that
+// writes, and the guard is never kept from what it is for.
+const staysFor = 100 * time.Millisecond
 
-// openRootGroups opens the files by which the guard goes to the root cgroups, −1 where it has nothing to leave.
-func openRootGroups() (files [mostGroups]int) {
+// leaveGroups has a process, the guard, leave this process's cgroups, as far as this may.
+func leaveGroups(pid int) {
 	groups, _ := os.ReadFile("/proc/self/cgroup")
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	dirs := groupsToLeave(string(groups), string(mounts))
-	for i := range files {
-		files[i] = -1
-		if i < len(dirs) {
-			// Who may write is decided at the opening (kernel/cgroup/cgroup.c, __cgroup_procs_write).
-			if fd, err := unix.Open(filepath.Join(dirs[i], "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
-				files[i] = fd
-			}
+	for _, dir := range groupsToLeave(string(groups), string(mounts)) {
+		// Who may write is decided at the opening (kernel/cgroup/cgroup.c, __cgroup_procs_write).
+		if fd, err := unix.Open(filepath.Join(dir, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+			unix.Write(fd, strconv.AppendInt(nil, int64(pid), 10))
+			unix.Close(fd)
 		}
 	}
-	return files
 }
 
 // groupsToLeave returns where the roots are mounted of the hierarchies that a process is to leave, if it is not there
@@ -42,7 +43,7 @@ func openRootGroups() (files [mostGroups]int) {
 func groupsToLeave(groups, mounts string) (roots []string) {
 	for line := range strings.Lines(groups) {
 		field := strings.SplitN(strings.TrimSpace(line), ":", 3) // hierarchy, controllers, path
-		if len(field) < 3 || field[2] == "/" || len(roots) == mostGroups {
+		if len(field) < 3 || field[2] == "/" {
 			continue
 		}
 		var root string

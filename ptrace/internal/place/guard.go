@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,10 +16,11 @@ import (
 // SIGKILL is the only end of this process that leaves something to do.
 //
 // It is in a session of its own and blocks all signals, so that it survives what is sent to the terminal
-// or the process group, and has no descriptor but the one that tells it of our end, and those by which it leaves its
-// cgroups (groups.go).
+// or the process group, and has no descriptor but one of this process. It is not in its cgroups for long (groups.go).
 type guard struct {
-	pid int
+	pid     int
+	leaving *time.Timer   // its cgroups
+	left    chan struct{} // closed when it has
 
 	mu     sync.Mutex  // guards what follows; that a slot is still one's own can be seen without
 	free   []int32     // slots
@@ -36,6 +38,8 @@ type ledger struct {
 	slots [mostPinned]atomic.Uint64
 
 	now, allowed raw.CPUMask // the guard's scratch
+
+	life life
 }
 
 const (
@@ -65,7 +69,7 @@ func newGuard() (*guard, error) {
 	for word := range shared.masks[allCPUs] {
 		shared.masks[allCPUs][word] = ^uint64(0)
 	}
-	g := &guard{ledger: shared, known: 1}
+	g := &guard{ledger: shared, known: 1, left: make(chan struct{})}
 	for slot := int32(mostPinned - 1); slot >= 0; slot-- {
 		g.free = append(g.free, slot)
 	}
@@ -74,17 +78,16 @@ func newGuard() (*guard, error) {
 		raw.UnmapShared(shared)
 		return nil, fmt.Errorf("open a descriptor of this process: %w", err)
 	}
-	lines := lifelines{self}
-	groups := openRootGroups()
-	copy(lines[1:], groups[:])
-	g.pid, err = forkGuard(g.ledger, &lines)
-	for _, fd := range lines {
-		unix.Close(fd)
-	}
+	g.pid, err = forkGuard(g.ledger, self)
+	unix.Close(self)
 	if err != nil {
 		raw.UnmapShared(shared)
 		return nil, fmt.Errorf("fork the guard: %w", err)
 	}
+	g.leaving = time.AfterFunc(staysFor, func() {
+		defer close(g.left)
+		leaveGroups(g.pid)
+	})
 	return g, nil
 }
 
@@ -96,6 +99,9 @@ func (g *guard) dismiss() {
 		return
 	}
 	unix.Kill(g.pid, unix.SIGKILL)
+	if !g.leaving.Stop() {
+		<-g.left // before its number may be another process's
+	}
 	for {
 		if _, err := unix.Wait4(g.pid, nil, 0, nil); err != unix.EINTR {
 			break

@@ -13,15 +13,13 @@ import (
 	"sysprof/ptrace/internal/raw"
 )
 
-// guardName is what ps(1) calls the guard, rootPath the path of a directory, for the kernel, and itself how cgroup.procs is
-// told of the process that writes (cgroups(7)).
+// guardName is what ps(1) calls the guard, and rootPath the path of a directory, for the kernel.
 //
 // sysprof's own name is no part of it: pkill -9 sysprof looks for that anywhere in a process's name, with -f in its
 // arguments, too, and would kill both at the same time, so that nobody were left to do what the guard is for.
 var (
 	guardName = [16]byte{'s', 'y', 's', 'p', '-', 'g', 'u', 'a', 'r', 'd'}
 	rootPath  = [2]byte{'/', 0}
-	itself    = [1]byte{'0'}
 )
 
 // ownArguments is where the kernel looks for this process's arguments (/proc/PID/cmdline); nil if that is not known.
@@ -42,21 +40,12 @@ func ownArguments() []byte {
 	return unsafe.Slice(first, end-start)
 }
 
-// staysNs is how long the guard stays in its cgroups. To leave one takes the kernel until all CPUs have taken note
-// (kernel/cgroup/cgroup.c, cgroup_procs_write_start: 31 ms in a virtual machine with 2 CPUs), and no signal ends that:
-// short runs would have to wait for it at their end.
-const staysNs = 100_000_000
-
-// lifelines are the descriptors that the guard gets as its own, from 0 on; −1 for none. They are beyond its own.
-type lifelines [1 + mostGroups]int
-
-// forkGuard forks the guard. The first of the descriptors is of this process, the others are cgroup.procs of groups that
-// it is to go to. It returns in the parent only.
+// forkGuard forks the guard, which gets a descriptor of this process. It returns in the parent only.
 //
 //go:noinline
 //go:norace
 //go:nocheckptr
-func forkGuard(l *ledger, lines *lifelines) (int, error) {
+func forkGuard(l *ledger, process int) (int, error) {
 	arguments := ownArguments()
 	pid, errno := raw.Fork()
 	if errno != 0 {
@@ -69,8 +58,11 @@ func forkGuard(l *ledger, lines *lifelines) (int, error) {
 				arguments[i] = guardName[i]
 			}
 		}
-		childHide(lines)
-		if childAwaitEnd() {
+		childHide(process)
+		if l.childAwaitEnd() {
+			l.childRestoreAll() // before the tracees are let go, if it comes in time
+		}
+		if childPoll(nil) {
 			l.childRestoreAll()
 		}
 		raw.ChildExit(0)
@@ -78,22 +70,21 @@ func forkGuard(l *ledger, lines *lifelines) (int, error) {
 	return int(pid), nil
 }
 
-// childHide separates the guard from all that this process shares with others, but the lifelines. The rules of raw.Fork hold for this and all below.
+// childHide separates the guard from all that this process shares with others, but the descriptor of it, which becomes 0.
+// The rules of raw.Fork hold for this and all below.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func childHide(lines *lifelines) {
+func childHide(process int) {
 	all := ^uint64(0)
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, raw.SigsetSize, 0, 0)
 	syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_CHDIR, uintptr(unsafe.Pointer(&rootPath)), 0, 0, 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&guardName)), 0, 0, 0, 0)
-	for own := range uintptr(len(lines)) {
-		syscall.RawSyscall6(unix.SYS_CLOSE, own, 0, 0, 0, 0, 0)
-		syscall.RawSyscall6(unix.SYS_DUP3, uintptr(lines[own]), own, 0, 0, 0, 0)
-	}
-	for fd := uintptr(len(lines)); fd < 1<<16; fd++ { // for a kernel without close_range(2)
+	syscall.RawSyscall6(unix.SYS_CLOSE, 0, 0, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_DUP3, uintptr(process), 0, 0, 0, 0, 0)
+	for fd := uintptr(1); fd < 1<<16; fd++ { // for a kernel without close_range(2)
 		if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, fd, ^uintptr(0)>>32, 0, 0, 0, 0); errno == 0 {
 			break
 		}
@@ -101,42 +92,43 @@ func childHide(lines *lifelines) {
 	}
 }
 
-// childAwaitEnd waits until the process of descriptor 0 has ended, and leaves its cgroups if that is not soon. It reports
-// whether the end could be seen.
+// childAwaitEnd waits until the process of descriptor 0 has ended, or begins to. It reports whether it begins to.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func childAwaitEnd() bool {
-	poll := unix.PollFd{Fd: 0, Events: unix.POLLIN}
-	soon := unix.Timespec{Nsec: staysNs}
-	atMost := &soon
+func (l *ledger) childAwaitEnd() bool {
+	wait := unix.Timespec{Sec: 1}
 	for {
-		// A pidfd is readable when its process has ended (pidfd_open(2)).
-		n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(atMost)), 0, 0, 0)
-		if errno == 0 && n == 1 {
+		word := *(*uint32)(unsafe.Pointer(&l.life.word))
+		switch {
+		case word&futexOwnerDied != 0:
 			return true
+		case word == unwatched:
+			return false
 		}
-		if errno == 0 {
-			atMost = nil
-			childLeaveGroups()
-			continue
-		}
-		if errno != syscall.EINTR {
+		syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&l.life.word)), futexWait, uintptr(word), uintptr(unsafe.Pointer(&wait)), 0, 0)
+		now := unix.Timespec{}
+		if childPoll(&now) {
 			return false
 		}
 	}
 }
 
-// childLeaveGroups has the guard go where its lifelines lead.
+// childPoll waits until the process of descriptor 0 has ended, for as long as is said, for ever with nil. It reports whether
+// it has.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func childLeaveGroups() {
-	for fd := uintptr(1); fd <= mostGroups; fd++ {
-		syscall.RawSyscall6(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&itself)), 1, 0, 0, 0)
-		syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
+func childPoll(atMost *unix.Timespec) bool {
+	poll := unix.PollFd{Fd: 0, Events: unix.POLLIN}
+	for {
+		// A pidfd is readable when its process has ended (pidfd_open(2)).
+		n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(atMost)), 0, 0, 0)
+		if errno != syscall.EINTR {
+			return errno == 0 && n == 1
+		}
 	}
 }
 

@@ -227,6 +227,9 @@ func (h *Home) RestoreAll() {
 func (h *Home) End() {
 	h.over = true
 	h.RestoreAll()
+	if m := h.machine; m != nil && m.guard != nil {
+		m.guard.ledger.life.unwatch()
+	}
 }
 
 // isPinned reports whether a thread shares the tracer thread's CPU.
@@ -268,6 +271,7 @@ func (h *Home) enter() bool {
 	}
 	h.cpu = cpu
 	m.users[cpu]++
+	m.guard.ledger.life.watch()
 	return true
 }
 

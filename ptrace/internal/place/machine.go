@@ -42,9 +42,9 @@ func (e *NotAllowedError) Error() string { return fmt.Sprintf("CPU %d: not allow
 var ErrGuardDied = errors.New("the child that would restore affinities has died")
 
 // New prepares for pinning threads to one CPU, or to any if cpu is −1, and starts the guard. A NotAllowedError comes
-// with a Machine that chooses the CPUs itself; any other error with none. asGuard runs what starts the guard, which inherits
-// how the thread is scheduled.
-func New(cpu int, asGuard func(func())) (*Machine, error) {
+// with a Machine that chooses the CPUs itself; any other error with none. The guard inherits how the
+// caller is scheduled.
+func New(cpu int) (*Machine, error) {
 	m := &Machine{fixed: cpu, users: make(map[int]int)}
 	if err := raw.Affinity(0, &m.own); err != nil {
 		return nil, fmt.Errorf("the CPUs that sysprof may run on are not known: %w", err)
@@ -64,7 +64,7 @@ func New(cpu int, asGuard func(func())) (*Machine, error) {
 		// A thread that has forked must not become a tracer thread: its wait4 would report the guard. This thread
 		// ends, and the guard becomes a child of the process's first thread, which never is a tracer thread.
 		runtime.LockOSThread()
-		asGuard(func() { m.guard, err = newGuard() })
+		m.guard, err = newGuard()
 		if err == nil && m.guard.isAllOf(0, &m.own) {
 			m.wide = m.guard.ledger.masks[allCPUs]
 		}

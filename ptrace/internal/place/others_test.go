@@ -3,6 +3,7 @@ package place
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -158,7 +159,7 @@ func TestRealTimeIsNotPinned(t *testing.T) {
 // All have their CPUs back when the guard has died, and nothing is pinned from then on.
 func TestGuardDies(t *testing.T) {
 	all := cpus(t, 0)
-	m, err := New(-1, asIs)
+	m, err := New(-1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,9 +199,43 @@ func TestGuardDies(t *testing.T) {
 	}
 }
 
+// When a tracer thread dies all have their CPUs back before its process is gone: the tracees are let go as early.
+func TestTracerThreadDies(t *testing.T) {
+	all := cpus(t, 0)
+	m, err := New(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.OneCPU() {
+		t.Skip("there is one CPU only")
+	}
+	tid, end := sleeper()
+	defer end()
+	pinned := make(chan bool)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this
+		h := NewHome(m, func() {})
+		var th Thread
+		h.Added(&th, tid, tid)
+		pinned <- h.Pin(&th)
+	}()
+	if !<-pinned {
+		t.Fatal("the thread is not pinned")
+	}
+	for begin := time.Now(); cpus(t, tid) != all; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("the thread may run on %d CPUs, want %d", cpus(t, tid), all)
+		}
+	}
+	m.guard.restoreThread(0) // the slots
+	if err := m.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
 // What pinning a thread and giving it its CPUs back takes.
 func BenchmarkPin(b *testing.B) {
-	m, err := New(-1, asIs)
+	m, err := New(-1)
 	if err != nil || m.OneCPU() {
 		b.Skip("there is one CPU only")
 	}

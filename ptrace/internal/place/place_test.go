@@ -116,7 +116,7 @@ func TestRunsToPinHasBounds(t *testing.T) {
 // onMachine runs f on a thread of its own, with a Machine and a Home. It skips the test where there is one CPU.
 func onMachine(t *testing.T, f func(m *Machine, h *Home)) {
 	t.Helper()
-	m, err := New(-1, asIs)
+	m, err := New(-1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestNeverPin(t *testing.T) {
 }
 
 func TestCPUThatIsNotAllowed(t *testing.T) {
-	m, err := New(1023, asIs)
+	m, err := New(1023)
 	if refused, ok := err.(*NotAllowedError); !ok || refused.CPU != 1023 || m == nil {
 		t.Fatalf("New: %v, %v", m, err)
 	}
@@ -304,5 +304,3 @@ func TestEnteredDoesNotAllocate(t *testing.T) {
 		}
 	})
 }
-
-func asIs(f func()) { f() }
