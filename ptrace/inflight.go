@@ -30,11 +30,7 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		Resumed: tr.resumed, Stack: tr.call.Stack}
 	switch {
 	case tr.inCall:
-		nowNs := w.t.now()
-		f.SoFarNs = nowNs - tr.call.EntrySeenNs
-		if f.SoFarNs >= longNs {
-			f.SoFarNs -= w.t.heart.waited(w.number, tr.call.EntrySeenNs, nowNs)
-		}
+		f.SoFarNs = w.t.now() - tr.call.EntrySeenNs // a standstill of ours in it, too: the thread was in the call meanwhile
 		if w.t.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
 		}
