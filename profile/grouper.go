@@ -23,12 +23,15 @@ type Grouper struct {
 	hand   uint32 // which group is looked at next
 	folded uint64 // how many groups have become others, some more than once
 
-	calls map[Key]uint32 // numbers of calls
-	keys  []Key          // by these
+	calls [denseABIs]*[denseNrs]uint32 // numbers of calls, and 1
+	rest  map[Key]uint32               // likewise
+	keys  []Key                        // by these numbers
 	rows  slab[groupRow]
 	byRow map[uint64]uint32 // by rowID
 	pool  sketchPool
 	total totals
+
+	buckets int // how many a row may have
 }
 
 // group is the calls of one group.
@@ -63,26 +66,49 @@ func NewGrouper() *Grouper { return newGrouper(mostGroups, mostRows) }
 
 func newGrouper(mostGroups, mostRows int) *Grouper {
 	g := &Grouper{mostGroups: mostGroups, mostRows: mostRows,
-		byKey: make(map[Values]uint32), calls: make(map[Key]uint32), byRow: make(map[uint64]uint32)}
+		byKey: make(map[Values]uint32), rest: make(map[Key]uint32), byRow: make(map[uint64]uint32)}
 	g.others = g.groups.take()
 	g.groups.at(g.others).alive = true
 	return g
 }
 
+// GroupMemo remembers where the last calls were added, so that it is not looked up at each. It is of one Grouper, and is not safe for
+// concurrent use: there is one for each thread that adds.
+type GroupMemo struct {
+	key    Values
+	number uint32
+	folded uint64 // what it remembers is so until a group is folded, and 1; 0: it remembers nothing
+	rows   [memoRows]struct{ call, row uint32 }
+}
+
+const memoRows = 16
+
+// find finds the group of a key, and its row of a call.
+func (m *GroupMemo) find(g *Grouper, key *Values, k Key) (*group, *groupRow) {
+	if m.folded != g.folded+1 || m.key != *key {
+		m.number, _ = g.group(key)
+		m.key, m.folded, m.rows = *key, g.folded+1, [memoRows]struct{ call, row uint32 }{}
+	}
+	call := g.call(k)
+	known := &m.rows[call%memoRows]
+	if known.row == 0 || known.call != call {
+		known.call, known.row = call, g.row(m.number, call)+1
+	}
+	return g.groups.at(m.number), g.rows.at(known.row - 1)
+}
+
 // Add counts one finished call of the group that has the key. last is what else is to be known of the group, as of its last call.
 // c is not kept. It returns how many calls the group has.
-func (g *Grouper) Add(c *Call, key, last *Values) (calls uint64) {
+func (g *Grouper) Add(c *Call, key, last *Values, memo *GroupMemo) (calls uint64) {
 	rawNs, latencyNs, netNs := int64(c.RawLatency()), int64(c.Latency()), c.NetNs()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.total.calls++
 	g.total.ns += float64(rawNs)
-	number, _ := g.group(key)
-	to := g.groups.at(number)
+	to, r := memo.find(g, key, Key{c.ABI, c.Nr})
 	to.last = *last
 	to.calls++
 	to.netNs = addSigned(to.netNs, netNs)
-	r := g.row(number, Key{c.ABI, c.Nr})
 	r.calls++
 	if c.Errno != 0 {
 		r.errors++
@@ -101,7 +127,7 @@ func (g *Grouper) Add(c *Call, key, last *Values) (calls uint64) {
 		r.cpuCalls++
 		r.cpuNs = addClamped(r.cpuNs, c.CPUNs)
 	}
-	g.pool.record(&r.sketch, latencyNs, inLine, 1, g.bucketsOfARow())
+	g.pool.record(&r.sketch, latencyNs, inLine, 1, g.buckets)
 	return to.calls
 }
 
@@ -118,9 +144,6 @@ func (g *Grouper) AddInFlight(f *InFlight, key, last *Values) {
 	to.inFlight = addFlight(to.inFlight, &flight)
 }
 
-// bucketsOfARow is how many buckets a row may have.
-func (g *Grouper) bucketsOfARow() int { return max(mostBuckets/max(g.rows.used(), 1), groupBuckets) }
-
 // group finds or makes a group.
 //
 // Precondition: g.mu is held, as for all that follow.
@@ -132,7 +155,7 @@ func (g *Grouper) group(key *Values) (number uint32, isNew bool) {
 		if g.groups.used() < g.mostGroups && g.rows.used() < g.mostRows {
 			break
 		}
-		g.foldOne()
+		g.foldOne(g.others)
 	}
 	number = g.groups.take()
 	*g.groups.at(number) = group{key: *key, alive: true}
@@ -140,17 +163,36 @@ func (g *Grouper) group(key *Values) (number uint32, isNew bool) {
 	return number, true
 }
 
-// row finds or makes a row of a group.
-func (g *Grouper) row(number uint32, k Key) *groupRow {
-	call, ok := g.calls[k]
-	if !ok {
-		call = uint32(len(g.keys))
-		g.calls[k] = call
-		g.keys = append(g.keys, k)
+// call is the number of a call.
+func (g *Grouper) call(k Key) uint32 {
+	if k.Nr < denseNrs && k.ABI < denseABIs {
+		if d := g.calls[k.ABI]; d != nil && d[k.Nr] > 0 {
+			return d[k.Nr] - 1
+		}
+	} else if number := g.rest[k]; number > 0 {
+		return number - 1
 	}
+	g.keys = append(g.keys, k)
+	number := uint32(len(g.keys))
+	if k.Nr >= denseNrs || k.ABI >= denseABIs {
+		g.rest[k] = number
+		return number - 1
+	}
+	if g.calls[k.ABI] == nil {
+		g.calls[k.ABI] = new([denseNrs]uint32)
+	}
+	g.calls[k.ABI][k.Nr] = number
+	return number - 1
+}
+
+// row finds or makes a row of a group.
+func (g *Grouper) row(number, call uint32) uint32 {
 	id := rowID(number, call)
 	if i, ok := g.byRow[id]; ok {
-		return g.rows.at(i)
+		return i
+	}
+	if g.rows.used() >= g.mostRows && number != g.others {
+		g.foldOne(number)
 	}
 	i := g.rows.take()
 	r, of := g.rows.at(i), g.groups.at(number)
@@ -158,18 +200,19 @@ func (g *Grouper) row(number uint32, k Key) *groupRow {
 	of.row = i + 1
 	of.rows++
 	g.byRow[id] = i
-	return r
+	g.buckets = max(mostBuckets/g.rows.used(), groupBuckets)
+	return i
 }
 
 func rowID(group, call uint32) uint64 { return uint64(group)<<32 | uint64(call) }
 
-// foldOne makes others of the smallest of the groups that are looked at next.
-func (g *Grouper) foldOne() {
+// foldOne makes others of the smallest of the groups that are looked at next, but for one that is to stay.
+func (g *Grouper) foldOne(but uint32) {
 	least, size := uint32(0), math.Inf(1)
 	for range min(lookedAt, g.groups.made()) {
 		g.hand = (g.hand + 1) % uint32(g.groups.made())
 		one := g.groups.at(g.hand)
-		if g.hand == g.others || !one.alive {
+		if g.hand == g.others || g.hand == but || !one.alive {
 			continue
 		}
 		if its := one.size(&g.total); its < size {
@@ -197,7 +240,7 @@ func (g *Grouper) moveRows(of *group, to uint32) {
 	for next := of.row; next != 0; {
 		i := next - 1
 		from := g.rows.at(i)
-		r := g.row(to, g.keys[from.call])
+		r := g.rows.at(g.row(to, from.call))
 		r.add(from)
 		g.pool.merge(&r.sketch, &g.pool, &from.sketch)
 		g.pool.release(&from.sketch)

@@ -29,8 +29,6 @@ func newControlGroups(n *names) tracker {
 
 func (g *controlGroups) watched() []string { return becomesAnother.Names() }
 
-func (g *controlGroups) entered(*profile.Call, bool) {}
-
 func (g *controlGroups) value(c *profile.Call) uint32 {
 	g.mu.Lock()
 	number, ok := g.known[c.PID]
@@ -40,6 +38,7 @@ func (g *controlGroups) value(c *profile.Call) uint32 {
 	}
 	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", c.PID))
 	if err != nil {
+		g.names.changed() // it is to be asked for again
 		return 0
 	}
 	number = g.names.number(controlGroup(string(list)))
@@ -53,18 +52,21 @@ func (g *controlGroups) returned(c *profile.Call) {
 	if !becomesAnother.Of(c.ABI, c.Nr) {
 		return
 	}
-	g.mu.Lock()
-	delete(g.known, c.PID)
-	g.mu.Unlock()
+	g.forget(c.PID)
 }
 
 func (g *controlGroups) ended(pid, tid int32) {
 	if pid != tid {
 		return
 	}
+	g.forget(pid)
+}
+
+func (g *controlGroups) forget(pid int32) {
 	g.mu.Lock()
 	delete(g.known, pid)
 	g.mu.Unlock()
+	g.names.changed()
 }
 
 // controlGroup is the path of a control group in a list of cgroups(7), of the unified hierarchy, or if there is none, or the process

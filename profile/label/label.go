@@ -30,6 +30,7 @@ type Field struct {
 
 	take  func(*profile.Call) uint32 // nil: a tracker takes it
 	track func(*names) tracker
+	whose bool                      // it is the same for all calls of a thread, until what it is taken from begins another epoch of names
 	text  func(value uint32) string // nil: it is a number, or a tracker's name
 	exact func(value uint32) int64  // a number; nil: the value itself, signed
 }
@@ -40,15 +41,15 @@ type Field struct {
 // thread_name mean what they mean in profiles of parca-agent.
 var fields = []Field{
 	{Name: State, take: stateOf, text: stateName},
-	{Name: fieldPID, take: func(c *profile.Call) uint32 { return uint32(c.PID) }},
-	{Name: fieldTID, take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
-	{Name: fieldComm, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
-	{Name: fieldThread, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
+	{Name: fieldPID, whose: true, take: func(c *profile.Call) uint32 { return uint32(c.PID) }},
+	{Name: fieldTID, whose: true, take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
+	{Name: fieldComm, whose: true, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
+	{Name: fieldThread, whose: true, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
 	{Name: "errno", take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
 	{Name: Latency, Unit: "nanoseconds", take: func(c *profile.Call) uint32 { return 1 + profile.LatencyBucket(c) },
 		exact: func(value uint32) int64 { return profile.LatencyBucketNs(value - 1) }},
 	{Name: "fd", track: newDescriptors},
-	{Name: "cgroup", track: newControlGroups},
+	{Name: "cgroup", whose: true, track: newControlGroups},
 }
 
 // Fields that say who a group is, whatever it is told apart by.
@@ -78,14 +79,19 @@ func errnoName(errno uint32) string { return syscalltab.Errno(int(errno)) }
 // each thread's stops are told in their order. What the kernel has to be asked for is asked for without a lock. No
 // memory of the program's is read: it may be memory that another of its threads brings, which stands still.
 type tracker interface {
-	// entered is told of an entry-stop. wanted says that the value will be asked for.
-	entered(c *profile.Call, wanted bool)
 	// value is asked for when the call has returned, before returned.
 	value(c *profile.Call) uint32
 	returned(c *profile.Call)
 	ended(pid, tid int32)
 	// watched names the calls of which entered and returned have to be told.
 	watched() []string
+}
+
+// entryTracker is a tracker that has to be told of entry-stops.
+type entryTracker interface {
+	tracker
+	// entered is told of an entry-stop. wanted says that the value will be asked for.
+	entered(c *profile.Call, wanted bool)
 }
 
 // Projection is a choice of fields. A nil one has none. Entered, Returned, Values and Ended are safe for
@@ -95,6 +101,7 @@ type Projection struct {
 	chosen   int       // how many of these are labels; the others are of groups alone
 	trackers []tracker // by field, nil for those that need none
 	active   []tracker // those that are not nil
+	entries  []entryTracker
 	names    *names
 }
 
@@ -136,6 +143,9 @@ func (p *Projection) add(f *Field) {
 	if f.track != nil {
 		t = f.track(p.names)
 		p.active = append(p.active, t)
+		if at, ok := t.(entryTracker); ok {
+			p.entries = append(p.entries, at)
+		}
 	}
 	p.trackers = append(p.trackers, t)
 }
@@ -161,15 +171,18 @@ func (p *Projection) Watched() []string {
 	return slices.Compact(all)
 }
 
-// Tracks reports whether Entered, Returned and Ended have anything to do.
+// Tracks reports whether Returned and Ended have anything to do.
 func (p *Projection) Tracks() bool { return p != nil && len(p.active) > 0 }
+
+// TracksEntries reports whether Entered has anything to do.
+func (p *Projection) TracksEntries() bool { return p != nil && len(p.entries) > 0 }
 
 // Entered is told of an entry-stop. wanted says that Values will be asked for when the call has returned.
 func (p *Projection) Entered(c *profile.Call, wanted bool) {
 	if p == nil {
 		return
 	}
-	for _, t := range p.active {
+	for _, t := range p.entries {
 		t.entered(c, wanted)
 	}
 }
@@ -179,14 +192,18 @@ func (p *Projection) Values(c *profile.Call) (v profile.Values) {
 	if p == nil {
 		return v
 	}
-	for i, f := range p.fields {
-		if f.take != nil {
-			v[i] = f.take(c)
-		} else {
-			v[i] = p.trackers[i].value(c)
-		}
+	for i := range p.fields {
+		v[i] = p.value(i, c)
 	}
 	return v
+}
+
+// value is that of field i.
+func (p *Projection) value(i int, c *profile.Call) uint32 {
+	if f := p.fields[i]; f.take != nil {
+		return f.take(c)
+	}
+	return p.trackers[i].value(c)
 }
 
 // Unfinished are what tells a call apart that has not returned.

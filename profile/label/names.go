@@ -3,6 +3,7 @@ package label
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // names gives out numbers for names, 0 for none. It is safe for concurrent use.
@@ -11,7 +12,13 @@ type names struct {
 	byName  map[string]uint32
 	ordered []string
 	others  bool // there were more names than are kept
+
+	// epoch counts what may have given a thread another name, or another process its number: what a Memo remembers is of one epoch.
+	epoch atomic.Uint64
 }
+
+// changed begins another epoch.
+func (n *names) changed() { n.epoch.Add(1) }
 
 const (
 	// maxNames bounds how many names are kept: a program may open one file after the other.

@@ -59,8 +59,6 @@ func newThreadNames(n *names, whose func(*profile.Call) int32) tracker {
 
 func (t *threadNames) watched() []string { return namings.Names() }
 
-func (t *threadNames) entered(*profile.Call, bool) {}
-
 func (t *threadNames) value(c *profile.Call) uint32 {
 	tid := t.whose(c)
 	t.mu.Lock()
@@ -74,6 +72,8 @@ func (t *threadNames) value(c *profile.Call) uint32 {
 	t.mu.Lock()
 	if len(t.naming) == 0 {
 		t.known[tid] = number
+	} else {
+		t.names.changed() // no Memo is to keep it either
 	}
 	return number
 }
@@ -87,9 +87,9 @@ func (t *threadNames) returned(c *profile.Call) {
 	defer t.mu.Unlock()
 	switch how {
 	case namesItself:
-		delete(t.known, c.TID)
+		t.forget(c.TID)
 	case replacesProgram:
-		delete(t.known, c.TID)
+		t.forget(c.TID)
 		t.closeAll(c.PID) // comm files are close-on-exec or rare: at worst a name is read again
 	case opensFile:
 		t.opened(c, c.Args[1])
@@ -104,13 +104,13 @@ func (t *threadNames) returned(c *profile.Call) {
 	case closesFile:
 		if file := (namingFile{c.PID, int32(c.Args[0])}); t.naming[file] {
 			delete(t.naming, file)
-			clear(t.known)
+			t.forgetAll()
 		}
 	case closesMany:
 		for file := range t.naming {
 			if file.pid == c.PID && uint64(uint32(file.fd)) >= c.Args[0]&0xffffffff && uint64(uint32(file.fd)) <= c.Args[1]&0xffffffff {
 				delete(t.naming, file)
-				clear(t.known)
+				t.forgetAll()
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func (t *threadNames) opened(c *profile.Call, flags uint64) {
 	t.mu.Lock()
 	if strings.HasPrefix(what, "/proc/") && strings.HasSuffix(what, "/comm") {
 		t.naming[namingFile{c.PID, fd}] = true
-		clear(t.known) // it may have been written to already
+		t.forgetAll() // it may have been written to already
 	}
 }
 
@@ -138,15 +138,27 @@ func (t *threadNames) closeAll(pid int32) {
 	for file := range t.naming {
 		if file.pid == pid {
 			delete(t.naming, file)
-			clear(t.known)
+			t.forgetAll()
 		}
 	}
+}
+
+// forget has the name of a thread read again.
+func (t *threadNames) forget(tid int32) {
+	delete(t.known, tid)
+	t.names.changed()
+}
+
+// forgetAll has all names read again.
+func (t *threadNames) forgetAll() {
+	clear(t.known)
+	t.names.changed()
 }
 
 func (t *threadNames) ended(pid, tid int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.known, tid)
+	t.forget(tid)
 	if tid == pid {
 		t.closeAll(pid)
 	}

@@ -18,13 +18,13 @@ func newGroups(by *label.Grouping) *groups {
 	return &groups{by, profile.NewGrouper()}
 }
 
-// add takes a finished call that is counted, and its values.
-func (g *groups) add(c *profile.Call, values *profile.Values) {
+// add takes a finished call that is counted, and its values. memo is that of the thread.
+func (g *groups) add(c *profile.Call, values *profile.Values, memo *profile.GroupMemo) {
 	if g == nil {
 		return
 	}
 	key := g.by.Key(values)
-	g.by.Seen(g.all.Add(c, &key, values), values)
+	g.by.Seen(g.all.Add(c, &key, values, memo), values)
 }
 
 // inFlight takes a call that has not returned, and is to be counted.

@@ -117,7 +117,7 @@ func (c *Config) Watched() (all []string) {
 // once, but for one tracee by one alone.
 func (s *Session) entered() Entered {
 	captures := s.samples != nil && s.samples.capturer != nil
-	if !captures && !s.config.Labels.Tracks() {
+	if !captures && !s.config.Labels.TracksEntries() {
 		return nil
 	}
 	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
@@ -141,6 +141,8 @@ type feeder struct {
 	s       *Session
 	shard   *profile.Shard
 	transit *cost.Stream // nil before the first call: the model is settled when an engine has started
+	labels  label.Memo
+	groups  profile.GroupMemo
 }
 
 // stream makes the stream when it is needed first.
@@ -164,12 +166,12 @@ func (f *feeder) Call(c *profile.Call) {
 	counted := config.Statuses&outcome != 0 && config.counts(c.ABI, c.Nr)
 	var values profile.Values
 	if counted && config.Labels != nil {
-		values = config.Labels.Values(c)
+		values = f.labels.Values(config.Labels, c)
 		counted = config.Only.Keeps(&values)
 	}
 	if counted {
 		f.shard.Add(c)
-		s.groups.add(c, &values)
+		s.groups.add(c, &values, &f.groups)
 		s.samples.add(c, &values)
 	} else {
 		f.shard.Skip(c)
