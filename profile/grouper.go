@@ -29,6 +29,7 @@ type Grouper struct {
 	rows  slab[groupRow]
 	byRow map[uint64]uint32 // by rowID
 	pool  sketchPool
+	cpus  slab[cpuSum]
 	total totals
 
 	buckets int // how many a row may have
@@ -47,10 +48,18 @@ type group struct {
 
 // groupRow is the calls of one group and one kind. There are no pointers in it: see sketch.
 type groupRow struct {
-	calls, errors, queued, cpuCalls     uint64
-	rawNs, netNs, holdNs, cpuNs, longNs int64 // longNs is the longest of those that did not stand in line
-	group, call, next                   uint32
-	sketch                              sketch
+	calls, errors, queued uint64
+	netNs, holdNs, longNs int64  // longNs is the longest of those that did not stand in line
+	group, call           uint32 // by their numbers
+	next                  uint32 // row of the group, and 1
+	cpu                   uint32 // CPU time, and 1; 0: it was of none measured
+	sketch                sketch
+}
+
+// cpuSum is the CPU time of calls.
+type cpuSum struct {
+	calls uint64
+	ns    int64
 }
 
 const (
@@ -120,12 +129,10 @@ func (g *Grouper) Add(c *Call, key, last *Values, memo *GroupMemo) (calls uint64
 	if !inLine {
 		r.longNs = max(r.longNs, latencyNs)
 	}
-	r.rawNs = addClamped(r.rawNs, rawNs)
 	r.netNs = addSigned(r.netNs, netNs)
 	r.holdNs = addClamped(r.holdNs, int64(c.Hold()))
 	if c.CPUNs >= 0 {
-		r.cpuCalls++
-		r.cpuNs = addClamped(r.cpuNs, c.CPUNs)
+		g.addCPU(r, cpuSum{1, c.CPUNs})
 	}
 	g.pool.record(&r.sketch, latencyNs, inLine, 1, g.buckets)
 	return to.calls
@@ -244,6 +251,10 @@ func (g *Grouper) moveRows(of *group, to uint32) {
 		r.add(from)
 		g.pool.merge(&r.sketch, &g.pool, &from.sketch)
 		g.pool.release(&from.sketch)
+		if from.cpu > 0 {
+			g.addCPU(r, *g.cpus.at(from.cpu - 1))
+			g.cpus.give(from.cpu - 1)
+		}
 		delete(g.byRow, rowID(from.group, from.call))
 		next = from.next
 		g.rows.give(i)
@@ -255,12 +266,27 @@ func (r *groupRow) add(from *groupRow) {
 	r.calls = addSaturating(r.calls, from.calls)
 	r.errors = addSaturating(r.errors, from.errors)
 	r.queued = addSaturating(r.queued, from.queued)
-	r.cpuCalls = addSaturating(r.cpuCalls, from.cpuCalls)
-	r.rawNs = addClamped(r.rawNs, from.rawNs)
 	r.netNs = addSigned(r.netNs, from.netNs)
 	r.holdNs = addClamped(r.holdNs, from.holdNs)
-	r.cpuNs = addClamped(r.cpuNs, from.cpuNs)
 	r.longNs = max(r.longNs, from.longNs)
+}
+
+// addCPU adds to the CPU time of a row.
+func (g *Grouper) addCPU(r *groupRow, sum cpuSum) {
+	if r.cpu == 0 {
+		r.cpu = g.cpus.take() + 1
+	}
+	to := g.cpus.at(r.cpu - 1)
+	to.calls = addSaturating(to.calls, sum.calls)
+	to.ns = addClamped(to.ns, sum.ns)
+}
+
+// cpuOf is the CPU time of a row.
+func (g *Grouper) cpuOf(r *groupRow) cpuSum {
+	if r.cpu == 0 {
+		return cpuSum{}
+	}
+	return *g.cpus.at(r.cpu - 1)
 }
 
 // size is which part of all a group is, in calls or in time.
@@ -280,7 +306,7 @@ type RawGroup struct {
 type RawGroupRow struct {
 	Key
 	Calls, Errors, Queued, CPUCalls uint64
-	RawNs, NetNs, HoldNs, CPUNs     int64
+	NetNs, HoldNs, CPUNs            int64
 	LongestNs                       int64    // the longest latency of the calls that did not stand in line
 	Latency, InLine                 []Bucket // latencies of the calls that did not stand in line, and of those that did
 }
@@ -307,7 +333,7 @@ func (g *Grouper) All(most int) []RawGroup {
 		of := g.groups.at(number)
 		raw := RawGroup{Key: of.key, Last: of.last, InFlight: slices.Clone(of.inFlight), Rows: make([]RawGroupRow, 0, of.rows)}
 		for r := range g.rowsOf(of) {
-			raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &g.pool))
+			raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &g.pool, g.cpuOf(r)))
 		}
 		all = append(all, raw)
 	}
@@ -351,7 +377,7 @@ func (g *Grouper) allOthers(besides []uint32) (raw RawGroup, ok bool) {
 		return raw, false
 	}
 	var pool sketchPool
-	rows := make(map[uint32]*groupRow)
+	rows, cpus := make(map[uint32]*groupRow), make(map[uint32]cpuSum)
 	for _, number := range append(besides, g.others) {
 		of := g.groups.at(number)
 		for from := range g.rowsOf(of) {
@@ -362,21 +388,23 @@ func (g *Grouper) allOthers(besides []uint32) (raw RawGroup, ok bool) {
 			}
 			r.add(from)
 			pool.merge(&r.sketch, &g.pool, &from.sketch)
+			cpu, more := cpus[from.call], g.cpuOf(from)
+			cpus[from.call] = cpuSum{addSaturating(cpu.calls, more.calls), addClamped(cpu.ns, more.ns)}
 		}
 		for i := range of.inFlight {
 			raw.InFlight = addFlight(raw.InFlight, &of.inFlight[i])
 		}
 	}
 	for _, r := range rows {
-		raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &pool))
+		raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &pool, cpus[r.call]))
 	}
 	return raw, true
 }
 
 // copy returns what the row has, whose sketch is in the pool.
-func (r *groupRow) copy(k Key, pool *sketchPool) RawGroupRow {
-	raw := RawGroupRow{Key: k, Calls: r.calls, Errors: r.errors, Queued: r.queued, CPUCalls: r.cpuCalls,
-		RawNs: r.rawNs, NetNs: r.netNs, HoldNs: r.holdNs, CPUNs: r.cpuNs, LongestNs: r.longNs}
+func (r *groupRow) copy(k Key, pool *sketchPool, cpu cpuSum) RawGroupRow {
+	raw := RawGroupRow{Key: k, Calls: r.calls, Errors: r.errors, Queued: r.queued, CPUCalls: cpu.calls,
+		NetNs: r.netNs, HoldNs: r.holdNs, CPUNs: cpu.ns, LongestNs: r.longNs}
 	words := pool.words(&r.sketch)
 	buckets := make([]Bucket, len(words))
 	lined := len(words)

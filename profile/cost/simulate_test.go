@@ -25,6 +25,7 @@ type simulation struct {
 	resumeNs int64
 	ownNs    int64 // without tracing
 	samples  *profile.Samples
+	alsoTo   func(*profile.Call) // is told of each call before it is counted; may be nil
 
 	waitedNs int64 // for a CPU, since it was looked at
 	stops    int32
@@ -106,6 +107,9 @@ func (s *simulation) call(nr uint64, ns, workNs int64) {
 	s.nowNs += 700
 	c.ExitResumedNs, s.resumeNs = s.nowNs, s.nowNs
 	s.stream.Call(c)
+	if s.alsoTo != nil {
+		s.alsoTo(c)
+	}
 	s.shard.Add(c)
 	s.samples.Add(c, profile.SampleKey{})
 	if s.nowNs >= s.nextNs {

@@ -1,0 +1,66 @@
+package cost
+
+import (
+	"testing"
+
+	"sysprof/profile"
+)
+
+// TestGroupsAddUpToTheRows, however much has to come off, and whether calls stood in line.
+func TestGroupsAddUpToTheRows(t *testing.T) {
+	s := simulate(calibrated())
+	groups, memo := profile.NewGrouper(), new(profile.GroupMemo)
+	s.alsoTo = func(c *profile.Call) {
+		key := profile.Values{uint32(s.random.IntN(5))}
+		c.Queued = s.random.IntN(10) == 0
+		groups.Add(c, &key, &key, memo)
+	}
+	s.transitNs = func(nowNs int64) int64 { return 7_000 + nowNs/100_000%3_000 }
+	s.mixed(4_000)
+	snapshot := s.snapshot()
+	for _, most := range []int{10, 2} {
+		corrected := CorrectGroups(snapshot, groups.All(most))
+		for i := range snapshot.Rows {
+			row := &snapshot.Rows[i]
+			var of profile.Totals
+			buckets := uint64(0)
+			for _, g := range corrected {
+				for _, r := range g.Rows {
+					if r.Key != row.Key {
+						continue
+					}
+					of.Add(&r.Totals)
+					buckets += r.Latency().Count()
+					if r.MinNs < row.MinNs || r.MaxNs < r.MinNs || r.SumNs < r.MinNs*int64(r.Calls) {
+						t.Errorf("%d: at least %d ns a call, from %d to %d ns, %d in all", row.Nr, row.MinNs, r.MinNs, r.MaxNs, r.SumNs)
+					}
+				}
+			}
+			if of.Calls != row.Calls || of.Errors != row.Errors || buckets != row.Calls {
+				t.Errorf("%d: groups have %d calls, %d errors, %d latencies, the row %d and %d", row.Nr, of.Calls, of.Errors, buckets, row.Calls, row.Errors)
+			}
+			if off := of.SumNs - row.SumNs; max(off, -off) > 5 { // each group is rounded
+				t.Errorf("%d: groups took %d ns, the row %d", row.Nr, of.SumNs, row.SumNs)
+			}
+		}
+	}
+}
+
+// TestNothingIsLeftOfAGroup: what a call takes at least is left of each, and the other groups give the rest.
+func TestNothingIsLeftOfAGroup(t *testing.T) {
+	h := new(profile.Histogram)
+	h.RecordN(100, 10)
+	h.RecordN(1_100, 10)
+	snapshot := profile.NewSnapshot([]*profile.Row{{Key: profile.Key{Nr: 1}, OK: h}}, nil)
+	raw := []profile.RawGroup{
+		{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, Calls: 10, NetNs: -4_000, Latency: []profile.Bucket{{LowNs: 0, HighNs: 7, Count: 10}}}}},
+		{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, Calls: 10, NetNs: 50_000, LongestNs: 5_000, Latency: []profile.Bucket{{LowNs: 4_992, HighNs: 5_119, Count: 10}}}}},
+	}
+	groups := CorrectGroups(snapshot, raw)
+	if small, large := groups[0].Rows[0], groups[1].Rows[0]; small.SumNs != 1_000 || large.SumNs != 11_000 {
+		t.Errorf("%d and %d ns are left, want 1000 and 11000", small.SumNs, large.SumNs)
+	}
+	if p50 := groups[0].Rows[0].Latency().Quantile(0.5); p50 != 100 {
+		t.Errorf("half of the calls took %v, want 100 ns", p50)
+	}
+}

@@ -1,0 +1,292 @@
+package profile
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"sysprof/syscalltab"
+)
+
+// added adds a call to a group and returns how many the group has.
+func added(g *Grouper, m *GroupMemo, group uint32, c *Call) uint64 {
+	key, last := Values{group}, Values{group, uint32(c.TID)}
+	return g.Add(c, &key, &last, m)
+}
+
+// sums are what all groups have together, by call: calls, errors, net time, and how many latencies.
+type sums struct {
+	calls, errors, latencies uint64
+	netNs, holdNs            int64
+	cpuCalls                 uint64
+	cpuNs                    int64
+}
+
+func sumsOf(groups []RawGroup) map[Key]sums {
+	all := make(map[Key]sums)
+	for _, g := range groups {
+		for _, r := range g.Rows {
+			s := all[r.Key]
+			s.calls += r.Calls
+			s.errors += r.Errors
+			s.netNs += r.NetNs
+			s.holdNs += r.HoldNs
+			s.cpuCalls += r.CPUCalls
+			s.cpuNs += r.CPUNs
+			for _, b := range slices.Concat(r.Latency, r.InLine) {
+				s.latencies += b.Count
+			}
+			all[r.Key] = s
+		}
+	}
+	return all
+}
+
+func TestGroupsAddUp(t *testing.T) {
+	g, m := NewGrouper(), new(GroupMemo)
+	want := make(map[Key]sums)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		c := call(uint64(random.IntN(600)), int32(random.IntN(2)*11), random.Int64N(1_000_000))
+		c.Queued = random.IntN(3) == 0
+		if random.IntN(4) == 0 {
+			c.CPUNs = random.Int64N(1_000)
+		}
+		added(g, m, uint32(random.IntN(40)), c)
+		s := want[Key{c.ABI, c.Nr}]
+		s.calls++
+		s.latencies++
+		s.errors += uint64(min(c.Errno, 1))
+		s.netNs += c.NetNs()
+		s.holdNs += int64(c.Hold())
+		if c.CPUNs >= 0 {
+			s.cpuCalls++
+			s.cpuNs += c.CPUNs
+		}
+		want[Key{c.ABI, c.Nr}] = s
+	}
+	for _, most := range []int{math.MaxInt, 40, 7, 1} {
+		all := g.All(most)
+		others := 0
+		if most < 40 {
+			others = 1
+		}
+		equal(t, "groups", len(all), min(most, 40)+others)
+		equal(t, "how many the others are", all[len(all)-1].Others, uint64(40-min(most, 40)))
+		equalMaps(t, sumsOf(all), want)
+	}
+	folded, _, _ := g.Folded()
+	equal(t, "folded", folded, 0)
+}
+
+func equalMaps(t *testing.T, got, want map[Key]sums) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%d calls, want %d", len(got), len(want))
+	}
+	for k, s := range want {
+		if got[k] != s {
+			t.Errorf("%v: %+v, want %+v", k, got[k], s)
+		}
+	}
+}
+
+func TestTheLargestGroupComesFirst(t *testing.T) {
+	g, m := NewGrouper(), new(GroupMemo)
+	for group, ns := range []int64{5, 500, 50} {
+		equal(t, "calls of the group", added(g, m, uint32(group), call(readNr, 0, ns)), 1)
+	}
+	equal(t, "calls of the group", added(g, m, 2, call(writeNr, 0, 0)), 2)
+	c := call(readNr, 0, 0)
+	c.TID = 77
+	added(g, m, 2, c)
+	all := g.All(2)
+	equal(t, "first", all[0].Key, Values{1})
+	equal(t, "second", all[1].Key, Values{2})
+	equal(t, "what is known of its last call", all[1].Last, Values{2, 77})
+	equal(t, "others", all[2].Others, 1)
+}
+
+// TestTooManyGroups: the smallest become others, whatever the number of groups, and no call is lost. A group that goes on being large
+// stays.
+func TestTooManyGroups(t *testing.T) {
+	const most, rows = 100, 250
+	g, m := newGrouper(most, rows), new(GroupMemo)
+	want := make(map[Key]sums)
+	add := func(group uint32, nr uint64, ns int64) {
+		c := call(nr, 0, ns)
+		c.CPUNs = int64(nr)
+		added(g, m, group, c)
+		s := want[Key{c.ABI, c.Nr}]
+		s.calls++
+		s.latencies++
+		s.netNs += c.NetNs()
+		s.holdNs += int64(c.Hold())
+		s.cpuCalls++
+		s.cpuNs += c.CPUNs
+		want[Key{c.ABI, c.Nr}] = s
+	}
+	for i := range uint32(10_000) {
+		add(1_000_000, readNr, 1_000)
+		for nr := range uint64(5) {
+			add(i, nr, 100)
+		}
+	}
+	equalMaps(t, sumsOf(g.All(math.MaxInt)), want)
+	if groups, used := g.groups.used(), g.rows.used(); groups > most+1 || used > rows+10 {
+		t.Errorf("there are %d groups with %d rows", groups, used)
+	}
+	equal(t, "rows that are found", len(g.byRow), g.rows.used())
+	equal(t, "rows with CPU time", g.cpus.used(), g.rows.used())
+	first := g.All(1)[0]
+	equal(t, "the large one", first.Key, Values{1_000_000})
+	equal(t, "its calls", first.Rows[0].Calls, 10_000)
+	groups, calls, of := g.Folded()
+	if groups < 9_000 || calls < 45_000 || of != 60_000 {
+		t.Errorf("%d groups of %d calls of %d were folded", groups, calls, of)
+	}
+}
+
+// TestOneGroupWithTooManyRows has no other group that could make room.
+func TestOneGroupWithTooManyRows(t *testing.T) {
+	g, m := newGrouper(10, 20), new(GroupMemo)
+	for nr := range uint64(1_000) {
+		added(g, m, 1, call(nr, 0, 1))
+	}
+	all := g.All(math.MaxInt)
+	equal(t, "groups", len(all), 1)
+	equal(t, "rows", len(all[0].Rows), 1_000)
+}
+
+func TestGroupsOfCallsInFlight(t *testing.T) {
+	g, m := NewGrouper(), new(GroupMemo)
+	added(g, m, 1, call(readNr, 0, 10))
+	for group, ns := range map[uint32]int64{1: 5, 2: 7} {
+		key := Values{group}
+		g.AddInFlight(&InFlight{PID: 3, TID: 4, Thread: "waiter", ABI: syscalltab.AMD64, Nr: readNr, SoFarNs: ns, Why: Detached}, &key, &Values{group, 9})
+	}
+	all := g.All(5)
+	equal(t, "groups", len(all), 2)
+	equal(t, "rows of the one without calls", len(all[1].Rows), 0)
+	equal(t, "what is known of it", all[1].Last, Values{2, 9})
+	equal(t, "its call", all[1].InFlight[0].LongestNs, 7)
+	equal(t, "its thread", all[1].InFlight[0].Thread, "waiter")
+	all = g.All(0)
+	equal(t, "together", len(all), 1)
+	equal(t, "calls in flight", all[0].InFlight[0].Count, 2)
+}
+
+// TestSketch: quantiles are as exact as is said, and become less so when there is little room; no call is lost.
+func TestSketch(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, most := range []int{NumBuckets, 100, 30, 16} {
+		var pool sketchPool
+		var s sketch
+		exact := new(Histogram)
+		for range 50_000 {
+			ns := int64(math.Exp(random.NormFloat64()*2 + 9))
+			pool.record(&s, ns, false, 1, most)
+			exact.Record(ns)
+		}
+		r := GroupRow{Totals: Totals{Calls: 50_000, MaxNs: int64(exact.Max()), SumNs: int64(exact.Sum())}}
+		for _, w := range pool.words(&s) {
+			r.Buckets = append(r.Buckets, s.bucket(w))
+		}
+		got := r.Latency()
+		equal(t, "calls", got.Count(), 50_000)
+		equal(t, "maximum", got.Max(), exact.Max())
+		equal(t, "sum", got.Sum(), exact.Sum())
+		if len(r.Buckets) > max(most, 60) && most < NumBuckets {
+			t.Errorf("%d buckets are kept, want %d", len(r.Buckets), most)
+		}
+		bound := GroupBucketError * float64(int(1)<<s.coarse)
+		for _, q := range []float64{0.01, 0.5, 0.9, 0.99} {
+			if off := math.Abs(float64(got.Quantile(q))/float64(exact.Quantile(q)) - 1); off > bound+0.01 {
+				t.Errorf("%d buckets: quantile %v is off by %v, more than %v", most, q, off, bound)
+			}
+		}
+	}
+}
+
+// TestSketchesShareAPool: what one lets go of is another's, and none gets what is not its own.
+func TestSketchesShareAPool(t *testing.T) {
+	var pool sketchPool
+	random := rand.New(rand.NewPCG(5, 6))
+	sketches := make([]sketch, 300)
+	counts := make([]uint64, len(sketches))
+	for range 200_000 {
+		i := random.IntN(len(sketches))
+		if random.IntN(500) == 0 {
+			j := random.IntN(len(sketches))
+			if i == j {
+				continue
+			}
+			pool.merge(&sketches[j], &pool, &sketches[i])
+			counts[j] += counts[i]
+			pool.release(&sketches[i])
+			counts[i] = 0
+			continue
+		}
+		pool.record(&sketches[i], random.Int64N(1<<uint(random.IntN(40))), random.IntN(4) == 0, 1, 40)
+		counts[i]++
+	}
+	for i := range sketches {
+		got, last := uint64(0), uint64(0)
+		for _, w := range pool.words(&sketches[i]) {
+			if w>>countBits < last {
+				t.Fatalf("sketch %d is out of order", i)
+			}
+			last = w >> countBits
+			got += w & countMask
+		}
+		if got != counts[i] {
+			t.Errorf("sketch %d has %d calls, want %d", i, got, counts[i])
+		}
+	}
+	if len(pool.blocks) > 40 {
+		t.Errorf("the pool has %d blocks: what is free is not taken again", len(pool.blocks))
+	}
+}
+
+// TestGroupsFitIntoMemory: 10,000 processes that make 50 calls a few times each.
+func TestGroupsFitIntoMemory(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	g, m := NewGrouper(), new(GroupMemo)
+	for pid := range uint32(10_000) {
+		for i := range 200 {
+			c := call(uint64(i%50), 0, int64(i*i*37)+int64(pid))
+			added(g, m, pid, c)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	const most = 80_000_000 // sysprof itself has some 12 MB
+	if took := after.HeapAlloc - before.HeapAlloc; took > most {
+		t.Errorf("they take %d bytes", took)
+	} else {
+		t.Logf("they take %d bytes, %d a row", took, took/500_000)
+	}
+	if sys := after.Sys; sys > 2*most {
+		t.Errorf("the process has %d bytes", sys)
+	}
+	runtime.KeepAlive(g)
+}
+
+// BenchmarkGroups is what a call of a group costs that has been seen before.
+func BenchmarkGroups(b *testing.B) {
+	for name, groups := range map[string]int{"one": 1, "100": 100, "10000": 10_000} {
+		b.Run(name, func(b *testing.B) {
+			g, m := NewGrouper(), new(GroupMemo)
+			c := call(readNr, 0, 1_000)
+			b.ReportAllocs()
+			for i := range b.N {
+				c.Nr = uint64(i % 7)
+				added(g, m, uint32(i%groups), c)
+			}
+		})
+	}
+}
