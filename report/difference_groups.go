@@ -25,7 +25,7 @@ func (d *Difference) writeGroups(out *bytes.Buffer, table func(rows []changes.Ro
 		names[&rows[i]] = Printable(shown[i].Name)
 	}
 	fmt.Fprintln(out)
-	if err := table(rows, &d.All, strings.Join(d.By, ","), func(r *changes.Row) string { return names[r] }); err != nil {
+	if err := table(rows, &d.All, Printable(strings.Join(d.By, ",")), func(r *changes.Row) string { return names[r] }); err != nil {
 		return err
 	}
 	if more := len(d.Groups) - len(shown); more > 0 {

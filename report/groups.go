@@ -64,7 +64,7 @@ func (t Groups) writeAll(w io.Writer, groups *profile.Groups) error {
 		total.totals.Add(&g.Totals)
 		lines, all = append(lines, line{whoOf(g), g.Totals, latency, false}), append(all, latency)
 	}
-	return t.Table.writeLines(w, append(lines, total), axisOf(all), strings.Join(groups.By, ","))
+	return t.Table.writeLines(w, append(lines, total), axisOf(all), Printable(strings.Join(groups.By, ",")))
 }
 
 // writeOne prints the calls of one group.

@@ -58,7 +58,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	byHand.Overhead = &profile.Overhead{Source: profile.ByHand, Calls: 5, TransitNs: profile.Estimate{Ns: 1, LowNs: -1, HighNs: 2}}
 	for name, s := range map[string]*profile.Snapshot{
 		"nothing": {}, "mixed": mixed(), "busy": busy(), "sleeping": sleeping(), "endless": endless(), "measured": measured(),
-		"gigantic": gigantic(), "full": profileOf(full), "foreign": profileOf(foreign), "raw": uncorrected, "by hand": byHand,
+		"gigantic": gigantic(), "full": profileOf(full), "foreign": profileOf(foreign), "grouped": grouped(), "folded": folded(), "raw": uncorrected, "by hand": byHand,
 	} {
 		for _, m := range []Meta{{}, meta} {
 			t.Run(name, func(t *testing.T) {
@@ -259,7 +259,9 @@ func (endlessBlanks) Read(p []byte) (int, error) {
 func FuzzReadJSON(f *testing.F) {
 	small := measured() // the fuzzer gets nowhere with long texts
 	small.Rows, small.Overhead = small.Rows[:1], mixed().Overhead
-	for _, s := range []*profile.Snapshot{{}, profileOf(small), sleeping(), endless(), gigantic()} {
+	few := folded()
+	few.Rows, few.Groups.List = few.Rows[:1], few.Groups.List[1:]
+	for _, s := range []*profile.Snapshot{{}, profileOf(small), few, sleeping(), endless(), gigantic()} {
 		var out bytes.Buffer
 		if err := WriteJSON(&out, s, meta); err != nil {
 			f.Fatal(err)
@@ -276,7 +278,7 @@ func FuzzReadJSON(f *testing.F) {
 		var out bytes.Buffer
 		if err := errors.Join(
 			Summary{}.Write(&out, s), Table{Width: 100}.Write(&out, s), Distribution{}.Write(&out, s),
-			Failures{}.Write(&out, s), Notes(&out, s, Meta{}, 0, true), WriteCSV(&out, s)); err != nil {
+			Failures{}.Write(&out, s), Groups{Top: 2}.Write(&out, s), Groups{Top: 2, Summary: &Summary{}}.Write(&out, s), Notes(&out, s, Meta{}, 0, true), WriteCSV(&out, s)); err != nil {
 			t.Fatal(err)
 		}
 		var again bytes.Buffer

@@ -163,12 +163,15 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 // long; colours change nothing but colours; and a wider terminal never shows less.
 func TestWidths(t *testing.T) {
 	for name, s := range map[string]*profile.Snapshot{
-		"nothing": {}, "mixed": mixed(), "busy": busy(), "measured": measured(), "endless": endless(), "gigantic": gigantic(),
+		"nothing": {}, "mixed": mixed(), "busy": busy(), "measured": measured(), "endless": endless(), "gigantic": gigantic(), "grouped": grouped(),
 	} {
 		for what, print := range map[string]func(out *bytes.Buffer, width int, color bool) error{
 			"table":    func(out *bytes.Buffer, w int, c bool) error { return Table{Width: w, Color: c}.Write(out, s) },
 			"drawing":  func(out *bytes.Buffer, w int, c bool) error { return Distribution{Width: w, Color: c}.Write(out, s) },
 			"failures": func(out *bytes.Buffer, w int, c bool) error { return Failures{Width: w, Color: c}.Write(out, s) },
+			"groups": func(out *bytes.Buffer, w int, c bool) error {
+				return Groups{Top: 2, Table: Table{Width: w, Color: c}}.Write(out, s)
+			},
 		} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				least, columns := 0, 0

@@ -27,7 +27,7 @@ func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group 
 	for i := range raw {
 		from, to := &raw[i], &groups[i]
 		to.Others, to.InFlight = from.Others, from.InFlight
-		to.Rows = make([]profile.GroupRow, 0, len(from.Rows))
+		to.Rows = slices.Grow(to.Rows, len(from.Rows)) // which leaves nil of none
 		for j := range from.Rows {
 			to.Rows = append(to.Rows, off[from.Rows[j].Key].from(&from.Rows[j]))
 		}
