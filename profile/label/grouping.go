@@ -124,7 +124,7 @@ func (g *Grouping) Describe(to *profile.Group, key, last *profile.Values) {
 		if process == "" {
 			itsWho = fmt.Sprintf("(%d)", int32(last[g.pid]))
 		}
-		add(joined(itsWho, title), joined(process, title))
+		add(joined(itsWho, title.now), joined(process, title.always))
 		for _, i := range []int{g.pid, g.comm} {
 			said[i] = true
 		}

@@ -141,14 +141,19 @@ func TestGroupsAreNoLabels(t *testing.T) {
 // TestTitleThatChanges is read again.
 func TestTitleThatChanges(t *testing.T) {
 	titles := newTitles()
-	titles.known[int32(os.Getpid())] = "before"
-	titles.read(int32(os.Getpid()))
+	own := int32(os.Getpid())
+	titles.take(own, "bench [local] idle in transaction")
+	titles.take(own, "bench [local] UPDATE")
+	equal(t, "a title that changes", titles.of(own), heldTitle{"bench [local] UPDATE", "bench [local]"})
+	titles.take(own, "other")
+	equal(t, "a title that changes altogether", titles.of(own), heldTitle{"other", ""})
+	titles.read(own)
 	titles.await(10 * time.Second)
-	equal(t, "the title of a process that has none any more", titles.of(int32(os.Getpid())), "")
-	titles.known[1<<30] = "of one that has ended"
+	equal(t, "the title of a process that has none any more", titles.of(own), heldTitle{})
+	titles.take(1<<30, "of one that has ended")
 	titles.read(1 << 30)
 	titles.await(10 * time.Second)
-	equal(t, "the title of a process that has ended", titles.of(1<<30), "of one that has ended")
+	equal(t, "the title of a process that has ended", titles.of(1<<30).now, "of one that has ended")
 	for range 3 * mostPending {
 		titles.read(1 << 30)
 	}

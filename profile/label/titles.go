@@ -17,10 +17,16 @@ import (
 // may wait for ever. So it is read by a goroutine of its own.
 type titles struct {
 	mu      sync.Mutex // guards what follows
-	known   map[int32]string
+	known   map[int32]heldTitle
 	pending []int32
 	reading bool          // a goroutine reads what is pending
 	done    chan struct{} // closed when nothing is pending any more
+}
+
+// heldTitle is what a process calls itself.
+type heldTitle struct {
+	now    string
+	always string // the words that it has begun with all the time
 }
 
 const (
@@ -31,10 +37,10 @@ const (
 	mostTitle  = 64
 )
 
-func newTitles() *titles { return &titles{known: make(map[int32]string)} }
+func newTitles() *titles { return &titles{known: make(map[int32]heldTitle)} }
 
-// of is the title of a process, "" if it has none. The name of the process is not part of it.
-func (t *titles) of(pid int32) string {
+// of is the title of a process, nothing if it has none. The name of the process is not part of it.
+func (t *titles) of(pid int32) heldTitle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.known[pid]
@@ -81,13 +87,33 @@ func (t *titles) readPending() {
 		if len(line) == 0 { // it has ended
 			continue
 		}
-		its := title(string(line), strings.TrimSuffix(string(comm), "\n"))
-		if _, ok := t.known[pid]; ok || its != "" && len(t.known) < mostTitles {
-			t.known[pid] = its
-		}
+		t.take(pid, title(string(line), strings.TrimSuffix(string(comm), "\n")))
 	}
 	t.pending, t.reading = nil, false
 	close(t.done)
+}
+
+// take takes what a process calls itself now.
+//
+// Precondition: t.mu is held.
+func (t *titles) take(pid int32, its string) {
+	before, ok := t.known[pid]
+	switch {
+	case ok && before.now != "" && its != "":
+		t.known[pid] = heldTitle{its, commonWords(before.always, its)}
+	case ok || its != "" && len(t.known) < mostTitles:
+		t.known[pid] = heldTitle{its, its}
+	}
+}
+
+// commonWords are the words that both begin with.
+func commonWords(a, b string) string {
+	x, y := strings.Fields(a), strings.Fields(b)
+	n := 0
+	for n < min(len(x), len(y)) && x[n] == y[n] {
+		n++
+	}
+	return strings.Join(x[:n], " ")
 }
 
 // title is what a process's command line says besides its name, if it is a title: one word with blanks in it, which begins with the
