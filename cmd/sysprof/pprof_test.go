@@ -572,15 +572,16 @@ func TestPprofFileLabels(t *testing.T) {
 	got := map[string]int64{}
 	for _, s := range p.Sample {
 		names := frames(s)
-		if call := names[0]; (call == "sys_pread64" || call == "sys_sendto") && slices.Contains(names, "main") {
+		if call := names[0]; (call == "sys_pread64" || call == "sys_sendto" || call == "sys_openat") && slices.Contains(names, "main") {
 			got[call+" "+strings.Join(s.Label["fd"], "|")] += s.Value[0]
 		}
-		if label := s.Label["fd"]; strings.HasSuffix(names[0], "at") && len(label) > 0 {
+		if label := s.Label["fd"]; slices.Contains([]string{"sys_access", "sys_mprotect", "sys_brk"}, names[0]) && len(label) > 0 {
 			t.Errorf("%s works on %q", names[0], label)
 		}
 	}
 	want := map[string]int64{
 		"sys_pread64 " + paths[0]: 3 + 11, "sys_pread64 " + paths[1]: 5, "sys_pread64 " + paths[2]: 7 + 1,
+		"sys_openat " + paths[0]: 2, "sys_openat " + paths[1]: 1, "sys_openat " + paths[2]: 1, "sys_openat /dev/null": 1,
 		"sys_sendto unix": 13, fmt.Sprintf("sys_sendto tcp 127.0.0.1:%d", server): 17,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -99,6 +99,19 @@ var firstIsNoFD = []string{
 	"socketcall", "landlock_create_ruleset",
 }
 
+// pathFlags is in which argument calls that take a path have flags by which there need be none.
+var pathFlags = syscalltab.NewPerCall(map[string]int{"newfstatat": 3, "fstatat64": 3, "statx": 2})
+
+// isOfFD reports whether a call that takes a path is about the descriptor before it, as the C library's fstat(3) is. It may
+// have a path nevertheless, which is not looked at.
+func isOfFD(c *profile.Call) bool {
+	at := pathFlags.Of(c.ABI, c.Nr)
+	return at > 0 && c.Args[at]&unix.AT_EMPTY_PATH != 0
+}
+
+// opens are the calls that return a new descriptor of a file that they were given the path of.
+var opens = syscalltab.NewPerCall(map[string]bool{"open": true, "openat": true, "openat2": true, "creat": true})
+
 func newDescriptors(n *names) tracker {
 	return &descriptors{names: n, sharesWithParent: sharesWithParent, tables: make(map[int32]*descriptorTable), now: make(map[int32]work)}
 }
@@ -110,7 +123,7 @@ func (d *descriptors) entered(c *profile.Call, wanted bool) {
 	defer d.mu.Unlock()
 	d.finish(c.PID, c.TID) // a call that was not seen to return
 	fd := int32(c.Args[0])
-	takes := wanted && fd >= 0 && takesFD().Of(c.ABI, c.Nr) // -1 is none, or AT_FDCWD
+	takes := wanted && fd >= 0 && (takesFD().Of(c.ABI, c.Nr) || isOfFD(c)) // -1 is none, or AT_FDCWD
 	w := work{changes: changes.Of(c.ABI, c.Nr)}
 	if w.changes == changesAll {
 		w.changes = changesNone // not before it has returned
@@ -217,6 +230,9 @@ func (d *descriptors) finish(pid, tid int32) {
 func (d *descriptors) value(c *profile.Call) uint32 {
 	d.mu.Lock()
 	name := d.now[c.TID].name
+	if c.Errno == 0 && opens.Of(c.ABI, c.Nr) { // which is known now, and kept for the next call on it
+		name = d.describe(c.PID, int32(c.Ret))
+	}
 	d.mu.Unlock()
 	if name != 0 && isConnecting(c) {
 		// What it was before the call tells nothing. The thread cannot have done anything else to it yet: its next call on

@@ -250,10 +250,31 @@ func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 	unix.Close(other)
 
 	equal(t, "a call without descriptors", tr.does("getpid", fd), "")
-	equal(t, "a call with a directory", tr.does("openat", unix.AT_FDCWD), "")
+	equal(t, "a call with a directory", tr.does("unlinkat", unix.AT_FDCWD), "")
 	equal(t, "a call with AT_FDCWD", tr.does("statx", unix.AT_FDCWD), "")
 	equal(t, "a call with -1", tr.does("read", -1), "")
 	equal(t, "a poll", tr.does("ppoll", fd), "")
+}
+
+// TestAFileThatIsOpened is what the call works on that opens it, and a file without a path is that of the descriptor.
+func TestAFileThatIsOpened(t *testing.T) {
+	tr := follow(t)
+	path := filepath.Join(t.TempDir(), "a")
+	fd := open(t, path)
+	defer unix.Close(fd)
+	call := func(name string, ret int64, errno unix.Errno, args ...uint64) string {
+		c := &profile.Call{PID: pid, TID: pid, ABI: native, Nr: number(t, name), Ret: ret, Errno: int32(errno)}
+		copy(c.Args[:], args)
+		tr.entered(c, true)
+		defer tr.returned(c)
+		return tr.names.of(tr.value(c))
+	}
+	equal(t, "an openat", call("openat", int64(fd), 0, 0xffffff9c), path)
+	equal(t, "an openat2", call("openat2", int64(fd), 0, 0xffffff9c), path)
+	equal(t, "an openat that fails", call("openat", -1, unix.ENOENT, 0xffffff9c), "")
+	equal(t, "an fstatat", call("newfstatat", 0, 0, uint64(fd), 0, 0, unix.AT_EMPTY_PATH), path)
+	equal(t, "an fstatat of a path", call("newfstatat", 0, 0, uint64(fd), 0, 0, 0), "")
+	equal(t, "a statx", call("statx", 0, 0, uint64(fd), 0, unix.AT_EMPTY_PATH), path)
 }
 
 // TestAnAttemptOnAClosedDescriptor: what a closed number shows says nothing of who has it next.
