@@ -27,7 +27,7 @@ type Grouper struct {
 	rest  map[Key]uint32               // likewise
 	keys  []Key                        // by these numbers
 	rows  slab[groupRow]
-	byRow map[uint64]uint32 // by rowID
+	byRow map[uint64]uint32 // by rowID, of groups with many
 	pool  sketchPool
 	cpus  slab[cpuSum]
 	total totals
@@ -50,8 +50,8 @@ type group struct {
 type groupRow struct {
 	calls, errors, queued uint64
 	netNs, holdNs, longNs int64  // longNs is the longest of those that did not stand in line
-	group, call           uint32 // by their numbers
-	next                  uint32 // row of the group, and 1
+	call                  uint32 // by its number
+	next                  uint32 // row of the group, and 1; 0: it is the last
 	cpu                   uint32 // CPU time, and 1; 0: it was of none measured
 	sketch                sketch
 }
@@ -192,10 +192,9 @@ func (g *Grouper) call(k Key) uint32 {
 	return number - 1
 }
 
-// row finds or makes a row of a group.
+// row finds or makes a row of a group. Most groups have few: these are looked through, those first that were found last.
 func (g *Grouper) row(number, call uint32) uint32 {
-	id := rowID(number, call)
-	if i, ok := g.byRow[id]; ok {
+	if i, ok := g.findRow(number, call); ok {
 		return i
 	}
 	if g.rows.used() >= g.mostRows && number != g.others {
@@ -203,13 +202,42 @@ func (g *Grouper) row(number, call uint32) uint32 {
 	}
 	i := g.rows.take()
 	r, of := g.rows.at(i), g.groups.at(number)
-	r.group, r.call, r.next = number, call, of.row
+	r.call, r.next = call, of.row
 	of.row = i + 1
 	of.rows++
-	g.byRow[id] = i
+	switch {
+	case of.rows > manyRows:
+		g.byRow[rowID(number, call)] = i
+	case of.rows == manyRows:
+		for next := of.row; next != 0; next = g.rows.at(next - 1).next {
+			g.byRow[rowID(number, g.rows.at(next-1).call)] = next - 1
+		}
+	}
 	g.buckets = max(mostBuckets/g.rows.used(), groupBuckets)
 	return i
 }
+
+func (g *Grouper) findRow(number, call uint32) (row uint32, ok bool) {
+	of := g.groups.at(number)
+	if of.rows >= manyRows {
+		row, ok = g.byRow[rowID(number, call)]
+		return row, ok
+	}
+	before := &of.row
+	for next := of.row; next != 0; {
+		r := g.rows.at(next - 1)
+		if r.call == call {
+			*before = r.next
+			r.next, of.row = of.row, next
+			return next - 1, true
+		}
+		before, next = &r.next, r.next
+	}
+	return 0, false
+}
+
+// manyRows is from how many rows on a group's are in a map.
+const manyRows = 64
 
 func rowID(group, call uint32) uint64 { return uint64(group)<<32 | uint64(call) }
 
@@ -232,7 +260,7 @@ func (g *Grouper) foldOne(but uint32) {
 	g.folded++
 	of := g.groups.at(least)
 	delete(g.byKey, of.key)
-	g.moveRows(of, g.others)
+	g.moveRows(least, g.others)
 	others := g.groups.at(g.others)
 	others.calls = addSaturating(others.calls, of.calls)
 	others.netNs = addSigned(others.netNs, of.netNs)
@@ -243,7 +271,8 @@ func (g *Grouper) foldOne(but uint32) {
 }
 
 // moveRows adds the rows of a group to those of another one, and removes them.
-func (g *Grouper) moveRows(of *group, to uint32) {
+func (g *Grouper) moveRows(number, to uint32) {
+	of := g.groups.at(number)
 	for next := of.row; next != 0; {
 		i := next - 1
 		from := g.rows.at(i)
@@ -255,7 +284,9 @@ func (g *Grouper) moveRows(of *group, to uint32) {
 			g.addCPU(r, *g.cpus.at(from.cpu - 1))
 			g.cpus.give(from.cpu - 1)
 		}
-		delete(g.byRow, rowID(from.group, from.call))
+		if of.rows >= manyRows {
+			delete(g.byRow, rowID(number, from.call))
+		}
 		next = from.next
 		g.rows.give(i)
 	}

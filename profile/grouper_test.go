@@ -135,10 +135,12 @@ func TestTooManyGroups(t *testing.T) {
 		}
 	}
 	equalMaps(t, sumsOf(g.All(math.MaxInt)), want)
+	if len(g.byRow) > 0 {
+		t.Errorf("%d rows are in the map", len(g.byRow))
+	}
 	if groups, used := g.groups.used(), g.rows.used(); groups > most+1 || used > rows+10 {
 		t.Errorf("there are %d groups with %d rows", groups, used)
 	}
-	equal(t, "rows that are found", len(g.byRow), g.rows.used())
 	equal(t, "rows with CPU time", g.cpus.used(), g.rows.used())
 	first := g.All(1)[0]
 	equal(t, "the large one", first.Key, Values{1_000_000})
@@ -158,6 +160,16 @@ func TestOneGroupWithTooManyRows(t *testing.T) {
 	all := g.All(math.MaxInt)
 	equal(t, "groups", len(all), 1)
 	equal(t, "rows", len(all[0].Rows), 1_000)
+	equal(t, "rows in the map", len(g.byRow), 1_000)
+	for group := range uint32(30) {
+		for nr := range uint64(100) {
+			added(g, m, 2+group, call(nr, 0, 1))
+			added(g, m, 1, call(nr, 0, 1_000))
+		}
+	}
+	if len(g.byRow) > 1_200 {
+		t.Errorf("%d rows are in the map", len(g.byRow))
+	}
 }
 
 func TestGroupsOfCallsInFlight(t *testing.T) {

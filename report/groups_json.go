@@ -96,6 +96,10 @@ func (d *jsonWriter) groups(g *profile.Groups) {
 		}
 		d.printf("\n")
 		d.value(newJSONGroup(g.By, &g.List[i]))
+		const enough = 1 << 20
+		if d.out.Len() > enough {
+			d.flush()
+		}
 	}
 	d.printf("],\n")
 }

@@ -22,7 +22,7 @@ const (
 // WriteJSON writes everything that the snapshot holds, histograms included, in a form that ReadJSON
 // takes back. SCHEMA.md describes it. There is a line for each row, so that files can be compared by line.
 func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
-	d := jsonWriter{}
+	d := jsonWriter{to: w}
 	d.printf("{%q: %q, %q: %d,\n", "format", jsonFormat, "version", jsonVersion)
 	m.Start = m.Start.UTC()
 	d.field("meta", m)
@@ -57,17 +57,26 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 	d.list("warnings", warnings, ",")
 	d.list("warning_kinds", kinds, "")
 	d.printf("}\n")
+	d.flush()
 	if d.err != nil {
 		return fmt.Errorf("write JSON: %w", d.err)
 	}
-	_, err := w.Write(d.out.Bytes())
-	return err
+	return nil
 }
 
 // jsonWriter writes the outermost level by hand, for its lines.
 type jsonWriter struct {
+	to  io.Writer
 	out bytes.Buffer
 	err error // the first one
+}
+
+// flush writes what there is so far, if nothing has gone wrong.
+func (d *jsonWriter) flush() {
+	if d.err == nil {
+		_, d.err = d.to.Write(d.out.Bytes())
+	}
+	d.out.Reset()
 }
 
 func (d *jsonWriter) printf(format string, args ...any) { fmt.Fprintf(&d.out, format, args...) }

@@ -8,7 +8,7 @@ import (
 
 // CorrectGroups takes off groups what tracing added to them: as much that the groups of a call add up to its row in the snapshot.
 // They come in the order in which they are given, without anything that says who they are, and are to be put into
-// profile.NewGroups.
+// profile.NewGroups. The rows that are given are gone, since there may be many.
 func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group {
 	byCall := make(map[profile.Key][]net)
 	for i := range raw {
@@ -31,6 +31,7 @@ func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group 
 		for j := range from.Rows {
 			to.Rows = append(to.Rows, off[from.Rows[j].Key].from(&from.Rows[j]))
 		}
+		from.Rows = nil
 	}
 	return groups
 }
