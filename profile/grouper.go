@@ -49,7 +49,8 @@ type group struct {
 // groupRow is the calls of one group and one kind. There are no pointers in it: see sketch.
 type groupRow struct {
 	calls, errors, queued uint64
-	netNs, holdNs, longNs int64  // longNs is the longest of those that did not stand in line
+	netNs, linedNs        int64  // of the calls that did not stand in line, and of those that did
+	holdNs, longNs        int64  // longNs is the longest of those that did not stand in line
 	call                  uint32 // by its number
 	next                  uint32 // row of the group, and 1; 0: it is the last
 	cpu                   uint32 // CPU time, and 1; 0: it was of none measured
@@ -126,10 +127,12 @@ func (g *Grouper) Add(c *Call, key, last *Values, memo *GroupMemo) (calls uint64
 	if c.Queued {
 		r.queued++
 	}
-	if !inLine {
+	if inLine {
+		r.linedNs = addSigned(r.linedNs, netNs)
+	} else {
+		r.netNs = addSigned(r.netNs, netNs)
 		r.longNs = max(r.longNs, latencyNs)
 	}
-	r.netNs = addSigned(r.netNs, netNs)
 	r.holdNs = addClamped(r.holdNs, int64(c.Hold()))
 	if c.CPUNs >= 0 {
 		g.addCPU(r, cpuSum{1, c.CPUNs})
@@ -298,6 +301,7 @@ func (r *groupRow) add(from *groupRow) {
 	r.errors = addSaturating(r.errors, from.errors)
 	r.queued = addSaturating(r.queued, from.queued)
 	r.netNs = addSigned(r.netNs, from.netNs)
+	r.linedNs = addSigned(r.linedNs, from.linedNs)
 	r.holdNs = addClamped(r.holdNs, from.holdNs)
 	r.longNs = max(r.longNs, from.longNs)
 }
@@ -337,7 +341,8 @@ type RawGroup struct {
 type RawGroupRow struct {
 	Key
 	Calls, Errors, Queued, CPUCalls uint64
-	NetNs, HoldNs, CPUNs            int64
+	NetNs, LinedNs                  int64 // sums of Call.NetNs of the calls that did not stand in line, and of those that did
+	HoldNs, CPUNs                   int64
 	LongestNs                       int64    // the longest latency of the calls that did not stand in line
 	Latency, InLine                 []Bucket // latencies of the calls that did not stand in line, and of those that did
 }
@@ -435,7 +440,7 @@ func (g *Grouper) allOthers(besides []uint32) (raw RawGroup, ok bool) {
 // copy returns what the row has, whose sketch is in the pool.
 func (r *groupRow) copy(k Key, pool *sketchPool, cpu cpuSum) RawGroupRow {
 	raw := RawGroupRow{Key: k, Calls: r.calls, Errors: r.errors, Queued: r.queued, CPUCalls: cpu.calls,
-		NetNs: r.netNs, HoldNs: r.holdNs, CPUNs: cpu.ns, LongestNs: r.longNs}
+		NetNs: r.netNs, LinedNs: r.linedNs, HoldNs: r.holdNs, CPUNs: cpu.ns, LongestNs: r.longNs}
 	words := pool.words(&r.sketch)
 	buckets := make([]Bucket, len(words))
 	lined := len(words)

@@ -31,7 +31,7 @@ func sumsOf(groups []RawGroup) map[Key]sums {
 			s := all[r.Key]
 			s.calls += r.Calls
 			s.errors += r.Errors
-			s.netNs += r.NetNs
+			s.netNs += r.NetNs + r.LinedNs
 			s.holdNs += r.HoldNs
 			s.cpuCalls += r.CPUCalls
 			s.cpuNs += r.CPUNs

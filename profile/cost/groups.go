@@ -10,17 +10,32 @@ import (
 // They come in the order in which they are given, without anything that says who they are, and are to be put into
 // profile.NewGroups. The rows that are given are gone, since there may be many.
 func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group {
+	unlined := make(map[profile.Key]uint64) // calls that did not stand in line
+	for i := range raw {
+		for j := range raw[i].Rows {
+			r := &raw[i].Rows[j]
+			unlined[r.Key] += countOf(r.Latency)
+		}
+	}
+	raws := s.Overhead != nil && s.Overhead.Source == profile.Uncorrected
+	off := make(map[profile.Key]*takeOff)
+	for i := range s.Rows {
+		r := &s.Rows[i]
+		off[r.Key] = &takeOff{leastNs: r.MinNs, meanNs: float64(r.SumNs) / float64(max(r.Calls, 1)), asTheyAre: raws || unlined[r.Key] < enoughUnqueued}
+	}
 	byCall := make(map[profile.Key][]net)
 	for i := range raw {
 		for j := range raw[i].Rows {
 			r := &raw[i].Rows[j]
-			byCall[r.Key] = append(byCall[r.Key], net{float64(r.Calls), float64(r.NetNs)})
+			if off[r.Key] == nil { // the snapshot has no row of these yet
+				off[r.Key] = &takeOff{asTheyAre: true}
+			}
+			byCall[r.Key] = append(byCall[r.Key], net{float64(r.Calls), off[r.Key].estimate(r)})
 		}
 	}
-	off := make(map[profile.Key]takeOff)
 	for i := range s.Rows {
 		if r := &s.Rows[i]; len(byCall[r.Key]) > 0 {
-			off[r.Key] = takeOff{excess(r, byCall[r.Key], float64(r.MinNs)), r.MinNs}
+			off[r.Key].excessNs = excess(r, byCall[r.Key], float64(r.MinNs))
 		}
 	}
 	groups := make([]profile.Group, len(raw))
@@ -40,12 +55,30 @@ func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group 
 type takeOff struct {
 	excessNs float64
 	leastNs  int64
+	meanNs   float64 // of all calls of the key
+
+	// asTheyAre says that the time in the line is part of the latency, because it is to be, or because too few calls did not stand in it.
+	asTheyAre bool
+}
+
+// estimate is how long the calls of a row took, but for the excess. Those that stood in line are taken to be like the others, as in
+// a row of the snapshot (see correction.withQueued): like those of the group, if there are enough, or like those of all.
+func (o *takeOff) estimate(r *profile.RawGroupRow) float64 {
+	lined := float64(countOf(r.InLine))
+	calls := float64(r.Calls)
+	switch {
+	case lined == 0 || o.asTheyAre:
+		return float64(r.NetNs) + float64(r.LinedNs)
+	case calls-lined >= enoughUnqueued:
+		return float64(r.NetNs) * (calls / (calls - lined))
+	}
+	return float64(r.NetNs) + lined*o.meanNs
 }
 
 // from returns the row that is left of what was measured, which has at least one call.
-func (o takeOff) from(from *profile.RawGroupRow) profile.GroupRow {
+func (o *takeOff) from(from *profile.RawGroupRow) profile.GroupRow {
 	calls := float64(from.Calls)
-	ns := max(float64(from.NetNs)-o.excessNs*calls, float64(o.leastNs)*calls)
+	ns := max(o.estimate(from)-o.excessNs*calls, float64(o.leastNs)*calls)
 	r := profile.GroupRow{Key: from.Key, Buckets: likeOthers(from), Totals: profile.Totals{
 		Calls: from.Calls, Errors: from.Errors, Queued: from.Queued, HoldNs: from.HoldNs,
 		CPUCalls: from.CPUCalls, CPUNs: from.CPUNs, SumNs: int64(ns),

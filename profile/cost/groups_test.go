@@ -64,3 +64,25 @@ func TestNothingIsLeftOfAGroup(t *testing.T) {
 		t.Errorf("half of the calls took %v, want 100 ns", p50)
 	}
 }
+
+// TestOneSlowCallStays where it was, whatever calls that stood in line took: their time is that of the others in the row, too.
+func TestOneSlowCallStays(t *testing.T) {
+	const slowNs, linedNs = 4_000_000, 50_000_000
+	h := new(profile.Histogram)
+	h.RecordN(1_000, 200)
+	h.Record(slowNs)
+	snapshot := profile.NewSnapshot([]*profile.Row{{Key: profile.Key{Nr: 1}, OK: h}}, nil)
+	short := profile.Bucket{LowNs: 992, HighNs: 1_023}
+	buckets := func(n uint64) []profile.Bucket { b := short; b.Count = n; return []profile.Bucket{b} }
+	row := func(r profile.RawGroupRow) profile.RawGroup {
+		r.Nr = 1
+		return profile.RawGroup{Rows: []profile.RawGroupRow{r}}
+	}
+	groups := CorrectGroups(snapshot, []profile.RawGroup{
+		row(profile.RawGroupRow{Calls: 101, NetNs: 100_000, LongestNs: 1_000, Latency: buckets(100), LinedNs: linedNs, InLine: []profile.Bucket{{LowNs: linedNs, HighNs: linedNs, Count: 1}}}),
+		row(profile.RawGroupRow{Calls: 100, NetNs: 99_000 + slowNs, LongestNs: slowNs, Latency: append(buckets(99), profile.Bucket{LowNs: slowNs, HighNs: slowNs, Count: 1})}),
+	})
+	if in, out := groups[0].Rows[0].SumNs, groups[1].Rows[0].SumNs; in > 120_000 || out < 4_090_000 {
+		t.Errorf("the group that stood in line took %d ns, that with the slow call %d", in, out)
+	}
+}
