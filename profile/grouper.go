@@ -64,9 +64,9 @@ type cpuSum struct {
 }
 
 const (
-	// mostGroups is how many groups there are at most, and mostRows how many rows: 50 of each of 10,000 processes.
+	// mostGroups is how many groups there are at most, and mostRows how many rows: some 50 of each of 10,000 processes.
 	mostGroups = 50_000
-	mostRows   = 500_000
+	mostRows   = 520_000
 	// mostBuckets is how many buckets the rows have together, roughly: a row may have its share of them.
 	mostBuckets = 6_000_000
 )
