@@ -30,6 +30,7 @@ func GroupNames() []string {
 // once.
 func (p *Projection) Group(list string) (*Grouping, error) {
 	g := &Grouping{p: p}
+	p.names.most = maxGroupNames
 	for name := range strings.SplitSeq(list, ",") {
 		f, err := named(name, "field", GroupNames())
 		if err != nil {

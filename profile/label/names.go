@@ -11,7 +11,8 @@ type names struct {
 	mu      sync.RWMutex
 	byName  map[string]uint32
 	ordered []string
-	others  bool // there were more names than are kept
+	most    int  // that are kept
+	others  bool // there were more
 
 	// epoch counts what may have given a thread another name, or another process its number: what a Memo remembers is of one epoch.
 	epoch atomic.Uint64
@@ -21,8 +22,10 @@ type names struct {
 func (n *names) changed() { n.epoch.Add(1) }
 
 const (
-	// maxNames bounds how many names are kept: a program may open one file after the other.
-	maxNames = 100_000
+	// maxNames bounds how many names are kept: a program may open one file after the other. maxGroupNames does so where they tell
+	// groups apart, of which small ones make room for others.
+	maxNames      = 20_000
+	maxGroupNames = 100_000
 
 	other = "[other]" // stands for all names beyond those
 
@@ -45,7 +48,7 @@ func shown(name string) string {
 }
 
 func newNames() *names {
-	return &names{ordered: []string{"", other}, byName: map[string]uint32{"": 0, other: 1}}
+	return &names{most: maxNames, ordered: []string{"", other}, byName: map[string]uint32{"": 0, other: 1}}
 }
 
 // number returns the number of a name.
@@ -55,7 +58,7 @@ func (n *names) number(name string) uint32 {
 	if known, ok := n.byName[name]; ok {
 		return known
 	}
-	if len(n.ordered) >= maxNames {
+	if len(n.ordered) >= n.most {
 		n.others = true
 		return n.byName[other]
 	}
@@ -69,7 +72,7 @@ func (n *names) number(name string) uint32 {
 func (n *names) lost() (kept int, lost bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return maxNames, n.others
+	return n.most, n.others
 }
 
 // of returns the name of a number.
