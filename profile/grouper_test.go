@@ -262,14 +262,14 @@ func TestSketchesShareAPool(t *testing.T) {
 	}
 }
 
-// TestGroupsFitIntoMemory: 10,000 processes that make 50 calls a few times each.
+// TestGroupsFitIntoMemory: 10,000 processes that make each of 50 calls twice.
 func TestGroupsFitIntoMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	g, m := NewGrouper(), new(GroupMemo)
 	for pid := range uint32(10_000) {
-		for i := range 200 {
+		for i := range 100 {
 			c := call(uint64(i%50), 0, int64(i*i*37)+int64(pid))
 			added(g, m, pid, c)
 		}
