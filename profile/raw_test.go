@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +74,57 @@ func TestIntervalsAddUpToTheRun(t *testing.T) {
 	sameRaw(t, "what is left of all", nothing, new(Raw))
 	nothing.Subtract(p.Raw())
 	sameRaw(t, "what is left of less than nothing", nothing, new(Raw))
+}
+
+// TestCutsAddUpToTheRun cuts a running profile into pieces, and puts these together again.
+func TestCutsAddUpToTheRun(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	uncut, p := newSharded(maxShards), newSharded(maxShards)
+	sum := new(Raw)
+	for _, n := range []int{3_000, 0, 1, 500, 4_000} {
+		seed := rng.Uint64()
+		for _, one := range []*Profile{uncut, p} {
+			someCalls(one, rand.New(rand.NewPCG(seed, 1)), n)
+		}
+		sameRaw(t, "all before a cut", p.Raw(), uncut.Raw())
+		alone := newSharded(maxShards)
+		someCalls(alone, rand.New(rand.NewPCG(seed, 1)), n)
+		piece := p.Cut()
+		sameRaw(t, "a piece", piece, alone.Raw()) // with its own extremes
+		sum.Merge(piece)
+		sameRaw(t, "all after a cut", p.Raw(), uncut.Raw())
+	}
+	sameRaw(t, "all pieces", sum, uncut.Raw())
+	sameRaw(t, "what nothing was added to", p.Cut(), new(Raw))
+}
+
+// TestCutWhileCallsAreAdded: each call is in one piece.
+func TestCutWhileCallsAreAdded(t *testing.T) {
+	const feeders, each = 4, 20_000
+	p := New()
+	var adding sync.WaitGroup
+	for range feeders {
+		adding.Go(func() {
+			s := p.Shard()
+			for i := range each {
+				s.Add(call(uint64(i%50), 0, int64(i)))
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { adding.Wait(); close(done) }()
+	sum := new(Raw)
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true // the last piece is cut below
+		default:
+		}
+		sum.Merge(p.Cut())
+		p.Raw()
+	}
+	equal(t, "calls of all pieces", sum.Calls[SameCPU].Traced().Calls, uint64(feeders*each))
+	sameRaw(t, "all pieces", sum, p.Raw())
 }
 
 func TestRawsAreIndependent(t *testing.T) {

@@ -69,6 +69,7 @@ type Session struct {
 	longest longest
 	calls   atomic.Int64
 	begun   cpuTime // when the engine was started
+	cuts    cuts
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
@@ -226,11 +227,13 @@ func (s *Session) Ended(pid, tid int32) {
 
 // Snapshot returns what has been counted so far.
 func (s *Session) Snapshot() *profile.Snapshot {
-	progress := s.engine.Progress()
-	return cost.Correct(s.profile.Raw(), s.model(), cost.Run{
-		Wall: progress.Elapsed, CPUs: s.config.Meta.CPUs, Open: s.config.Open, GapsHaveCalls: s.config.GapsHaveCalls,
-		Stolen: readCPUTime().stolenSince(s.begun),
-	})
+	raw := s.profile.Raw()
+	return cost.Correct(raw, s.model(), s.ran(s.engine.Progress().Elapsed, readCPUTime().stolenSince(s.begun)))
+}
+
+// ran says what is known of the run, or of a part of it, that has taken so long.
+func (s *Session) ran(wall time.Duration, stolen float64) cost.Run {
+	return cost.Run{Wall: wall, CPUs: s.config.Meta.CPUs, Open: s.config.Open, GapsHaveCalls: s.config.GapsHaveCalls, Stolen: stolen}
 }
 
 // model is what latencies are corrected by.
