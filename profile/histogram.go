@@ -303,6 +303,19 @@ func (h *Histogram) ShiftSum(ns int64) {
 	}
 }
 
+// octaves is how many powers of two have values. h may be nil.
+func (h *Histogram) octaves() (n int) {
+	if h == nil {
+		return 0
+	}
+	for _, o := range &h.octave {
+		if o != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // countOrZero is Count for a histogram that may be nil.
 func (h *Histogram) countOrZero() uint64 {
 	if h == nil {

@@ -132,26 +132,56 @@ func NewSnapshot(rows []*Row, inFlight []Flight) *Snapshot {
 
 // Merge adds snapshots up, as if one profile had seen all their calls. Equal warnings are kept once.
 func Merge(snapshots ...*Snapshot) *Snapshot {
-	b := newBuilder()
-	var flights []Flight
-	var warnings []Warning
+	var all Sum
 	for _, s := range snapshots {
-		for i := range s.Rows {
-			b.addRow(&s.Rows[i])
-		}
-		for i := range s.InFlight {
-			flights = addFlight(flights, &s.InFlight[i])
-		}
-		for _, w := range s.Warnings {
-			if !slices.Contains(warnings, w) {
-				warnings = append(warnings, w)
-			}
-		}
+		all.Add(s)
 	}
-	merged := b.snapshot(flights)
-	merged.Warnings = warnings
+	merged := all.Snapshot()
 	merged.Groups = groupsOfAll(snapshots)
 	return merged
+}
+
+// Sum adds snapshots up one by one, but for their groups. The zero value is none.
+type Sum struct {
+	rows     builder
+	flights  []Flight
+	warnings []Warning
+}
+
+// Add adds a snapshot, of which nothing is kept.
+func (a *Sum) Add(s *Snapshot) {
+	if a.rows.rows == nil {
+		a.rows = *newBuilder()
+	}
+	for i := range s.Rows {
+		a.rows.addRow(&s.Rows[i])
+	}
+	for i := range s.InFlight {
+		a.flights = addFlight(a.flights, &s.InFlight[i])
+	}
+	for _, w := range s.Warnings {
+		if !slices.Contains(a.warnings, w) {
+			a.warnings = append(a.warnings, w)
+		}
+	}
+}
+
+// Octaves is how much memory the sum takes, in about KB: how many powers of two its histograms have values in.
+func (a *Sum) Octaves() (n int) {
+	for _, r := range a.rows.rows {
+		n += r.OK.octaves() + r.CPU.octaves()
+		for _, f := range r.Failed {
+			n += f.Latency.octaves()
+		}
+	}
+	return n
+}
+
+// Snapshot returns the sum. Nothing may be added any more.
+func (a *Sum) Snapshot() *Snapshot {
+	sum := a.rows.snapshot(a.flights)
+	sum.Warnings = a.warnings
+	return sum
 }
 
 // builder adds rows up on the way to a Snapshot. It owns their histograms.

@@ -84,6 +84,12 @@ const (
 	StacksMissing WarningKind = "stacks-missing"
 )
 
+// Kinds about files of saved runs.
+const (
+	// WholeMissing: the file ends before the run did; what is shown are the Count intervals that stand there.
+	WholeMissing WarningKind = "whole-missing"
+)
+
 // Kinds about filters in the kernel.
 const (
 	// FilteredItself: the tracer has a seccomp filter itself, so that the command gets none.

@@ -83,6 +83,7 @@ var briefly = map[profile.WarningKind]string{
 	profile.NamesLost:         "there were more names of files, processes and threads than are kept: the others are called [other]",
 	profile.StacksCut:         "stacks end early at [unread], where a file could not be read in time",
 	profile.StacksMissing:     "calls are without stacks, which take a /proc that shows the traced processes",
+	profile.WholeMissing:      "the file ended before the run did: its intervals are added up",
 	profile.StrictRefused:     "a process was refused seccomp's strict mode, because it has a filter already",
 	profile.TracerRefused:     "a process could not trace, because it has a filter in the kernel",
 	profile.CPUNotAllowed:     "sysprof may not run on the CPU that was chosen: it chooses another",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sysprof/profile"
 	"sysprof/syscalltab"
@@ -37,15 +38,49 @@ func csvStats(prefix string) []string {
 // group, and columns for who it is. Times are whole
 // nanoseconds; what is not known or has no meaning is empty.
 func WriteCSV(w io.Writer, s *profile.Snapshot) error {
+	f := csvFile{header: true}
+	if s.Groups != nil {
+		f.by = s.Groups.By
+	}
+	return f.write(w, s)
+}
+
+// WriteCSVOfInterval is WriteCSV of an interval of a run, or of the whole behind its intervals, with more columns that say which.
+// The line of column names stands at the beginning alone. by are the fields of the groups of the whole; intervals have none.
+func WriteCSVOfInterval(w io.Writer, s *profile.Snapshot, m *Meta, by []string, begin bool) error {
+	number := "" // of the whole
+	if m.Interval > 0 {
+		number = strconv.Itoa(m.Interval)
+	}
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+	return csvFile{
+		header: begin, by: by,
+		columns: []string{"interval", "interval_start", "interval_end", "interval_ns"},
+		cells:   []string{number, at(m.Start), at(m.End), signed(int64(m.Duration))},
+	}.write(w, s)
+}
+
+// csvFile is a file, or the next part of one.
+type csvFile struct {
+	header  bool
+	by      []string // the fields of groups; nil: the file has no columns for any
+	columns []string // behind all others,
+	cells   []string // the same on every line
+}
+
+func (f csvFile) write(w io.Writer, s *profile.Snapshot) error {
 	out := csv.NewWriter(w)
+	groups := groupColumns(f.by)
+	if f.header {
+		out.Write(slices.Concat(csvHeader, groups, f.columns)) // errors stay with the writer, see below
+	}
 	run := runCells(s.Overhead)
 	if s.Groups != nil {
-		writeGroupsCSV(out, s.Groups, run)
+		writeGroupsCSV(out, s.Groups, run, f.cells)
 	} else {
-		out.Write(csvHeader) // errors stay with the writer, see below
 		for i := range s.Rows {
 			if r := &s.Rows[i]; r.Calls > 0 {
-				out.Write(append(rowCells(r), run...))
+				out.Write(slices.Concat(rowCells(r), run, make([]string, len(groups)), f.cells))
 			}
 		}
 	}
@@ -93,13 +128,21 @@ func statsCells(h *profile.Histogram) []string {
 	return append(cells, signed(int64(h.Max())))
 }
 
-// writeGroupsCSV writes the lines of groups. What is not known of calls of a group is empty.
-func writeGroupsCSV(out *csv.Writer, groups *profile.Groups, run []string) {
+// groupColumns names the columns of groups by these fields; none if there are no groups.
+func groupColumns(by []string) []string {
+	if by == nil {
+		return nil
+	}
 	columns := []string{"who", "name"}
-	for _, field := range groups.By {
+	for _, field := range by {
 		columns = append(columns, "by_"+field)
 	}
-	out.Write(append(slices.Clone(csvHeader), columns...))
+	return columns
+}
+
+// writeGroupsCSV writes the lines of groups, with what is the same on all at their ends. What is not known of calls of a group is
+// empty.
+func writeGroupsCSV(out *csv.Writer, groups *profile.Groups, run, end []string) {
 	for i := range groups.List {
 		g := &groups.List[i]
 		who := []string{g.Who, g.Name}
@@ -111,7 +154,7 @@ func writeGroupsCSV(out *csv.Writer, groups *profile.Groups, run []string) {
 			values = make([]string, len(groups.By))
 		}
 		for j := range g.Rows {
-			out.Write(slices.Concat(groupRowCells(&g.Rows[j]), run, who, values))
+			out.Write(slices.Concat(groupRowCells(&g.Rows[j]), run, who, values, end))
 		}
 	}
 }

@@ -24,8 +24,11 @@ const (
 func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 	d := jsonWriter{to: w}
 	d.printf("{%q: %q, %q: %d,\n", "format", jsonFormat, "version", jsonVersion)
-	m.Start = m.Start.UTC()
+	m.Start, m.End = m.Start.UTC(), m.End.UTC()
 	d.field("meta", m)
+	if m.Interval > 0 || m.Intervals > 0 {
+		d.field("calls_per_second", perSecond(s.Total.Calls, m.Duration))
+	}
 	if s.Overhead != nil {
 		d.field("overhead", newJSONOverhead(s.Overhead))
 	}
@@ -62,6 +65,18 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 		return fmt.Errorf("write JSON: %w", d.err)
 	}
 	return nil
+}
+
+// WriteJSONLine is WriteJSON in a single line, as they stand in a file of several objects: the intervals of a run, and last
+// the whole of it.
+func WriteJSONLine(w io.Writer, s *profile.Snapshot, m Meta) error {
+	var text bytes.Buffer
+	if err := WriteJSON(&text, s, m); err != nil {
+		return err
+	}
+	line := bytes.ReplaceAll(text.Bytes(), []byte{'\n'}, nil) // within a string there is none
+	_, err := w.Write(append(line, '\n'))
+	return err
 }
 
 // jsonWriter writes the outermost level by hand, for its lines.

@@ -19,6 +19,11 @@ type Meta struct {
 	Start    time.Time     `json:"start,omitzero"`        // of tracing
 	Duration time.Duration `json:"duration_ns,omitempty"` // of tracing
 
+	// Of an interval of a run Start and Duration are its own. The calendar may have been set before its End.
+	Interval  int       `json:"interval,omitempty"`  // its number, from 1 on; 0: this is a whole run
+	Intervals int       `json:"intervals,omitempty"` // of a whole run: how many stand before it
+	End       time.Time `json:"end,omitzero"`
+
 	Host   string `json:"host,omitempty"`
 	Kernel string `json:"kernel,omitempty"` // release: "6.18.5"
 	Arch   string `json:"arch,omitempty"`   // machine: "x86_64"

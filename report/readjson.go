@@ -27,7 +27,8 @@ const (
 
 // ReadJSON reads what WriteJSON wrote. The snapshot is as good as the one that was written: equal to it,
 // if the text in it was UTF-8. A file that is something else, of a newer version, damaged or malicious
-// is an error that says where.
+// is an error that says where. Of a file with the intervals of a run, each in a line of its own (WriteJSONLine), it reads the
+// whole run, which stands last; or, if that is missing, what the intervals add up to.
 func ReadJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 	s, m, err := readJSON(r)
 	if err != nil {
@@ -49,15 +50,9 @@ type jsonDocument struct {
 	Kinds    jsonList[profile.Warning] `json:"warning_kinds"` // of the warnings
 }
 
-func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
+// readObject reads one object.
+func readObject(text []byte) (*profile.Snapshot, Meta, error) {
 	var m Meta
-	text, err := io.ReadAll(io.LimitReader(r, maxJSONBytes+1))
-	if err != nil {
-		return nil, m, err
-	}
-	if len(text) > maxJSONBytes {
-		return nil, m, fmt.Errorf("the file is larger than %d MB", maxJSONBytes>>20)
-	}
 	if err := checkVersion(text); err != nil {
 		return nil, m, err
 	}
@@ -73,8 +68,8 @@ func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 			return nil, m, fmt.Errorf("meta: %w", err)
 		}
 	}
-	if m.Duration < 0 || m.CPUs < 0 || m.Threads < 0 {
-		return nil, m, errors.New("meta: a negative duration, or number of CPUs or threads")
+	if m.Duration < 0 || m.CPUs < 0 || m.Threads < 0 || m.Interval < 0 || m.Intervals < 0 {
+		return nil, m, errors.New("meta: a negative duration, or number of CPUs, threads or intervals")
 	}
 	if len(m.PIDs) == 0 {
 		m.PIDs = nil // as a list that is left out
@@ -84,6 +79,7 @@ func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 	}
 
 	var s profile.Snapshot
+	var err error
 	if s.Rows, err = readRows(d.Rows); err != nil {
 		return nil, m, err
 	}

@@ -111,6 +111,10 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 		return fmt.Sprintf("%d calls are in the profile without stacks, which take a /proc that shows the traced processes: %s", w.Count, w.Text)
 	},
 
+	profile.WholeMissing: func(w *profile.Warning) string {
+		return fmt.Sprintf("the file ends before the run did: this is what its intervals (%s) add up to, and what tracing cost is not known", humanCount(w.Count))
+	},
+
 	profile.FilteredItself: func(*profile.Warning) string {
 		return "sysprof runs under a seccomp filter itself, as in a container, so the command is stopped at all of its calls"
 	},

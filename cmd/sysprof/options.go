@@ -82,6 +82,7 @@ func parseOptions(args []string) (*options, error) {
 	o.declareWhatToWrite(d)
 	o.declareGroups(d)
 	o.declareBench(d)
+	o.declareIntervals(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, d.explain(err)
@@ -181,7 +182,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 
 // check finds what is wrong with the options taken together.
 func (o *options) check(d declarations) error {
-	if err := o.checkBench(d); err != nil {
+	if err := errors.Join(o.checkBench(d), o.checkIntervals()); err != nil {
 		return err
 	}
 	switch {

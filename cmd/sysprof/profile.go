@@ -51,10 +51,13 @@ func (p *process) profile(opt *options) (ending, error) {
 		}
 	}
 	var status *session.StatusLine
-	if ownTerminal {
+	if ownTerminal && opt.outputs.Interval == 0 {
 		status = s.ShowStatus(p.streams())
 	}
-	r.follow(func(ctx context.Context) { s.Write(ctx, files) }) // what goes wrong is said, and may go well the next time
+	r.follow( // what goes wrong is said, and may go well the next time
+		func(ctx context.Context) { s.WriteSoFar(ctx, files) },
+		func(ctx context.Context) { s.WriteInterval(ctx, files) },
+	)
 	_, err = engine.Warnings()
 	shown := status.Clear()
 	if err != nil {
@@ -127,6 +130,9 @@ func (o *options) truth() session.Truth {
 // config is what a run counts and writes.
 func (o *options) config(command *ptrace.Command) session.Config {
 	labels, groups, only := o.projection()
+	if groups != nil {
+		o.outputs.By = groups.By()
+	}
 	return session.Config{
 		Trace:      o.trace,
 		Statuses:   o.statuses,

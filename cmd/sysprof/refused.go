@@ -38,7 +38,7 @@ var refused = []refusedOption{
 	{0, "daemonized", "the command is always sysprof's child; run sysprof in the background with &"},
 	{'F', "", "use -f, which is the default"},
 	{0, "output-separately", "use -p on one process at a time"},
-	{'i', "instruction-pointer", noLog},
+	{0, "instruction-pointer", noLog},
 	{'I', "interruptible", "signals that end it always detach first; a launched command decides itself"},
 	{'k', "stack-trace", noStacks},
 	{0, "stack-traces", noStacks},

@@ -68,6 +68,7 @@ type run struct {
 	engine   session.Engine
 	signals  chan os.Signal
 	duration time.Duration // 0: until the end
+	interval time.Duration // 0: none is to be written
 	attached bool          // to processes, whatever is launched besides
 	finish   *finish
 
@@ -79,14 +80,16 @@ type run struct {
 }
 
 func newRun(engine session.Engine, signals chan os.Signal, opt *options, finish *finish) *run {
-	r := &run{engine: engine, signals: signals, duration: opt.duration, attached: len(opt.attach) > 0, finish: finish}
+	r := &run{engine: engine, signals: signals, duration: opt.duration, interval: opt.outputs.Interval, attached: len(opt.attach) > 0, finish: finish}
 	r.hurry, r.cutShort = context.WithCancel(context.Background())
 	return r
 }
 
 // follow waits until the counting is over, and does meanwhile what signals ask for. soFar writes what has been
-// counted until then; its context ends when there is no more time for that.
-func (r *run) follow(soFar func(context.Context)) {
+// counted until then; its context ends when there is no more time for that. interval writes what has been counted since it
+// was called last. Both write, and so wait for each other, and for whoever reads; neither the engine nor signals do.
+func (r *run) follow(soFar, interval func(context.Context)) {
+	begun := time.Now()
 	var timeUp <-chan time.Time
 	if r.duration > 0 {
 		timeUp = time.After(r.duration)
@@ -96,8 +99,20 @@ func (r *run) follow(soFar func(context.Context)) {
 	defer stopWriting()
 	go func() {
 		defer close(written)
-		for range asked {
-			soFar(ctx)
+		ticks, stop := r.ticks()
+		defer stop()
+		for {
+			select {
+			case _, ok := <-asked:
+				if !ok {
+					return
+				}
+				soFar(ctx)
+			case at := <-ticks:
+				if r.duration == 0 || begun.Add(r.duration).Sub(at) > r.interval/10 { // else it is the last one, which ends with the run
+					interval(r.hurry)
+				}
+			}
 		}
 	}()
 	r.untilCounted(timeUp, asked, stopWriting)
@@ -105,6 +120,15 @@ func (r *run) follow(soFar func(context.Context)) {
 	close(asked)
 	r.countedAt = time.Now()
 	r.write(func(context.Context) error { <-written; return nil })
+}
+
+// ticks come when intervals are over; stop ends them. An interval that is missed, while one is written, is part of the next.
+func (r *run) ticks() (ticks <-chan time.Time, stop func()) {
+	if r.interval == 0 {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(r.interval)
+	return ticker.C, ticker.Stop
 }
 
 // untilCounted is the part of follow that waits.

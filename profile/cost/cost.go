@@ -11,6 +11,10 @@ type Run struct {
 	Wall time.Duration // how long tracing has lasted; 0: not known, so that there is no account of what it cost
 	CPUs int           // how many CPUs the traced programs could run on; less than 1 counts as 1
 
+	// Known are the controls of all of the run so far, where what is corrected is a part of it; nil: its own. They tell
+	// more than those of the part alone.
+	Known *[profile.Conditions]profile.ControlSum
+
 	// Open says that the traced programs began before the tracing, or went on after it: their time without it is
 	// no question then.
 	Open bool
@@ -31,7 +35,11 @@ func Correct(raw *profile.Raw, m Model, run Run) *profile.Snapshot {
 	var rows []*profile.Row
 	l := losses{model: &m}
 	for c := range raw.Calls {
-		k := newCorrection(&m, profile.Condition(c), &raw.Calls[c].Controls)
+		controls := &raw.Calls[c].Controls
+		if run.Known != nil {
+			controls = &run.Known[c]
+		}
+		k := newCorrection(&m, profile.Condition(c), controls)
 		for _, from := range raw.Calls[c].Sorted() {
 			if calls, _ := from.Counts(); calls > 0 {
 				rows = append(rows, k.row(from))

@@ -19,6 +19,8 @@ type Files struct {
 	std              Streams
 	tables           *tablesOutput
 	json, csv, pprof *file // nil: not asked for
+
+	failed string // what was said last of an interval that could not be written; "": the last one could be
 }
 
 // Open opens the outputs, or tries the folders that they are to be in. An error names the one that cannot be
@@ -76,8 +78,19 @@ func after(ctx context.Context, grace time.Duration) (context.Context, context.C
 // Write writes tables, and after them the files that need nothing but a snapshot. What cannot be written is said, and
 // the others are written nevertheless. When ctx ends, what is not written soon is given up.
 func (f *Files) Write(ctx context.Context, s *profile.Snapshot, meta report.Meta) error {
-	return errors.Join(
-		f.writeTables(ctx, func(w io.Writer) error { return f.outputs.writeTables(w, f.tables.look, s, &meta) }),
+	return f.write(ctx, s, meta, whole)
+}
+
+// write is Write of a part of a run.
+func (f *Files) write(ctx context.Context, s *profile.Snapshot, meta report.Meta, what part) error {
+	tables := f.writeTables(ctx, func(w io.Writer) error { return f.outputs.writeTables(w, f.tables.look, s, &meta, what) })
+	if f.outputs.Interval > 0 {
+		if what == soFar {
+			return tables
+		}
+		return errors.Join(tables, f.writeLines(ctx, s, &meta))
+	}
+	return errors.Join(tables,
 		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
 		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
 	)

@@ -13,7 +13,8 @@ type Interval struct {
 	Snapshot *profile.Snapshot // what was counted in it, corrected as a whole run is
 	Number   int               // 1 is the first one
 	Start    time.Time         // by the calendar, which may be set meanwhile
-	Length   time.Duration     // by the clock of the run, which stands still when the machine or sysprof does
+	End      time.Time
+	Length   time.Duration // by the clock of the run, which stands still when the machine or sysprof does
 }
 
 // CallsPerSecond is how many of the calls that are counted returned in a second.
@@ -32,6 +33,7 @@ type Intervals struct {
 	endAt  time.Time // of the last one
 	end    time.Duration
 	cpus   cpuTime
+	known  profile.Raw // nothing but the controls of all of them
 
 	pending *profile.Raw // what has been counted since the last one, and is known already; guarded by s.cuts
 }
@@ -62,10 +64,26 @@ func (i *Intervals) Next() *Interval {
 	raw := s.cuts.cut(s.profile, i)
 	progress, now, cpus := s.engine.Progress(), time.Now(), readCPUTime()
 	i.number++
-	next := &Interval{Number: i.number, Start: i.endAt, Length: max(progress.Elapsed-i.end, 0)}
-	next.Snapshot = cost.Correct(raw, s.model(), s.ran(next.Length, cpus.stolenSince(i.cpus)))
+	next := &Interval{Number: i.number, Start: i.endAt, End: now, Length: max(progress.Elapsed-i.end, 0)}
+	ran := s.ran(next.Length, cpus.stolenSince(i.cpus))
+	ran.Known = i.learn(raw)
+	next.Snapshot = cost.Correct(raw, s.model(), ran)
 	i.endAt, i.end, i.cpus = now, progress.Elapsed, cpus
 	return next
+}
+
+// learn takes the controls of an interval, and returns those of all so far.
+func (i *Intervals) learn(raw *profile.Raw) *[profile.Conditions]profile.ControlSum {
+	var its profile.Raw
+	for c := range raw.Calls {
+		its.Calls[c].Controls = raw.Calls[c].Controls
+	}
+	i.known.Merge(&its)
+	all := new([profile.Conditions]profile.ControlSum)
+	for c := range all {
+		all[c] = i.known.Calls[c].Controls
+	}
+	return all
 }
 
 // cut returns what is new for one of them, and keeps it for the others.

@@ -70,6 +70,7 @@ type Session struct {
 	calls   atomic.Int64
 	begun   cpuTime // when the engine was started
 	cuts    cuts
+	pieces  *pieces // that are written; nil: none
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
@@ -103,7 +104,13 @@ func New(config Config, engine Engine) (*Session, error) {
 // Start lets the engine begin.
 func (s *Session) Start() error {
 	s.begun = readCPUTime()
-	return s.engine.Start(s, s.entered())
+	if err := s.engine.Start(s, s.entered()); err != nil {
+		return err
+	}
+	if s.config.Outputs.Interval > 0 {
+		s.pieces = &pieces{Intervals: s.Intervals()}
+	}
+	return nil
 }
 
 // Watched names the calls that have to be seen, whether they are counted or not.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,7 @@ type Outputs struct {
 	Quiet   bool // nothing stands under the tables
 	Verbose bool // all there is to say of the cost does
 
+	By           []string        // the fields of groups; nil: there are none
 	Top          int             // of groups the largest in tables; the others are one
 	Histogram    bool            // whole distributions
 	HistogramOf  string          // what they are called; "": all calls
@@ -32,7 +34,9 @@ type Outputs struct {
 	JSON, CSV, Pprof string // files; "-": stdout; "": none
 	Tables           string // likewise, or a shell command behind '|'; "": stderr
 	Append           bool   // tables are appended to what the file holds
-	ToStdout         bool   // tables go to stdout, not to stderr
+
+	Interval time.Duration // so often the interval since the last one is written; 0: never
+	ToStdout bool          // tables go to stdout, not to stderr
 }
 
 // StartProgram reports whether Open starts one, that reads the tables.
@@ -47,11 +51,22 @@ type Meta struct {
 	Traced  string // a program or a process, by its name
 }
 
-// Write writes everything that was asked for of what has been counted so far: tables first, then files, and last
-// what needs names. What cannot be written is said, and is returned. more are warnings besides the engine's. When ctx
-// ends, no more names are looked for, and what is not written soon is given up.
+// Write writes everything that was asked for of the whole run: tables first, then files, and last what needs names. What
+// cannot be written is said, and is returned. more are warnings besides the engine's. When ctx ends, no more names are looked
+// for, and what is not written soon is given up.
 func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warning) error {
-	snapshot := s.Snapshot()
+	if s.pieces == nil {
+		return s.write(ctx, files, s.Snapshot(), whole, more)
+	}
+	return errors.Join(s.writeLast(ctx, files), s.write(ctx, files, s.pieces.whole(), wholeOfIntervals, more))
+}
+
+// WriteSoFar is Write before the end of a run. Files that intervals are written to are left to them.
+func (s *Session) WriteSoFar(ctx context.Context, files *Files) error {
+	return s.write(ctx, files, s.Snapshot(), soFar, nil)
+}
+
+func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Snapshot, what part, more []profile.Warning) error {
 	warnings, _ := s.engine.Warnings()
 	snapshot.Warnings = append(append(snapshot.Warnings, warnings...), more...)
 	s.written(snapshot)
@@ -60,7 +75,10 @@ func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warni
 		all = s.samples.taken(snapshot)
 	}
 	meta := s.meta()
-	err := files.Write(ctx, snapshot, meta)
+	if what == wholeOfIntervals {
+		meta.Intervals, meta.End = s.pieces.written, s.pieces.endAt
+	}
+	err := files.write(ctx, snapshot, meta, what)
 	if s.samples == nil {
 		return err
 	}
@@ -103,7 +121,15 @@ func (s *Session) traced() string {
 }
 
 // writeTables writes tables for people, or for programs that know strace -c, and what stands under them.
-func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot, meta *report.Meta) error {
+func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot, meta *report.Meta, what part) error {
+	if heading, ok := what.heading(meta); ok {
+		if err := heading.Write(w, s); err != nil {
+			return err
+		}
+	}
+	if what == oneInterval {
+		return o.writeOfInterval(w, look, s)
+	}
 	for _, table := range o.tables(look) {
 		if err := table.Write(w, s); err != nil {
 			return err
@@ -113,6 +139,19 @@ func (o *Outputs) writeTables(w io.Writer, look Look, s *profile.Snapshot, meta 
 		return report.Warnings(w, &profile.Snapshot{Warnings: besidesTheTable(s.Warnings)})
 	}
 	return report.Notes(w, s, *meta, look.Width, o.Verbose)
+}
+
+// writeOfInterval writes the tables of an interval. What is to be said of them is said of the run.
+func (o *Outputs) writeOfInterval(w io.Writer, look Look, s *profile.Snapshot) error {
+	if s.Total.Calls > 0 {
+		for _, table := range o.tables(look) {
+			if err := table.Write(w, s); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
 }
 
 // besidesTheTable keeps the warnings that are not about what stands in the table, but about a file that is hardly worth
