@@ -34,21 +34,7 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		if w.t.isRestart(&tr.call) {
 			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
 		}
-	case tr.sleeps():
-		f.ABI, f.Nr, f.Args, f.Resumed = tr.sleep.abi, tr.sleep.nr, tr.sleep.args, true
-		f.NotStopped, f.Stack = true, 0
-		f.SoFarNs = w.t.now() - tr.restart.sinceNs
-	case tr.interruptPending && !tr.control && why == profile.Detached:
-		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
-		// be told.
-		call, ok := sleepingCall(tr.call.TID)
-		if !ok {
-			return
-		}
-		f.ABI, f.Nr, f.Args, f.Resumed = w.t.native, call.nr, call.args, true
-		f.NotStopped, f.Stack = true, 0
-		f.SoFarNs = w.t.now() - tr.restart.sinceNs
-	default:
+	case !w.foundAsleep(tr, &f):
 		return
 	}
 	if why == profile.Killed && w.t.endsThread(f.ABI, f.Nr) {
@@ -58,6 +44,44 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
 	w.t.options.Sink.InFlight(&f)
+}
+
+// foundAsleep fills in the call that tr has been in since before it was attached to, without having stopped. It reports false if
+// it is in none.
+func (w *worker) foundAsleep(tr *tracee, f *profile.InFlight) bool {
+	switch {
+	case tr.sleeps():
+		f.ABI, f.Nr, f.Args = tr.sleep.abi, tr.sleep.nr, tr.sleep.args
+	case tr.interruptPending && !tr.control && f.Why == profile.Detached:
+		// It could not be interrupted (the parent of a vfork cannot), but what it sleeps in can
+		// be told.
+		call, ok := sleepingCall(tr.call.TID)
+		if !ok {
+			return false
+		}
+		f.ABI, f.Nr, f.Args = w.t.native, call.nr, call.args
+	default:
+		return false
+	}
+	f.Resumed, f.NotStopped, f.Stack = true, true, 0
+	f.SoFarNs = w.t.now() - tr.restart.sinceNs
+	return true
+}
+
+// Asleep tells of the calls that threads have been in since before they were attached to, and in which none has stopped since.
+// What tells of all others is not asked: OnEntry and the sink have been told of them. f is called on tracer threads; Asleep
+// does not wait for that.
+func (t *Tracer) Asleep(f func(*profile.InFlight)) {
+	for _, w := range t.workers {
+		w.thread.post(func() {
+			for _, tr := range w.table.tracees {
+				call := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, Why: profile.Detached}
+				if !tr.inCall && !tr.launching && w.foundAsleep(tr, &call) {
+					f(&call)
+				}
+			}
+		})
+	}
 }
 
 // restartedCall names the call that tr's restart_syscall(2) goes on with, and for how long tr is known to be in it.

@@ -198,7 +198,8 @@ func (w *worker) placeAtEntry(tr *tracee, special *specialCalls) {
 func (w *worker) captureAtEntry(tr *tracee) {
 	c := &tr.call
 	c.Stack = 0
-	if w.t.options.OnEntry != nil && (c.ABI == w.t.native || c.ABI == syscalltab.I386) && !tr.launching {
+	if w.t.options.OnEntry != nil && (c.ABI == w.t.native || c.ABI == syscalltab.I386) && !tr.launching &&
+		w.t.run.is() != calibrating {
 		w.at.entry = EntryStop{IP: w.at.info.IP, SP: w.at.info.SP, w: w, tid: c.TID}
 		c.Stack = w.t.options.OnEntry(c, &w.at.entry)
 	}
@@ -221,6 +222,7 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	w.home.Returned(&tr.place)
 	heldBack := w.holdBack(tr)
 	if !heldBack {
+		w.tellSlow(tr)
 		w.beginControl(tr)
 	}
 	tr.call.ExitResumedNs = w.t.now()
@@ -240,6 +242,15 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	if !heldBack && tr.expiry.number != 0 {
 		tr.expiry = expiry{}
 	}
+}
+
+// tellSlow tells of a call that took long.
+func (w *worker) tellSlow(tr *tracee) {
+	o := &w.t.options
+	if o.OnSlow == nil || tr.call.RawLatency() < o.Slow || tr.launching || w.t.run.is() == calibrating {
+		return
+	}
+	o.OnSlow(&tr.call)
 }
 
 // hideSpoilt has a call be made again that returns EINTR only because of an interrupt. It reports whether it is.

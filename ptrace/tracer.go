@@ -36,6 +36,11 @@ type Options struct {
 	// becomes the call's Stack. It is not called for x32, nor for 32-bit code on arm64.
 	OnEntry func(*profile.Call, *EntryStop) uint32
 
+	// OnSlow, if not nil, is called at the exit-stop of each call whose raw latency is Slow or more, for as long as which the
+	// tracee stands still; the sink is told of the call next, when what tracing added to it is known.
+	OnSlow func(*profile.Call)
+	Slow   time.Duration
+
 	// OnAttachFailed, if not nil, is told of processes that could not be attached to where others could, by the
 	// goroutine that calls Start, and before it returns. They are warnings of the result, too.
 	OnAttachFailed func(error)

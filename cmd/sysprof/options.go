@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -41,6 +42,7 @@ type options struct {
 	trace     *syscalltab.Set // nil: all
 	traceExpr string          // that trace was made of
 	statuses  session.Statuses
+	slower    session.Slower
 
 	outputs       session.Outputs // its CPU also says that CPU time is measured
 	columnsChosen bool
@@ -83,6 +85,7 @@ func parseOptions(args []string) (*options, error) {
 	o.declareGroups(d)
 	o.declareBench(d)
 	o.declareIntervals(d)
+	o.declareSlower(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, d.explain(err)
@@ -182,7 +185,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 
 // check finds what is wrong with the options taken together.
 func (o *options) check(d declarations) error {
-	if err := errors.Join(o.checkBench(d), o.checkIntervals()); err != nil {
+	if err := cmp.Or(o.checkBench(d), o.checkIntervals(), o.checkSlower()); err != nil {
 		return err
 	}
 	switch {

@@ -34,6 +34,9 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
+	if err := s.WriteSlow(files); err != nil {
+		return ending{}, err
+	}
 	r := newRun(engine, catchSignals(p.signals, p.origin, len(opt.command) == 0), opt, &p.finish)
 	started, obeyNoMore := r.obeyStops(p)
 	if err := s.Start(); err != nil {
@@ -51,7 +54,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		}
 	}
 	var status *session.StatusLine
-	if ownTerminal && opt.outputs.Interval == 0 {
+	if ownTerminal && opt.outputs.Interval == 0 && opt.slower.AtLeast == 0 {
 		status = s.ShowStatus(p.streams())
 	}
 	r.follow( // what goes wrong is said, and may go well the next time
@@ -139,6 +142,7 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Raw:        o.raw,
 		ByHand:     o.overhead,
 		Open:       len(o.attach) > 0 || o.duration > 0,
+		Slower:     o.slower,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
 		MaxDepth:   o.maxDepth,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 
 	"sysprof/profile"
 )
@@ -13,13 +14,21 @@ import (
 
 // Descriptor says what the descriptor is that a call works on: a path, "pipe", "tcp 127.0.0.1:6379". It reports false if the
 // call works on none, or that is closed.
+//
+// That may be the directory that a path begins at.
 func Descriptor(c *profile.Call) (what string, ok bool) {
 	fd := int32(c.Args[0])
-	if fd < 0 || !takesFD().Of(c.ABI, c.Nr) {
+	if fd < 0 || !takesFD().Of(c.ABI, c.Nr) && !takesDirectory(c) {
 		return "", false
 	}
 	what = describe(c.PID, fd, unknownEnd)
 	return shown(what), what != closed
+}
+
+// takesDirectory reports whether a call's first argument is the directory that the path in its second one begins at.
+func takesDirectory(c *profile.Call) bool {
+	const first, second = 1 << 0, 1 << 1
+	return c.ABI.PathArguments(c.Nr)&(first|second) == second && !strings.HasPrefix(c.ABI.Name(c.Nr), "quotactl")
 }
 
 // Comm is what a thread is called, or its process if it is the first one; "" if it has ended.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,7 +21,9 @@ type Files struct {
 	tables           *tablesOutput
 	json, csv, pprof *file // nil: not asked for
 
-	failed string // what was said last of an interval that could not be written; "": the last one could be
+	writing sync.Mutex // held while tables, or lines between them, are written
+	mu      sync.Mutex // guards what follows
+	failed  string     // what was said last of an interval that could not be written; "": the last one could be
 }
 
 // Open opens the outputs, or tries the folders that they are to be in. An error names the one that cannot be
@@ -117,7 +120,7 @@ func (f *Files) writeTables(ctx context.Context, write func(io.Writer) error) er
 		return f.said(err)
 	}
 	printed := f.std.Printed(text.String())
-	err := f.tables.write(ctx, []byte(printed))
+	err := f.putTables(ctx, []byte(printed))
 	if err == nil || f.tables.standard {
 		return f.said(err)
 	}
@@ -126,6 +129,13 @@ func (f *Files) writeTables(ctx context.Context, write func(io.Writer) error) er
 		_, err := io.WriteString(f.std.Messages, printed)
 		return err
 	}))
+}
+
+// putTables writes to where tables go, one after the other.
+func (f *Files) putTables(ctx context.Context, text []byte) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	return f.tables.write(ctx, text)
 }
 
 // writeFile makes what write writes the whole of a file. Nothing is done for no file.

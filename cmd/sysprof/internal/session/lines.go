@@ -135,6 +135,8 @@ func (f *Files) putFile(ctx context.Context, file *file, write func(io.Writer) e
 
 // saidOnce is said of what is tried again and again.
 func (f *Files) saidOnce(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err == nil {
 		f.failed = ""
 		return nil

@@ -2,6 +2,7 @@ package session
 
 import (
 	"syscall"
+	"time"
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
@@ -62,6 +63,11 @@ func untraced(calibrations []*ptrace.Calibration) (all []cost.Untraced) {
 	}
 	return all
 }
+
+func (e *ptraceEngine) OnSlow(atLeast time.Duration, f func(*profile.Call)) {
+	e.options.Slow, e.options.OnSlow = atLeast, f
+}
+func (e *ptraceEngine) Asleep(f func(*profile.InFlight)) { e.tracer.Asleep(f) }
 
 func (e *ptraceEngine) Stop()                    { e.tracer.Stop() }
 func (e *ptraceEngine) Counted() <-chan struct{} { return e.tracer.Counted() }

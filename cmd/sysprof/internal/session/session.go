@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sysprof/cmd/sysprof/internal/slow"
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/profile/label"
@@ -28,6 +29,8 @@ type Config struct {
 
 	// Open says that what is traced begins before the run, or goes on after it.
 	Open bool
+
+	Slower Slower // calls that are written about one by one
 
 	// Program is the file that is profiled, for viewers of profiles; "": not known.
 	Program    string
@@ -70,7 +73,8 @@ type Session struct {
 	calls   atomic.Int64
 	begun   cpuTime // when the engine was started
 	cuts    cuts
-	pieces  *pieces // that are written; nil: none
+	pieces  *pieces   // that are written; nil: none
+	slow    *slow.Log // nil: nothing is written about single calls
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
@@ -104,8 +108,11 @@ func New(config Config, engine Engine) (*Session, error) {
 // Start lets the engine begin.
 func (s *Session) Start() error {
 	s.begun = readCPUTime()
-	if err := s.engine.Start(s, s.entered()); err != nil {
+	if err := s.engine.Start(s, s.alsoSlow(s.entered())); err != nil {
 		return err
+	}
+	if s.slow != nil {
+		s.slow.Begin()
 	}
 	if s.config.Outputs.Interval > 0 {
 		s.pieces = &pieces{Intervals: s.Intervals()}
@@ -188,6 +195,7 @@ func (f *feeder) Call(c *profile.Call) {
 		s.samples.finished(c)
 	}
 	config.Labels.Returned(c)
+	s.slow.Returned(c, counted)
 }
 
 // Control takes a control.
@@ -216,6 +224,7 @@ func (s *Session) InFlight(f *profile.InFlight) {
 			named.Thread = threadName(f)
 		}
 		s.profile.AddInFlight(named)
+		s.slow.InFlight(f)
 		s.groups.inFlight(&named, &values)
 		s.samples.inFlight(f, &values)
 	}
@@ -230,6 +239,7 @@ func (s *Session) Ended(pid, tid int32) {
 		s.samples.ended(pid, tid)
 	}
 	s.config.Labels.Ended(pid, tid)
+	s.slow.Ended(tid)
 }
 
 // Snapshot returns what has been counted so far.

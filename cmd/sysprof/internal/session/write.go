@@ -55,6 +55,7 @@ type Meta struct {
 // cannot be written is said, and is returned. more are warnings besides the engine's. When ctx ends, no more names are looked
 // for, and what is not written soon is given up.
 func (s *Session) Write(ctx context.Context, files *Files, more ...profile.Warning) error {
+	s.slow.Close(ctx)
 	if s.pieces == nil {
 		return s.write(ctx, files, s.Snapshot(), whole, more)
 	}
