@@ -19,6 +19,17 @@ func (e *EntryStop) Registers(into *[33]uint64) bool {
 	return e.w.at.regs.Read(e.tid, into) == nil
 }
 
+// Resumes returns the number of the call that the thread's restart_syscall(2) goes on with. It reports false if it makes no
+// such call, or that is not known.
+func (e *EntryStop) Resumes() (nr uint64, ok bool) {
+	tr := e.w.table.lookup(e.tid)
+	if tr == nil || !e.w.t.isRestart(&tr.call) {
+		return 0, false
+	}
+	nr, _ = e.w.restartedCall(tr, 0)
+	return nr, nr != tr.call.Nr
+}
+
 // ReadMemory reads the thread's memory at addr into p, and returns how many bytes it could read. What is not
 // mapped, or would have to be brought by a program (userfaultfd(2)), ends it early. It takes 0.4 µs for 8 bytes.
 func (e *EntryStop) ReadMemory(p []byte, addr uint64) int { return raw.ReadMemory(e.tid, addr, p) }

@@ -22,6 +22,8 @@ type SlowCall struct {
 	PathsKnown      uint8                           // … as far as they are known: bit i is for argument i
 	Descriptor      string                          // what the first argument is, if that is a descriptor; "": not known
 
+	Resumes string // the call that a restart_syscall goes on with; "": not known, or it is none
+
 	Ns      int64
 	AtLeast bool           // it began before it was traced
 	Ret     int64          // what it returned
@@ -36,6 +38,9 @@ type SlowCall struct {
 func (c *SlowCall) Line() string {
 	var out strings.Builder
 	out.WriteString(c.At.Format("15:04:05.000000") + " " + who(c) + ": " + callName(c.Key) + "(")
+	if c.Resumes != "" {
+		out.WriteString("<resuming " + c.Resumes + ">")
+	}
 	for i := range c.ABI.Arguments(c.Nr) {
 		if i > 0 {
 			out.WriteString(", ")

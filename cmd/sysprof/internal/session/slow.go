@@ -60,10 +60,23 @@ func (s *Session) alsoSlow(entered Entered) Entered {
 			stack = entered(c, ip, sp, thread)
 		}
 		if s.config.counts(c.ABI, c.Nr) {
-			s.slow.Entered(c, stack)
+			s.slow.Entered(c, stack, resumed(c, thread))
 		}
 		return stack
 	}
+}
+
+// resumed names the call that a call goes on with, "" if it is none, or that is not known.
+func resumed(c *profile.Call, thread capture.Thread) string {
+	if !restarts.Of(c.ABI, c.Nr) {
+		return ""
+	}
+	if t, ok := thread.(interface{ Resumes() (nr uint64, ok bool) }); ok {
+		if nr, ok := t.Resumes(); ok {
+			return c.ABI.Name(nr)
+		}
+	}
+	return ""
 }
 
 // namer returns what puts names to a stack, nil if there are no stacks.

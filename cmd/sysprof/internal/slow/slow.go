@@ -85,12 +85,13 @@ func (l *Log) wants(abi syscalltab.ABI, nr uint64) bool {
 	return l.options.Calls == nil || l.options.Calls.Has(abi, nr)
 }
 
-// Entered is told of a call that is entered, and of its stack. Its thread stands still.
-func (l *Log) Entered(c *profile.Call, stack uint32) {
+// Entered is told of a call that is entered, of its stack, and of the name of the call that it goes on with, or "". Its thread
+// stands still.
+func (l *Log) Entered(c *profile.Call, stack uint32, resumes string) {
 	if l == nil || !l.wants(c.ABI, c.Nr) {
 		return
 	}
-	var about about
+	about := about{resumes: resumes}
 	if gone.Of(c.ABI, c.Nr) {
 		l.ask(c, &about)
 	}
@@ -105,12 +106,13 @@ type about struct {
 	known      bool
 	descriptor string
 	paths      [syscalltab.MaxArguments]string
-	pathsKnown uint8 // bit i is for argument i
+	pathsKnown uint8  // bit i is for argument i
+	resumes    string // the call that it goes on with; "": it is one of its own
 }
 
 // ask asks what a call is about.
 func (l *Log) ask(c *profile.Call, about *about) {
-	about.known = true
+	about.known = true // though it may be little
 	about.descriptor, _ = label.Descriptor(c)
 	for i, mask := 0, c.ABI.PathArguments(c.Nr); mask != 0; i, mask = i+1, mask>>1 {
 		if mask&1 != 0 && c.Args[i] != 0 {
@@ -138,7 +140,8 @@ func (l *Log) Held(c *profile.Call) {
 // line is what is said of a call, but for how it has ended.
 func (l *Log) line(c *profile.Call, about *about) *report.SlowCall {
 	line := &report.SlowCall{Key: profile.Key{ABI: c.ABI, Nr: c.Nr}, PID: c.PID, TID: c.TID, Process: label.Comm(c.PID), Args: c.Args,
-		Paths: about.paths, PathsKnown: about.pathsKnown, Descriptor: about.descriptor}
+		Paths: about.paths, PathsKnown: about.pathsKnown, Descriptor: about.descriptor,
+		Resumes: about.resumes, AtLeast: about.resumes != ""}
 	if c.TID != c.PID {
 		line.Thread = label.Comm(c.TID)
 	}

@@ -55,6 +55,7 @@ func (t *threads) enter(c *profile.Call, stack uint32, about *about) {
 	if k.about.known || about.known {
 		k.about = *about
 	}
+	k.about.resumes = about.resumes
 }
 
 // is reports whether a record is of a call.
