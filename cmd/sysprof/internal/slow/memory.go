@@ -15,6 +15,8 @@ import (
 // to be brought from a disk, or by a program (FUSE), one perhaps that is traced and waits for the same tracer thread. So each
 // read has a goroutine of its own, and is left to itself when it takes too long.
 type memory struct {
+	read func(pid int32, addr uint64) (string, bool)
+
 	mu       sync.Mutex
 	running  int
 	patience time.Duration // how long may be waited …
@@ -29,7 +31,7 @@ const (
 	maxRunning       = 16                     // bounds the goroutines: so many reads that do not end are not alone
 )
 
-func newMemory() *memory { return &memory{patience: maxPatience, at: time.Now()} }
+func newMemory() *memory { return &memory{read: readText, patience: maxPatience, at: time.Now()} }
 
 // text reads the string at an address. It reports false if that cannot be read, or not in time.
 func (m *memory) text(pid int32, addr uint64) (text string, ok bool) {
@@ -50,7 +52,7 @@ func (m *memory) text(pid int32, addr uint64) (text string, ok bool) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		text, ok := readText(pid, addr)
+		text, ok := m.read(pid, addr)
 		m.mu.Lock()
 		m.running--
 		m.mu.Unlock()
@@ -88,7 +90,8 @@ func readText(pid int32, addr uint64) (string, bool) {
 			return "", false
 		}
 		if end := bytes.IndexByte(buf[:n], 0); end >= 0 {
-			return string(append(text, buf[:end]...)), true
+			text = append(text, buf[:end]...)
+			return string(text[:min(len(text), most)]), true
 		}
 		text = append(text, buf[:n]...)
 	}

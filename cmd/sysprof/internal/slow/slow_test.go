@@ -1,0 +1,255 @@
+package slow
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
+)
+
+// written takes what a Log writes.
+type written struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (w *written) write(_ context.Context, text []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text.Write(text)
+}
+
+func (w *written) all() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+func number(name string) uint64 {
+	nr, ok := syscalltab.AMD64.Number(name)
+	if !ok {
+		panic(name)
+	}
+	return nr
+}
+
+// made makes a call of this process that has taken so long.
+func made(name string, took time.Duration) *profile.Call {
+	return &profile.Call{PID: int32(os.Getpid()), TID: int32(os.Getpid()), ABI: syscalltab.AMD64, Nr: number(name), ExitSeenNs: int64(took)}
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(needs.Patience()); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came true that %s", what)
+		}
+	}
+}
+
+// TestCallsOfAThread: one that is short, one that hangs and returns, one that is not counted, and one that hangs and is gone.
+func TestCallsOfAThread(t *testing.T) {
+	var out written
+	start := time.Now()
+	l := New(Options{AtLeast: 50 * time.Millisecond, Now: func() int64 { return int64(time.Since(start)) }, Write: out.write})
+	l.Begin()
+	enter := func(c *profile.Call) {
+		c.EntrySeenNs = int64(time.Since(start))
+		l.Entered(c, 0, "")
+	}
+	leave := func(c *profile.Call, took time.Duration, counted bool) {
+		c.EntryResumedNs, c.ExitSeenNs = 0, int64(took)
+		if took >= 50*time.Millisecond {
+			l.Held(c)
+		}
+		l.Returned(c, counted)
+	}
+	short := made("getppid", 0)
+	enter(short)
+	leave(short, time.Millisecond, true)
+	long := made("pause", 0)
+	enter(long)
+	eventually(t, "the call is said to hang", func() bool { return strings.Contains(out.all(), "pause() has not returned after") })
+	leave(long, 2*time.Second, true)
+	uncounted := made("getpid", 0)
+	enter(uncounted)
+	leave(uncounted, time.Second, false)
+	gone := made("getuid", 0)
+	enter(gone)
+	l.InFlight(&profile.InFlight{PID: gone.PID, TID: gone.TID, ABI: gone.ABI, Nr: gone.Nr, SoFarNs: 3e9, Why: profile.Killed})
+	l.Ended(gone.TID)
+	l.Close(t.Context())
+	text := out.all()
+	for _, want := range []string{"pause() = 0, 2.00 s\n", "getuid() was killed after 3.00 s\n"} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%q is not written once:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "\n"); n != 3 {
+		t.Errorf("%d lines, want 3:\n%s", n, text)
+	}
+}
+
+// TestNobodyReads: what tells of calls does not wait, and what found no place is counted.
+func TestNobodyReads(t *testing.T) {
+	const calls = 10_000
+	read := make(chan struct{})
+	var out written
+	l := New(Options{AtLeast: 1, Now: func() int64 { return 0 }, Write: func(ctx context.Context, text []byte) {
+		<-read
+		out.write(ctx, text)
+	}})
+	l.Begin()
+	c := made("getppid", time.Millisecond)
+	for range calls {
+		l.Entered(c, 0, "")
+		l.Held(c)
+		l.Returned(c, true)
+	}
+	close(read)
+	l.Close(t.Context())
+	lines, left := 0, 0
+	for line := range strings.Lines(out.all()) {
+		if _, rest, ok := strings.Cut(line, " … "); ok {
+			n := 0
+			fmt.Sscanf(strings.ReplaceAll(rest, ",", ""), "%d more slower calls", &n)
+			left += n
+		} else {
+			lines++
+		}
+	}
+	if lines+left != calls || left == 0 {
+		t.Errorf("%d lines and %d left out, of %d calls", lines, left, calls)
+	}
+}
+
+// TestCloseIsCutShort by the end of its context.
+func TestCloseIsCutShort(t *testing.T) {
+	l := New(Options{AtLeast: 1, Now: func() int64 { return 0 }, Write: func(ctx context.Context, _ []byte) { <-ctx.Done() }})
+	l.Begin()
+	c := made("getppid", time.Millisecond)
+	l.Held(c)
+	l.Returned(c, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := make(chan struct{})
+	go func() { l.Close(ctx); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(needs.Patience()):
+		t.Fatal("it goes on")
+	}
+}
+
+func TestLimit(t *testing.T) {
+	var l limit
+	at := time.Unix(1_000, 0)
+	for i := range linesASecond {
+		if !l.mayTake(at) || !l.take(at) {
+			t.Fatalf("there is no place for line %d", i)
+		}
+	}
+	if l.mayTake(at) || l.take(at.Add(999*time.Millisecond)) {
+		t.Error("there is a place for more")
+	}
+	if !l.take(at.Add(time.Second)) {
+		t.Error("there is no place in the next second")
+	}
+	l.leaveOut(at, 3)
+	l.leaveOut(at.Add(time.Second/2), 4)
+	if n, _ := l.leftOut(at.Add(time.Second-1), false); n != 0 {
+		t.Errorf("%d are told of too soon", n)
+	}
+	if n, since := l.leftOut(at.Add(time.Second), false); n != 7 || !since.Equal(at) {
+		t.Errorf("%d left out since %v", n, since)
+	}
+	l.leaveOut(at, 1)
+	if n, _ := l.leftOut(at, true); n != 1 {
+		t.Errorf("%d left out at the end", n)
+	}
+}
+
+// TestMemory reads strings of this process: at the end of what is mapped, too, and not beyond.
+func TestMemory(t *testing.T) {
+	size := os.Getpagesize()
+	mapped, err := unix.MmapPtr(-1, 0, nil, uintptr(3*size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.MunmapPtr(mapped, uintptr(2*size))
+	if err := unix.MunmapPtr(unsafe.Add(mapped, 2*size), uintptr(size)); err != nil {
+		t.Fatal(err)
+	}
+	pages, base := unsafe.Slice((*byte)(mapped), 2*size), uint64(uintptr(mapped))
+	m := newMemory()
+	pid := int32(os.Getpid())
+	long := strings.Repeat("x", 5_000)
+	for _, test := range []struct {
+		at   int
+		text string
+		want string
+		ok   bool
+	}{
+		{0, "/etc/passwd\x00rest", "/etc/passwd", true},
+		{size - 3, "across\x00", "across", true},
+		{2*size - 4, "end\x00", "end", true},
+		{2*size - 3, "end", "", false},
+		{0, "\x00", "", true},
+		{10, long + "\x00", long[:4096], true},
+	} {
+		clear(pages[:2*size])
+		copy(pages[test.at:2*size], test.text)
+		if got, ok := m.text(pid, base+uint64(test.at)); got != test.want || ok != test.ok {
+			t.Errorf("%.20q at %d: %.20q, %v", test.text, test.at, got, ok)
+		}
+	}
+	if _, ok := m.text(pid, 1); ok {
+		t.Error("what is not mapped is read")
+	}
+	if _, ok := m.text(0x7ffffff0, base); ok {
+		t.Error("the memory of no process is read")
+	}
+}
+
+// TestMemoryThatDoesNotCome is waited for in all for about as long as the patience lasts, however often it is tried.
+func TestMemoryThatDoesNotCome(t *testing.T) {
+	m := newMemory()
+	release := make(chan struct{})
+	m.read = func(int32, uint64) (string, bool) { <-release; return "late", true }
+	begun := time.Now()
+	for range 1_000 {
+		if _, ok := m.text(1, 1); ok {
+			t.Error("it has come")
+		}
+	}
+	if took := time.Since(begun); took > 2*maxPatience {
+		t.Errorf("it was waited for for %v", took)
+	}
+	close(release)
+	eventually(t, "all reads have ended", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.running == 0
+	})
+}
+
+// BenchmarkCall is what a call takes that is not slow.
+func BenchmarkCall(b *testing.B) {
+	l := New(Options{AtLeast: time.Second, Now: func() int64 { return 0 }})
+	c := made("read", time.Microsecond)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Entered(c, 0, "")
+		l.Returned(c, true)
+	}
+}
