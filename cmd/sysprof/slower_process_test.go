@@ -34,6 +34,11 @@ func TestSlowerTellsOfHangingCalls(t *testing.T) {
 			says := func(pattern string) {
 				t.Helper()
 				line := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{6} .+ \(\d+\)( thread \d+ ?.*)?: ` + pattern)
+				defer func() {
+					if t.Failed() {
+						t.Log(s.written())
+					}
+				}()
 				eventually(t, "it is said that "+pattern, func() bool { return line.MatchString(s.written()) })
 			}
 			says(`openat\(AT_FDCWD, ".*/red\x{fffd}\[31m\x{fffd}name", \d+, 0\) has not returned after [\d.]+ ms$`)
@@ -75,6 +80,13 @@ var _ = target("sleeps", func(args []string) {
 	fmt.Println("done")
 })
 
+// undisturbed makes a command start the target "sleeps", whose sleeps the Go runtime does not interrupt.
+func undisturbed(cmd *exec.Cmd) *exec.Cmd {
+	cmd = as(cmd, "sleeps")
+	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1")
+	return cmd
+}
+
 var (
 	slept = regexp.MustCompile(`(?m): clock_nanosleep\(.*\) = 0, `)
 	more  = regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{6} … ([\d,]+) more slower calls? in the last `)
@@ -95,7 +107,7 @@ func TestSlowerIsLimited(t *testing.T) {
 	const threads, times = 20, 40
 	file := filepath.Join(t.TempDir(), "lines")
 	begun := time.Now()
-	s := start(t, as(plain(t, "-c", "-o", file, "--raw", "--slower=1ms,clock_nanosleep", self(), strconv.Itoa(threads), strconv.Itoa(times)), "sleeps"))
+	s := start(t, undisturbed(plain(t, "-c", "-o", file, "--raw", "--slower=1ms,clock_nanosleep", self(), strconv.Itoa(threads), strconv.Itoa(times))))
 	s.expect("done")
 	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 	lines, leftOut := told(read(file))
@@ -121,7 +133,7 @@ func TestSlowerWaitsForNobody(t *testing.T) {
 	_, err = unix.FcntlInt(reader.Fd(), unix.F_SETPIPE_SZ, 4096)
 	must(err)
 	const threads, times = 10, 100
-	s := start(t, as(plain(t, "-q", "-c", "-o", fifo, "--raw", "--slower=1ms,clock_nanosleep", self(), strconv.Itoa(threads), strconv.Itoa(times)), "sleeps"))
+	s := start(t, undisturbed(plain(t, "-q", "-c", "-o", fifo, "--raw", "--slower=1ms,clock_nanosleep", self(), strconv.Itoa(threads), strconv.Itoa(times))))
 	s.expect("done")
 	text := make(chan string)
 	go func() {
