@@ -14,7 +14,8 @@ import (
 
 // readJSON reads a file of one object, or of several, each of which is a line.
 func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
-	in := bufio.NewReader(r)
+	const atOnce = 64 << 10
+	in := bufio.NewReaderSize(r, atOnce)
 	first, err := readLine(in)
 	if err != nil && err != io.EOF {
 		return nil, Meta{}, err
@@ -37,16 +38,39 @@ var errTooLarge = fmt.Errorf("the file is larger than %d MB", maxJSONBytes>>20)
 
 // readLine reads a line with its end. It returns io.EOF with one that has none.
 func readLine(in *bufio.Reader) (line []byte, err error) {
-	for {
-		part, err := in.ReadSlice('\n')
-		line = append(line, part...)
-		switch {
-		case len(line) > maxJSONBytes:
-			return nil, errTooLarge
-		case err != bufio.ErrBufferFull:
-			return line, err
-		}
+	r := lineReader{in: in}
+	line, err = io.ReadAll(io.LimitReader(&r, maxJSONBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(line) > maxJSONBytes:
+		return nil, errTooLarge
+	case !r.ended:
+		return line, io.EOF
 	}
+	return line, nil
+}
+
+// lineReader reads one line.
+type lineReader struct {
+	in    *bufio.Reader
+	ended bool
+}
+
+func (r *lineReader) Read(p []byte) (n int, err error) {
+	if r.ended {
+		return 0, io.EOF
+	}
+	if _, err := r.in.Peek(1); err != nil {
+		return 0, err
+	}
+	part, _ := r.in.Peek(min(len(p), r.in.Buffered()))
+	if end := bytes.IndexByte(part, '\n'); end >= 0 {
+		part, r.ended = part[:end+1], true
+	}
+	n = copy(p, part)
+	r.in.Discard(n)
+	return n, nil
 }
 
 // readLines reads objects that are lines, of which the first one has been read. A last line without an end is half of one that
