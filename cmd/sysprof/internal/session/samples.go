@@ -25,12 +25,15 @@ const (
 // samples is what a profile with stacks is made from. A nil one takes nothing.
 type samples struct {
 	config   *Config
-	all      *profile.Samples
+	all      *profile.Samples  // nil: there is no profile, but stacks of slow calls
 	capturer *capture.Capturer // nil: no stacks
 }
 
 func newSamples(config *Config) *samples {
-	s := &samples{config: config, all: profile.NewSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)}
+	s := &samples{config: config}
+	if config.Outputs.Pprof != "" {
+		s.all = profile.NewSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)
+	}
 	if config.Stacks != StacksOff {
 		s.capturer = capture.New(config.Stacks == StacksByFramePointer, config.MaxDepth)
 	}
@@ -39,14 +42,14 @@ func newSamples(config *Config) *samples {
 
 // inFlight takes a call that has not returned, and is to be counted, and its values.
 func (s *samples) inFlight(f *profile.InFlight, values *profile.Values) {
-	if s != nil && f.Why != profile.Exited {
+	if s != nil && s.all != nil && f.Why != profile.Exited {
 		s.all.AddInFlight(f, profile.SampleKey{Values: s.config.Labels.Chosen(*values)})
 	}
 }
 
 // add takes a finished call that is counted, and its values.
 func (s *samples) add(c *profile.Call, values *profile.Values) {
-	if s != nil {
+	if s != nil && s.all != nil {
 		s.all.Add(c, profile.SampleKey{Values: s.config.Labels.Chosen(*values)})
 	}
 }

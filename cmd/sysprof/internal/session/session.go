@@ -89,6 +89,8 @@ func New(config Config, engine Engine) (*Session, error) {
 		case config.Labels.Tracks() && !can.Stacks:
 			return nil, errors.New("--labels: this engine stops no threads, so it cannot tell their names and files; leave out comm and fd")
 		}
+	}
+	if config.Outputs.Pprof != "" || config.Slower.Stacks {
 		s.samples = newSamples(&s.config)
 	}
 	if config.Groups != nil || config.Only != nil {
@@ -122,7 +124,7 @@ func (s *Session) Start() error {
 
 // Watched names the calls that have to be seen, whether they are counted or not.
 func (c *Config) Watched() (all []string) {
-	if c.Outputs.Pprof != "" && c.Stacks != StacksOff {
+	if (c.Outputs.Pprof != "" || c.Slower.Stacks) && c.Stacks != StacksOff {
 		all = capture.Watched()
 	}
 	return append(all, c.Labels.Watched()...)

@@ -18,6 +18,7 @@ import (
 type Slower struct {
 	AtLeast time.Duration   // those that take so long; 0: none
 	Calls   *syscalltab.Set // of these; nil: all that are counted
+	Stacks  bool            // with the stacks of calls that hang, though there is no profile
 }
 
 // holder is an engine that tells of calls that take long while their threads still stand at their ends.
@@ -41,6 +42,7 @@ func (s *Session) WriteSlow(files *Files) error {
 	}
 	s.slow = slow.New(slow.Options{
 		AtLeast: s.config.Slower.AtLeast, Calls: s.config.Slower.Calls,
+		Keeps:  s.keeper(),
 		Now:    func() int64 { return int64(time.Since(s.engine.Progress().Start)) },
 		Asleep: engine.Asleep,
 		Stack:  s.namer(),
@@ -48,6 +50,17 @@ func (s *Session) WriteSlow(files *Files) error {
 	})
 	engine.OnSlow(s.config.Slower.AtLeast, s.slow.Held)
 	return nil
+}
+
+// keeper returns what reports whether a call that has not returned is one that --only keeps; nil if all are kept.
+func (s *Session) keeper() func(*profile.InFlight) bool {
+	if s.config.Only == nil {
+		return nil
+	}
+	return func(f *profile.InFlight) bool {
+		values := s.config.Labels.Unfinished(f)
+		return s.config.Only.Keeps(&values)
+	}
 }
 
 // alsoSlow adds what slow calls need to what is called at entry-stops, which may be nil.

@@ -72,7 +72,8 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 	snapshot.Warnings = append(append(snapshot.Warnings, warnings...), more...)
 	s.written(snapshot)
 	var all []profile.Sample
-	if s.samples != nil {
+	profiles := s.config.Outputs.Pprof != ""
+	if profiles {
 		all = s.samples.taken(snapshot)
 	}
 	meta := s.meta()
@@ -80,7 +81,7 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 		meta.Intervals, meta.End = s.pieces.written, s.pieces.endAt
 	}
 	err := files.write(ctx, snapshot, meta, what)
-	if s.samples == nil {
+	if !profiles {
 		return err
 	}
 	if s.config.BeforeNames != nil {

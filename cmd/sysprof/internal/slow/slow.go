@@ -16,6 +16,8 @@ type Options struct {
 	AtLeast time.Duration
 	Calls   *syscalltab.Set // nil: all
 
+	Keeps func(*profile.InFlight) bool // whether a call that hangs is one that is counted; nil: all are
+
 	Now func() int64 // the clock of calls
 	// Asleep tells of calls in which threads have been found, and of which Entered has not been told; nil: there are none.
 	Asleep func(func(*profile.InFlight))

@@ -128,6 +128,16 @@ func (t *threads) overdue(nowNs int64, atLeast time.Duration, most int) (all []h
 	return all
 }
 
+// forget has nothing be said of a call that hangs.
+func (t *threads) forget(h *hanging) {
+	p := t.of(h.TID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k := p.calls[h.TID]; k.is(&h.Call) && k.sinceNs == h.EntrySeenNs {
+		k.in = false
+	}
+}
+
 // say calls f if a call still hangs, and nothing has been said of it. Whatever is said of its end is said later.
 func (t *threads) say(h *hanging, f func() bool) {
 	p := t.of(h.TID)

@@ -43,6 +43,10 @@ func (l *Log) sayOverdue() {
 		if !l.limit.mayTake(at) {
 			return
 		}
+		if keeps := l.options.Keeps; keeps != nil && !keeps(&profile.InFlight{PID: h.PID, TID: h.TID, ABI: h.ABI, Nr: h.Nr, Args: h.Args}) {
+			l.threads.forget(&h)
+			continue
+		}
 		if !h.about.known {
 			l.ask(&h.Call, &h.about) // its thread does not stand still, but is in the call
 		}
@@ -70,6 +74,9 @@ func (l *Log) sayAsleep() {
 	l.mu.Unlock()
 	for i := range all {
 		f := &all[i]
+		if keeps := l.options.Keeps; keeps != nil && !keeps(f) {
+			continue
+		}
 		if !l.limit.mayTake(time.Now()) {
 			l.limit.leaveOut(time.Now(), 1)
 			continue
