@@ -25,6 +25,7 @@ type SlowCall struct {
 	Resumes string // the call that a restart_syscall goes on with; "": not known, or it is none
 
 	Ns      int64
+	RawNs   int64          // what it took with all that is not its own, where that is what made it slow; else 0
 	AtLeast bool           // it began before it was traced
 	Ret     int64          // what it returned
 	Errno   int32          // or how it failed
@@ -76,6 +77,9 @@ func named(name string) string {
 // ended says what came of the call.
 func (c *SlowCall) ended() string {
 	took := humanTime(c.Ns)
+	if c.RawNs > 0 {
+		took += " (" + humanTime(c.RawNs) + " with tracing, and waiting for a CPU)"
+	}
 	if c.AtLeast {
 		took = "at least " + took
 	}

@@ -28,6 +28,7 @@ func TestSlowCalls(t *testing.T) {
 		{Key: key("renameat2"), PID: 1, TID: 1, Args: [6]uint64{0xffffff9c, 1, 4, 2}, Paths: [6]string{1: "", 3: "b"}, PathsKnown: 10, Ns: 5_000, Errno: 2},
 		{Key: key("futex"), PID: 1, TID: 2, Process: "a", Thread: "a", Under: true, Ns: 2_000_000_000, Stack: []string{"main.f f.go:7", "main.\x1bg"}},
 		{Key: key("restart_syscall"), PID: 1, TID: 1, Process: "sleep", Resumes: "nanosleep", AtLeast: true, Under: true, Ns: 3_000_000},
+		{Key: key("fsync"), PID: 1, TID: 1, Process: "db", Args: [6]uint64{3}, Ns: 98_600, RawNs: 14_700_000},
 		{Key: key("wait4"), PID: 1, TID: 1, Process: "sh", Why: profile.Killed, Args: [6]uint64{0xffffffff}, Ns: 3_000_000},
 		{Key: profile.Key{ABI: syscalltab.I386, Nr: 3}, PID: 1, TID: 1, Process: "old", Ns: 9_000, Ret: 5},
 		{Key: profile.Key{ABI: syscalltab.AMD64, Nr: 5_000}, PID: 1, TID: 1, Process: "new", Ns: 9_000, Ret: 1 << 40},

@@ -42,11 +42,17 @@ func (s *Session) WriteSlow(files *Files) error {
 	}
 	s.slow = slow.New(slow.Options{
 		AtLeast: s.config.Slower.AtLeast, Calls: s.config.Slower.Calls,
-		Keeps:  s.keeper(),
-		Now:    func() int64 { return int64(time.Since(s.engine.Progress().Start)) },
-		Asleep: engine.Asleep,
-		Stack:  s.namer(),
-		Write:  files.writeLine,
+		Keeps: s.keeper(),
+		Now:   func() int64 { return int64(time.Since(s.engine.Progress().Start)) },
+		Asleep: func(f func(*profile.InFlight)) {
+			engine.Asleep(func(call *profile.InFlight) {
+				if s.config.counts(call.ABI, call.Nr) {
+					f(call)
+				}
+			})
+		},
+		Stack: s.namer(),
+		Write: files.writeLine,
 	})
 	engine.OnSlow(s.config.Slower.AtLeast, s.slow.Held)
 	return nil

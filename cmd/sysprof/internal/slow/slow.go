@@ -164,6 +164,9 @@ func (l *Log) Returned(c *profile.Call, counted bool) {
 		return
 	}
 	line.Ns, line.Ret, line.Errno = int64(c.Latency()), c.Ret, c.Errno
+	if c.Latency() < l.options.AtLeast {
+		line.RawNs = int64(c.RawLatency())
+	}
 	l.put(line, 0)
 }
 
