@@ -66,6 +66,12 @@ What to write:
   -A, --output-append-mode      append to FILE
   -q, --quiet                   the table alone, without the lines under it
   -v, --verbose                 all there is to say of what tracing cost, in these lines
+  -i, --interval=TIME           during the run, too: a table for each TIME (1s, 500ms), headed
+                                with when, how long, and calls a second; an object a line
+                                with --json, the last one of the whole run
+      --slower=TIME[,SET]       a line for each call, of SET, that takes as long as that, and
+                                one while it hangs, with its stack if there is --pprof or
+                                --stacks; no more than 100 a second
       --json=FILE               write everything to FILE, too
       --csv=FILE                write a line a call to FILE, too
       --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too
