@@ -282,7 +282,8 @@ func TestIntervalsAndTheEnd(t *testing.T) {
 func TestHeadingOfTheTableSoFar(t *testing.T) {
 	for _, args := range [][]string{nil, {"-i60s"}} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
-			s := start(t, as(plain(t, append(args, self())...), "echo"))
+			saved := filepath.Join(t.TempDir(), "json")
+			s := start(t, as(plain(t, append(args, "--json", saved, self())...), "echo"))
 			s.line()
 			s.alive()
 			s.signal(syscall.SIGUSR1)
@@ -292,6 +293,9 @@ func TestHeadingOfTheTableSoFar(t *testing.T) {
 			heads := headings.FindAllStringSubmatch(s.written(), -1)
 			if len(heads) != 1+len(args) || !strings.HasSuffix(heads[0][1], " so far") {
 				t.Errorf("headings: %q", heads)
+			}
+			if len(args) > 0 {
+				objects(t, read(saved)) // all of it is in one interval, and in the whole
 			}
 		})
 	}

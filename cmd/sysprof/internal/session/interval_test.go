@@ -70,7 +70,12 @@ func TestIntervals(t *testing.T) {
 	if whole := s.Snapshot(); whole.Total.Calls != 7 || whole.Total.SumNs != 3_700 {
 		t.Errorf("the run: %+v", whole.Total)
 	}
+	s.Counted(counted(1, 50))
+	next(often, 4, 1, 50, 0)
+	s.Counted(counted(1, 60))
+	next(often, 5, 1, 60, 0)
+	next(once, 2, 2, 110, 0)
 	late := s.Intervals() // begins with the run
-	next(late, 1, 7, 3_700, 3*time.Second)
+	next(late, 1, 9, 3_810, 3*time.Second)
 	next(late, 2, 0, 0, 0)
 }
