@@ -232,23 +232,29 @@ func (p *Profile) Raw() *Raw {
 // that is added meanwhile is in this one or in the next. What it takes is a matter of how many rows calls were added to
 // since, however many calls and rows there have been before; a feeding thread waits for less than a microsecond, and makes
 // its rows anew. Safe for concurrent use.
-func (p *Profile) Cut() *Raw {
+func (p *Profile) Cut() *Raw { return p.CutWith(func() {}) }
+
+// CutWith is Cut, and calls a function as soon as what is added belongs to the next.
+func (p *Profile) CutWith(done func()) *Raw {
 	p.cutting.Lock()
 	defer p.cutting.Unlock()
 	raw := new(Raw)
+	taken := make([][Conditions]tally, len(p.shard))
 	for i := range p.shard {
 		s := &p.shard[i]
 		s.mu.Lock()
-		taken := s.tally
-		s.tally = [Conditions]tally{}
+		taken[i], s.tally = s.tally, [Conditions]tally{}
 		s.mu.Unlock()
-		for c := range taken {
-			raw.Calls[c].take(&taken[c])
-		}
 	}
 	p.mu.Lock()
 	raw.InFlight, p.inFlight = p.inFlight, nil
 	p.mu.Unlock()
+	done()
+	for i := range taken {
+		for c := range taken[i] {
+			raw.Calls[c].take(&taken[i][c])
+		}
+	}
 	p.cut.Merge(raw)
 	return raw
 }

@@ -46,7 +46,7 @@ func WriteCSV(w io.Writer, s *profile.Snapshot) error {
 }
 
 // WriteCSVOfInterval is WriteCSV of an interval of a run, or of the whole behind its intervals, with more columns that say which.
-// The line of column names stands at the beginning alone. by are the fields of the groups of the whole; intervals have none.
+// The line of column names stands at the beginning alone. by are the fields of groups, nil if there are none.
 func WriteCSVOfInterval(w io.Writer, s *profile.Snapshot, m *Meta, by []string, begin bool) error {
 	number := "" // of the whole
 	if m.Interval > 0 {

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,6 +149,48 @@ func TestIntervalsAddUp(t *testing.T) {
 	shown.exited(t, 0)
 	if !strings.Contains(shown.stdout, " "+strconv.Itoa(whole.Total.Calls)+" ") {
 		t.Errorf("--from-json does not show the whole run, of %d calls:\n%s", whole.Total.Calls, shown.stdout)
+	}
+}
+
+// The groups of an interval are of its calls, in every output.
+func TestIntervalsHaveGroups(t *testing.T) {
+	dir := t.TempDir()
+	saved, lines := filepath.Join(dir, "json"), filepath.Join(dir, "csv")
+	o := run(t, as(plain(t, "-i20ms", "--by=tid", "--json", saved, "--csv", lines, self(), "8", "30"), "sleeps"))
+	o.exited(t, 0)
+	type grouped struct {
+		Meta   struct{ Interval int }
+		Total  totals
+		Groups []struct {
+			Values struct{ TID int }
+			Calls  int
+			Rows   []struct{ Calls int }
+		}
+	}
+	sum, whole := make(map[int]int), make(map[int]int)
+	for line := range strings.Lines(read(saved)) {
+		var g grouped
+		must(json.Unmarshal([]byte(line), &g))
+		of, calls := sum, 0
+		if g.Meta.Interval == 0 {
+			of = whole
+		}
+		for _, one := range g.Groups {
+			for _, r := range one.Rows {
+				of[one.Values.TID] += r.Calls
+				calls += r.Calls
+			}
+		}
+		if calls != g.Total.Calls {
+			t.Errorf("the groups of interval %d have %d calls, the interval has %d", g.Meta.Interval, calls, g.Total.Calls)
+		}
+	}
+	maps.DeleteFunc(whole, func(_, calls int) bool { return calls == 0 })
+	if len(whole) < 8 || !maps.Equal(sum, whole) {
+		t.Errorf("the groups of the run: %v, of its intervals: %v", whole, sum)
+	}
+	if strings.Count(read(lines), ",by_tid,") != 1 {
+		t.Errorf("the columns: %.1000s", read(lines))
 	}
 }
 

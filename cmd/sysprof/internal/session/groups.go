@@ -2,6 +2,7 @@ package session
 
 import (
 	"math"
+	"sync"
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
@@ -12,19 +13,67 @@ import (
 type groups struct {
 	by  *label.Grouping
 	all *profile.Grouper
+
+	// Of intervals: a call is counted in one, and in a group of the same one, while gate is held for reading.
+	cuts  bool // there are intervals
+	gate  sync.RWMutex
+	piece *profile.Grouper // since the last one, guarded by gate
 }
 
-func newGroups(by *label.Grouping) *groups {
-	return &groups{by, profile.NewGrouper()}
+// groupMemo is what the thread of a feeder remembers.
+type groupMemo struct {
+	all, piece profile.GroupMemo
+	of         *profile.Grouper // that piece is of
+}
+
+func newGroups(by *label.Grouping, intervals bool) *groups {
+	g := &groups{by: by, all: profile.NewGrouper(), cuts: intervals}
+	if intervals {
+		g.piece = profile.NewGrouper()
+	}
+	return g
+}
+
+// begin and end stand around what counts a call.
+func (g *groups) begin() {
+	if g != nil && g.cuts {
+		g.gate.RLock()
+	}
+}
+
+func (g *groups) end() {
+	if g != nil && g.cuts {
+		g.gate.RUnlock()
+	}
+}
+
+// cut ends an interval: cut is to call what it is given when the next one has begun. It returns the groups of the interval.
+func (g *groups) cut(cut func(done func())) *profile.Grouper {
+	if g == nil || !g.cuts {
+		cut(func() {})
+		return nil
+	}
+	next := profile.NewGrouper()
+	g.gate.Lock()
+	piece := g.piece
+	g.piece = next
+	cut(g.gate.Unlock)
+	return piece
 }
 
 // add takes a finished call that is counted, and its values. memo is that of the thread.
-func (g *groups) add(c *profile.Call, values *profile.Values, memo *profile.GroupMemo) {
+func (g *groups) add(c *profile.Call, values *profile.Values, memo *groupMemo) {
 	if g == nil {
 		return
 	}
 	key := g.by.Key(values)
-	g.by.Seen(g.all.Add(c, &key, values, memo), values)
+	g.by.Seen(g.all.Add(c, &key, values, &memo.all), values)
+	if g.cuts {
+		if memo.of != g.piece {
+			memo.of, memo.piece = g.piece, profile.GroupMemo{}
+		}
+		g.piece.Add(c, &key, values, &memo.piece)
+	}
 }
 
 // inFlight takes a call that has not returned, and is to be counted.
@@ -34,6 +83,9 @@ func (g *groups) inFlight(f *profile.InFlight, values *profile.Values) {
 	}
 	key := g.by.Key(values)
 	g.all.AddInFlight(f, &key, values)
+	if g.cuts {
+		g.piece.AddInFlight(f, &key, values)
+	}
 }
 
 // AllGroups is more than there are.
@@ -45,7 +97,13 @@ func (s *Session) Group(snapshot *profile.Snapshot, most int) {
 	if s.groups == nil {
 		return
 	}
-	raw := s.groups.all.All(most)
+	s.group(snapshot, s.groups.all, most)
+	s.warnOfGroups(snapshot)
+}
+
+// group adds the groups of what a snapshot is of.
+func (s *Session) group(snapshot *profile.Snapshot, of *profile.Grouper, most int) {
+	raw := of.All(most)
 	last := make([]profile.Values, 0, len(raw))
 	for i := range raw {
 		last = append(last, raw[i].Last)
@@ -58,7 +116,6 @@ func (s *Session) Group(snapshot *profile.Snapshot, most int) {
 		}
 	}
 	snapshot.Groups = profile.NewGroups(s.groups.by.By(), list)
-	s.warnOfGroups(snapshot)
 }
 
 // warnOfGroups says what is not told apart.
@@ -73,10 +130,12 @@ func (s *Session) warnOfGroups(snapshot *profile.Snapshot) {
 }
 
 // written adds to a snapshot the groups that are written.
-func (s *Session) written(snapshot *profile.Snapshot) {
-	most := s.config.Outputs.Top
+func (s *Session) written(snapshot *profile.Snapshot) { s.Group(snapshot, s.mostWritten()) }
+
+// mostWritten is how many groups are written at most.
+func (s *Session) mostWritten() int {
 	if s.config.Outputs.JSON != "" || s.config.Outputs.CSV != "" {
-		most = AllGroups
+		return AllGroups
 	}
-	s.Group(snapshot, most)
+	return s.config.Outputs.Top
 }

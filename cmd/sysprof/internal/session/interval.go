@@ -59,9 +59,12 @@ func (s *Session) Intervals() *Intervals {
 
 // Next ends an interval now. It takes less than a millisecond for any usual number of calls. It is not safe for concurrent
 // use, but may be called while another reader's is.
-func (i *Intervals) Next() *Interval {
+func (i *Intervals) Next() *Interval { return i.next(func() {}) }
+
+// next is Next. It calls cut as soon as what is counted belongs to the interval after it.
+func (i *Intervals) next(cut func()) *Interval {
 	s := i.s
-	raw := s.cuts.cut(s.profile, i)
+	raw := s.cuts.cut(s.profile, i, cut)
 	progress, now, cpus := s.engine.Progress(), time.Now(), readCPUTime()
 	i.number++
 	next := &Interval{Number: i.number, Start: i.endAt, End: now, Length: max(progress.Elapsed-i.end, 0)}
@@ -87,10 +90,10 @@ func (i *Intervals) learn(raw *profile.Raw) *[profile.Conditions]profile.Control
 }
 
 // cut returns what is new for one of them, and keeps it for the others.
-func (c *cuts) cut(p *profile.Profile, forWhom *Intervals) *profile.Raw {
+func (c *cuts) cut(p *profile.Profile, forWhom *Intervals, done func()) *profile.Raw {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	raw := p.Cut()
+	raw := p.CutWith(done)
 	for _, i := range c.all {
 		switch {
 		case i != forWhom && i.pending == nil:

@@ -49,11 +49,15 @@ type pieces struct {
 	lost    error // why one could not be written, the first one
 }
 
-// next ends an interval.
+// next ends an interval, which has groups if there are any.
 func (p *pieces) next() *Interval {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := p.Next()
+	var i *Interval
+	groups := p.s.groups.cut(func(done func()) { i = p.Intervals.next(done) })
+	if groups != nil {
+		p.s.group(i.Snapshot, groups, p.s.mostWritten())
+	}
 	p.sum.Add(i.Snapshot)
 	return i
 }

@@ -102,7 +102,7 @@ func New(config Config, engine Engine) (*Session, error) {
 		}
 	}
 	if config.Groups != nil {
-		s.groups = newGroups(config.Groups)
+		s.groups = newGroups(config.Groups, config.Outputs.Interval > 0)
 	}
 	return s, nil
 }
@@ -159,7 +159,7 @@ type feeder struct {
 	shard   *profile.Shard
 	transit *cost.Stream // nil before the first call: the model is settled when an engine has started
 	labels  label.Memo
-	groups  profile.GroupMemo
+	groups  groupMemo
 }
 
 // stream makes the stream when it is needed first.
@@ -187,8 +187,10 @@ func (f *feeder) Call(c *profile.Call) {
 		counted = config.Only.Keeps(&values)
 	}
 	if counted {
+		s.groups.begin()
 		f.shard.Add(c)
 		s.groups.add(c, &values, &f.groups)
+		s.groups.end()
 		s.samples.add(c, &values)
 	} else {
 		f.shard.Skip(c)
@@ -225,9 +227,11 @@ func (s *Session) InFlight(f *profile.InFlight) {
 		if s.groups != nil || s.longest.is(f) {
 			named.Thread = threadName(f)
 		}
+		s.groups.begin()
 		s.profile.AddInFlight(named)
-		s.slow.InFlight(f)
 		s.groups.inFlight(&named, &values)
+		s.groups.end()
+		s.slow.InFlight(f)
 		s.samples.inFlight(f, &values)
 	}
 }
