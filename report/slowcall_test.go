@@ -23,7 +23,7 @@ func TestSlowCalls(t *testing.T) {
 		{Key: key("fsync"), PID: 812, TID: 812, Process: "redis-server", Args: [6]uint64{7, 8, 9}, Descriptor: "/data/a.aof", Ns: 25_300_000},
 		{Key: key("read"), PID: 812, TID: 815, Process: "redis-server", Thread: "bio_aof", Args: [6]uint64{0xffffffff00000003, 0x7ffc12345678, 65536}, Descriptor: "pipe",
 			Ns: 1_000_000_000, Ret: -4, Errno: 4},
-		{Key: key("openat"), PID: 1, TID: 1, Process: "\x1b[2J", Args: [6]uint64{0xffffffffffffff9c, 1, 524288}, Paths: [6]string{1: "/\xff\n" + strings.Repeat("d/", 200)}, PathsKnown: 2,
+		{Key: key("openat"), PID: 1, TID: 1, Process: "\x1b[2J", Args: [6]uint64{0xffffffffffffff9c, 1, 524288}, Paths: [6]string{1: "/" + strings.Repeat("d/", 200) + "\xff\n\x1b[31m"}, PathsKnown: 2,
 			Ns: 77, Ret: 3},
 		{Key: key("renameat2"), PID: 1, TID: 1, Args: [6]uint64{0xffffff9c, 1, 4, 2}, Paths: [6]string{1: "", 3: "b"}, PathsKnown: 10, Ns: 5_000, Errno: 2},
 		{Key: key("futex"), PID: 1, TID: 2, Process: "a", Thread: "a", Under: true, Ns: 2_000_000_000, Stack: []string{"main.f f.go:7", "main.\x1bg"}},
