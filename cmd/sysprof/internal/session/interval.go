@@ -57,8 +57,9 @@ func (s *Session) Intervals() *Intervals {
 	return i
 }
 
-// Next ends an interval now. It takes less than a millisecond for any usual number of calls. It is not safe for concurrent
-// use, but may be called while another reader's is.
+// Next ends an interval now. It takes 0.2 ms of CPU time for the dozen kinds of calls that a server makes, and 1.4 ms for 40
+// kinds each of which fails in two ways (BenchmarkInterval, on a busy machine). It is not safe for concurrent use, but may be
+// called while another reader's is.
 func (i *Intervals) Next() *Interval { return i.next(func() {}) }
 
 // next is Next. It calls cut as soon as what is counted belongs to the interval after it.
