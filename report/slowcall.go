@@ -25,7 +25,7 @@ type SlowCall struct {
 	Resumes string // the call that a restart_syscall goes on with; "": not known, or it is none
 
 	Ns      int64
-	RawNs   int64          // what it took with all that is not its own, where that is what made it slow; else 0
+	RawNs   int64          // what it took with all that is not its own, where that may be what made it slow; else 0
 	AtLeast bool           // it began before it was traced
 	Ret     int64          // what it returned
 	Errno   int32          // or how it failed

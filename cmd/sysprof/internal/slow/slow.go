@@ -156,7 +156,9 @@ func (l *Log) Returned(c *profile.Call, counted bool) {
 		return
 	}
 	line, said := l.threads.returned(c)
-	if !counted || c.Latency() < l.options.AtLeast && !said {
+	// What is taken off for waiting for a CPU is a guess, good for sums: the thread may have slept meanwhile.
+	guessed := c.Disturbed && c.RawLatency() >= l.options.AtLeast
+	if !counted || c.Latency() < l.options.AtLeast && !said && !guessed {
 		return
 	}
 	if line == nil { // there was no room for it
@@ -164,7 +166,7 @@ func (l *Log) Returned(c *profile.Call, counted bool) {
 		return
 	}
 	line.Ns, line.Ret, line.Errno = int64(c.Latency()), c.Ret, c.Errno
-	if c.Latency() < l.options.AtLeast {
+	if c.Latency() < l.options.AtLeast || guessed {
 		line.RawNs = int64(c.RawLatency())
 	}
 	l.put(line, 0)

@@ -253,3 +253,21 @@ func BenchmarkCall(b *testing.B) {
 		l.Returned(c, true)
 	}
 }
+
+// TestGuesses: a call that took long with the wait for a CPU that is taken off is told of, with both times.
+func TestGuesses(t *testing.T) {
+	var out written
+	l := New(Options{AtLeast: 50 * time.Millisecond, Now: func() int64 { return 0 }, Write: out.write})
+	l.Begin()
+	for _, disturbed := range []bool{false, true} {
+		c := made("pause", 150*time.Millisecond)
+		l.Entered(c, 0, "")
+		l.Held(c)
+		c.TransitNs, c.Disturbed = int64(120*time.Millisecond), disturbed
+		l.Returned(c, true)
+	}
+	l.Close(t.Context())
+	if text := out.all(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "pause() = 0, 30.0 ms (150 ms with tracing, and waiting for a CPU)\n") {
+		t.Error(text)
+	}
+}
