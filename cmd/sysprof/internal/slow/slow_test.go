@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/report"
 	"sysprof/syscalltab"
 	"sysprof/syscalltab/needs"
 )
@@ -269,5 +270,26 @@ func TestGuesses(t *testing.T) {
 	l.Close(t.Context())
 	if text := out.all(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "pause() = 0, 30.0 ms (150 ms with tracing, and waiting for a CPU)\n") {
 		t.Error(text)
+	}
+}
+
+// TestFullQueue: what finds it full is left out, and does not wait.
+func TestFullQueue(t *testing.T) {
+	l := New(Options{AtLeast: 1, Now: func() int64 { return 0 }, Write: func(context.Context, []byte) {}})
+	put := make(chan struct{})
+	go func() {
+		for range queued {
+			l.enqueue(item{call: new(report.SlowCall)})
+		}
+		l.put(new(report.SlowCall), 0)
+		close(put)
+	}()
+	select {
+	case <-put:
+	case <-time.After(needs.Patience()):
+		t.Fatal("it waits for who reads")
+	}
+	if n, _ := l.limit.leftOut(time.Now(), true); n != 1 {
+		t.Errorf("%d left out, want 1", n)
 	}
 }
