@@ -115,14 +115,17 @@ func TestIntervalsAddUp(t *testing.T) {
 	}
 	tables := 0
 	for i, o := range intervals {
-		if o.Meta.Duration <= 0 || i > 0 && !o.Meta.Start.Equal(intervals[i-1].Meta.End) {
+		if tables < len(heads) && heads[tables][2] == grouped(o.Total.Calls) {
+			tables++
+		}
+		if o.Meta.Duration < 0 || i > 0 && !o.Meta.Start.Equal(intervals[i-1].Meta.End) {
 			t.Errorf("interval %d takes %v and begins at %v; the one before ends at %v", i+1, o.Meta.Duration, o.Meta.Start, intervals[max(i-1, 0)].Meta.End)
+		}
+		if o.Meta.Duration == 0 { // sysprof stood still for as long, for want of a CPU
+			continue
 		}
 		if want := float64(o.Total.Calls) / o.Meta.Duration.Seconds(); o.PerSecond < want*0.999 || o.PerSecond > want*1.001 {
 			t.Errorf("interval %d has %v calls a second, want %v", i+1, o.PerSecond, want)
-		}
-		if tables < len(heads) && heads[tables][2] == grouped(o.Total.Calls) {
-			tables++
 		}
 	}
 	if tables != len(heads)-1 {

@@ -72,7 +72,7 @@ func (i *Intervals) next(cut func()) *Interval {
 	ran := s.ran(next.Length, cpus.stolenSince(i.cpus))
 	ran.Known = i.learn(raw)
 	next.Snapshot = cost.Correct(raw, s.model(), ran)
-	i.endAt, i.end, i.cpus = now, progress.Elapsed, cpus
+	i.endAt, i.end, i.cpus = now, max(progress.Elapsed, i.end), cpus // it goes back when a standstill is taken off
 	return next
 }
 

@@ -75,6 +75,11 @@ func TestIntervals(t *testing.T) {
 	s.Counted(counted(1, 60))
 	next(often, 5, 1, 60, 0)
 	next(once, 2, 2, 110, 0)
+	engine.progress.Elapsed = 2500 * time.Millisecond // a standstill was found
+	next(often, 6, 0, 0, 0)
+	engine.progress.Elapsed = 3500 * time.Millisecond
+	next(often, 7, 0, 0, 500*time.Millisecond)
+	engine.progress.Elapsed = 3 * time.Second
 	late := s.Intervals() // begins with the run
 	next(late, 1, 9, 3_810, 3*time.Second)
 	next(late, 2, 0, 0, 0)
