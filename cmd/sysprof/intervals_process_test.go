@@ -59,6 +59,9 @@ func objects(t *testing.T, text string) (intervals []object, whole object) {
 			t.Fatalf("%v: %.200s", err, line)
 		}
 		if o.Meta.Interval == 0 {
+			if whole.Rows != nil {
+				t.Error("there are two objects of the whole run")
+			}
 			whole = o
 			continue
 		}

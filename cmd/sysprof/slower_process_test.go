@@ -48,7 +48,7 @@ func TestSlowerTellsOfHangingCalls(t *testing.T) {
 			writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // which ends the open
 			must(err)
 			defer writer.Close()
-			says(`openat\(AT_FDCWD, ".*name", \d+, 0\) = \d+, [\d.]+ m?s$`)
+			says(`openat\(AT_FDCWD, ".*name", \d+, 0\) = \d+, [\d.]+ [nµm]?s\b`)
 			says(`read\(\d+ <.*name>, 0x[0-9a-f]+, 10\) has not returned after`)
 			writer.WriteString("x")
 			says(`read\(\d+ <.*name>, 0x[0-9a-f]+, 10\) = 1, `)
