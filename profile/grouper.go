@@ -266,7 +266,6 @@ func (g *Grouper) foldOne(but uint32) {
 	g.moveRows(least, g.others)
 	others := g.groups.at(g.others)
 	others.calls = addSaturating(others.calls, of.calls)
-	others.netNs = addSigned(others.netNs, of.netNs)
 	for i := range of.inFlight {
 		others.inFlight = addFlight(others.inFlight, &of.inFlight[i])
 	}
