@@ -13,6 +13,7 @@ func TestGroupsAddUpToTheRows(t *testing.T) {
 	s.alsoTo = func(c *profile.Call) {
 		key := profile.Values{uint32(s.random.IntN(5))}
 		c.Queued = s.random.IntN(10) == 0
+		c.CPUNs = 500 + s.random.Int64N(1_000)
 		groups.Add(c, &key, &key, memo)
 	}
 	s.transitNs = func(nowNs int64) int64 { return 7_000 + nowNs/100_000%3_000 }
@@ -38,6 +39,9 @@ func TestGroupsAddUpToTheRows(t *testing.T) {
 			}
 			if of.Calls != row.Calls || of.Errors != row.Errors || buckets != row.Calls {
 				t.Errorf("%d: groups have %d calls, %d errors, %d latencies, the row %d and %d", row.Nr, of.Calls, of.Errors, buckets, row.Calls, row.Errors)
+			}
+			if off := of.CPUNs - row.CPUNs; of.CPUCalls != row.CPUCalls || max(off, -off) > 5 {
+				t.Errorf("%d: groups have %d ns of CPU time, the row %d", row.Nr, of.CPUNs, row.CPUNs)
 			}
 			if off := of.SumNs - row.SumNs; max(off, -off) > 5 { // each group is rounded
 				t.Errorf("%d: groups took %d ns, the row %d", row.Nr, of.SumNs, row.SumNs)
