@@ -8,7 +8,9 @@ import (
 
 // TestGroupsAddUpToTheRows, however much has to come off, and whether calls stood in line.
 func TestGroupsAddUpToTheRows(t *testing.T) {
-	s := simulate(calibrated())
+	m := calibrated()
+	m.Conditions[profile.SameCPU].CPUNs = 300
+	s := simulate(m)
 	groups, memo := profile.NewGrouper(), new(profile.GroupMemo)
 	s.alsoTo = func(c *profile.Call) {
 		key := profile.Values{uint32(s.random.IntN(5))}
