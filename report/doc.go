@@ -5,6 +5,7 @@
 //   - Summary, which is the table of strace -c, byte for byte;
 //   - under any of these, Notes: what tracing cost, the calls that had not returned, the warnings;
 //   - for machines, WriteJSON, which ReadJSON takes back, and WriteCSV (both described in SCHEMA.md);
+//   - its subpackage page writes a page for browsers;
 //   - Status, the line that shows how a long run is getting on.
 //
 // It decides how things look and nothing else: it measures nothing, it corrects nothing, and it knows

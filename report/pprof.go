@@ -210,10 +210,7 @@ func (b *pprofBuilder) stack(k stackKey) []*pprof.Location {
 	if known := b.stacks[k]; known != nil {
 		return known
 	}
-	frames, ok := standIns[k.stack]
-	if !ok {
-		frames = b.p.Stack(k.stack)
-	}
+	frames := FramesOf(k.stack, b.p.Stack)
 	out := make([]*pprof.Location, 0, 1+len(frames))
 	out = append(out, b.call(k.call))
 	for _, l := range frames {
@@ -260,7 +257,7 @@ func (b *pprofBuilder) call(k profile.Key) *pprof.Location {
 	}
 	name := k.ABI.Name(k.Nr)
 	// A plain read would merge with libc's read.
-	line := symbol.Frame{Function: "sys_" + name, SystemName: kernelSymbol(k, name)}
+	line := symbol.Frame{Function: FunctionOf(k), SystemName: kernelSymbol(k, name)}
 	l := &pprof.Location{
 		ID:      uint64(len(b.out.Location) + 1),
 		Mapping: b.kernel,
