@@ -30,7 +30,7 @@ func (a *against) failOn(list string) error {
 
 // notOfAgainst are the options that go with --from-json but not with --against, by their long names.
 var notOfAgainst = []string{
-	"summary-only", "summary-sort-by", "summary-columns", "histogram", "errors", "time", "verbose",
+	"summary-only", "summary-sort-by", "summary-columns", "histogram", "errors", "time", "verbose", "html",
 }
 
 // maxRuns is how many runs are compared at most, on each side.

@@ -310,7 +310,7 @@ func TestCorrectionByHandAndNone(t *testing.T) {
 
 // TestFilesAreReplacedWhole: see TestPprofIsWrittenWholeOrNot.
 func TestFilesAreReplacedWhole(t *testing.T) {
-	for _, option := range []string{"--json", "--csv"} {
+	for _, option := range []string{"--json", "--csv", "--html"} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "file")
 		writeFile(t, file, "what was here")

@@ -91,7 +91,7 @@ func tracedChildren(pid int) (n int) {
 
 // TestSignalEndsAWriteThatBlocks, and the other outputs are there.
 func TestSignalEndsAWriteThatBlocks(t *testing.T) {
-	for _, option := range []string{"--json", "--csv", "--pprof", "-o"} {
+	for _, option := range []string{"--json", "--csv", "--pprof", "--html", "-o"} {
 		t.Run(option, func(t *testing.T) {
 			dir := t.TempDir()
 			fifo, other := filepath.Join(dir, "fifo"), filepath.Join(dir, "other")
@@ -118,7 +118,7 @@ func TestSignalEndsAWriteThatBlocks(t *testing.T) {
 // TestOneOutputThatFails is said on stderr, a pipe, whose other end sees the end when the command has closed it. The
 // others are written.
 func TestOneOutputThatFails(t *testing.T) {
-	for _, option := range []string{"--json", "--csv", "--pprof"} {
+	for _, option := range []string{"--json", "--csv", "--pprof", "--html"} {
 		table := filepath.Join(t.TempDir(), "table")
 		for range 5 { // it is a matter of time who ends first
 			o := run(t, sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "echo out"))
@@ -163,6 +163,7 @@ func TestOldTableOutlivesFailures(t *testing.T) {
 		{"another output that cannot be", `exec "$0" -o "$1" --json /no/such/folder/x true`, 1, "/no/such/folder/x"},
 		{"no room", `ulimit -f 0; exec "$0" -q -c -o "$1" true`, 1, "file too large"},
 		{"no room for a profile", `ulimit -f 0; exec "$0" -q -c --pprof "$1" true`, 1, "file too large"},
+		{"no room for a page", `ulimit -f 0; exec "$0" -q -c --html "$1" true`, 1, "file too large"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			writeFile(t, file, "what was here\n")

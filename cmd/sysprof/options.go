@@ -165,6 +165,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 	d.arg(0, "against", files(&o.against.files))
 	d.arg(0, "fail-on", o.against.failOn)
 	d.arg(0, "pprof", file(&o.outputs.Pprof))
+	d.arg(0, "html", file(&o.outputs.HTML))
 	d.arg(0, "view", file(&o.view))
 	d.arg(0, "stacks", o.chooseStacks)
 	d.arg(0, "max-depth", o.chooseDepth)

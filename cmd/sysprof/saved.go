@@ -10,6 +10,7 @@ import (
 	"github.com/pborman/getopt/v2"
 
 	"sysprof/cmd/sysprof/internal/session"
+	"sysprof/report/page"
 )
 
 // ofSaved are the options that go with --from-json, by their long names, or their short ones if they have none. All
@@ -17,7 +18,7 @@ import (
 var ofSaved = []string{
 	"from-json", "against", "fail-on", "e", "trace", "status", "successful-only", "failed-only", "failing-only",
 	"summary-only", "summary-wall-clock", "summary-sort-by", "summary-columns", "histogram", "errors", "time",
-	"output", "output-append-mode", "quiet", "silent", "silence", "verbose", "json", "csv", "top",
+	"output", "output-append-mode", "quiet", "silent", "silence", "verbose", "json", "csv", "top", "html",
 }
 
 // checkSaved finds what is wrong with the options for a run that is over.
@@ -64,7 +65,8 @@ func (p *process) showSaved(opt *options) (ending, error) {
 	if snapshot.Groups != nil && chosen.Groups == nil {
 		p.messages.say(errors.New("of the groups of a saved run it is not known how calls ended: they are left out"))
 	}
-	return endingOfSaved(errors.Join(files.Write(ctx, chosen, meta), files.Close(ctx)), ending{})
+	err = errors.Join(files.Write(ctx, chosen, meta), files.WritePage(ctx, page.Page{Snapshot: chosen, Meta: meta}))
+	return endingOfSaved(errors.Join(err, files.Close(ctx)), ending{})
 }
 
 // endingOfSaved is how sysprof ends when what was asked of saved runs has been written, or failed with an error that has been

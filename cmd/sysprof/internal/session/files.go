@@ -12,14 +12,15 @@ import (
 
 	"sysprof/profile"
 	"sysprof/report"
+	"sysprof/report/page"
 )
 
 // Files are the outputs of a run, opened before it.
 type Files struct {
-	outputs          *Outputs
-	std              Streams
-	tables           *tablesOutput
-	json, csv, pprof *file // nil: not asked for
+	outputs                *Outputs
+	std                    Streams
+	tables                 *tablesOutput
+	json, csv, pprof, html *file // nil: not asked for
 
 	writing sync.Mutex // held while tables, or lines between them, are written
 	mu      sync.Mutex // guards what follows
@@ -33,7 +34,7 @@ func (o *Outputs) Open(std Streams) (_ *Files, err error) {
 	for _, one := range []struct {
 		option, path string
 		to           **file
-	}{{"--json", o.JSON, &f.json}, {"--csv", o.CSV, &f.csv}, {"--pprof", o.Pprof, &f.pprof}} {
+	}{{"--json", o.JSON, &f.json}, {"--csv", o.CSV, &f.csv}, {"--pprof", o.Pprof, &f.pprof}, {"--html", o.HTML, &f.html}} {
 		if one.path == "" {
 			continue
 		}
@@ -50,7 +51,7 @@ func (f *Files) LooksLike() Look { return f.tables.look }
 
 // Close lets go of all of them, and waits for the shell command that reads the tables.
 func (f *Files) Close(ctx context.Context) error {
-	for _, file := range []*file{f.json, f.csv, f.pprof} {
+	for _, file := range []*file{f.json, f.csv, f.pprof, f.html} {
 		if file != nil {
 			file.close()
 		}
@@ -59,13 +60,13 @@ func (f *Files) Close(ctx context.Context) error {
 }
 
 // When a signal has come, each output has this time left, so that one that blocks does not take it from the others, and the
-// search for names has as much. A profile takes longest to be made.
+// search for names has as much. A profile takes longest to be made, and a page that shows one.
 const (
 	grace      = 150 * time.Millisecond
 	pprofGrace = 400 * time.Millisecond
 
 	// Grace is more than all of that together.
-	Grace = 4*grace + pprofGrace + 100*time.Millisecond
+	Grace = 4*grace + 2*pprofGrace + 100*time.Millisecond
 )
 
 // after returns a context that ends some time after another one has.
@@ -97,6 +98,11 @@ func (f *Files) write(ctx context.Context, s *profile.Snapshot, meta report.Meta
 		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
 		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
 	)
+}
+
+// WritePage writes the page, as Write writes its files.
+func (f *Files) WritePage(ctx context.Context, p page.Page) error {
+	return f.writeFile(ctx, pprofGrace, f.html, p.Write)
 }
 
 // WriteDifference writes how runs differ as Write writes one.

@@ -7,6 +7,7 @@ import (
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/profile/label"
+	"sysprof/report/page"
 )
 
 // groups adds calls up by who makes them. A nil one takes nothing.
@@ -136,6 +137,9 @@ func (s *Session) written(snapshot *profile.Snapshot) { s.Group(snapshot, s.most
 func (s *Session) mostWritten() int {
 	if s.config.Outputs.JSON != "" || s.config.Outputs.CSV != "" {
 		return AllGroups
+	}
+	if s.config.Outputs.HTML != "" {
+		return max(s.config.Outputs.Top, page.MaxGroups)
 	}
 	return s.config.Outputs.Top
 }

@@ -8,9 +8,11 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
+	"sysprof/profile/label"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/report"
+	"sysprof/report/page"
 )
 
 // StackMode says how stacks are captured.
@@ -103,16 +105,28 @@ func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
 type located map[uint32][]*symbol.Location
 
 // write writes the profile.
-func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta, all []profile.Sample, stacks located) error {
+func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta, all []cost.Sample, stacks located) error {
 	return report.Pprof{
 		Snapshot: snapshot,
-		Samples:  cost.CorrectSamples(snapshot, all),
+		Samples:  all,
 		Meta:     meta,
 		Program:  s.config.Program,
-		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },
+		Stack:    stacks.find,
 		Labels:   s.config.Labels,
 	}.Write(w)
 }
+
+// stacks are the samples for a page.
+func (s *samples) stacks(all []cost.Sample, stacks located) *page.Stacks {
+	state := s.config.Labels.Index(label.State)
+	return &page.Stacks{
+		Samples:   all,
+		Find:      stacks.find,
+		Computing: func(v profile.Values) bool { return state >= 0 && profile.State(v[state]) == profile.Computing },
+	}
+}
+
+func (l located) find(id uint32) []*symbol.Location { return l[id] }
 
 // locate puts names to the stacks of samples. When ctx ends, the others remain addresses.
 func (s *samples) locate(ctx context.Context, all []profile.Sample) located {

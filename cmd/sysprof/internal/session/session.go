@@ -64,17 +64,18 @@ const (
 
 // Session is one run. All methods are safe for concurrent use, but for those that say otherwise.
 type Session struct {
-	config  Config
-	engine  Engine
-	profile *profile.Profile
-	samples *samples // nil: no profile with stacks is asked for
-	groups  *groups  // nil: none are asked for
-	longest longest
-	calls   atomic.Int64
-	begun   cpuTime // when the engine was started
-	cuts    cuts
-	pieces  *pieces   // that are written; nil: none
-	slow    *slow.Log // nil: nothing is written about single calls
+	config   Config
+	engine   Engine
+	profile  *profile.Profile
+	samples  *samples // nil: no profile with stacks is asked for
+	groups   *groups  // nil: none are asked for
+	longest  longest
+	calls    atomic.Int64
+	begun    cpuTime // when the engine was started
+	cuts     cuts
+	pieces   *pieces        // that are written; nil: none
+	slow     *slow.Log      // nil: nothing is written about single calls
+	timeline *timelineTaker // nil: no page is asked for
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
@@ -104,6 +105,9 @@ func New(config Config, engine Engine) (*Session, error) {
 	if config.Groups != nil {
 		s.groups = newGroups(config.Groups, config.Outputs.Interval > 0)
 	}
+	if config.Outputs.HTML != "" {
+		s.timeline = &timelineTaker{s: s}
+	}
 	return s, nil
 }
 
@@ -119,6 +123,7 @@ func (s *Session) Start() error {
 	if s.config.Outputs.Interval > 0 {
 		s.pieces = &pieces{Intervals: s.Intervals()}
 	}
+	s.timeline.begin()
 	return nil
 }
 

@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/profile/cost"
 	"sysprof/report"
+	"sysprof/report/page"
 	"sysprof/syscalltab"
 )
 
@@ -31,9 +33,9 @@ type Outputs struct {
 	HistogramSet *syscalltab.Set // of these calls; nil: all
 	Errors       bool            // the table of errnos
 
-	JSON, CSV, Pprof string // files; "-": stdout; "": none
-	Tables           string // likewise, or a shell command behind '|'; "": stderr
-	Append           bool   // tables are appended to what the file holds
+	JSON, CSV, Pprof, HTML string // files; "-": stdout; "": none
+	Tables                 string // likewise, or a shell command behind '|'; "": stderr
+	Append                 bool   // tables are appended to what the file holds
 
 	Interval time.Duration // so often the interval since the last one is written; 0: never
 	ToStdout bool          // tables go to stdout, not to stderr
@@ -80,17 +82,22 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 	if what == wholeOfIntervals {
 		meta.Intervals, meta.End = s.pieces.written, s.pieces.endAt
 	}
+	view := page.Page{Snapshot: snapshot, Meta: meta, Timeline: s.timeline.upToNow()}
 	err := files.write(ctx, snapshot, meta, what)
 	if !profiles {
-		return err
+		return errors.Join(err, files.WritePage(ctx, view))
 	}
 	if s.config.BeforeNames != nil {
 		s.config.BeforeNames()
 	}
 	located := s.samples.locate(ctx, all)
-	return errors.Join(err, files.writeFile(ctx, pprofGrace, files.pprof, func(w io.Writer) error {
-		return s.samples.write(w, snapshot, meta, all, located)
-	}))
+	corrected := cost.CorrectSamples(snapshot, all)
+	view.Stacks = s.samples.stacks(corrected, located)
+	return errors.Join(err,
+		files.writeFile(ctx, pprofGrace, files.pprof, func(w io.Writer) error {
+			return s.samples.write(w, snapshot, meta, corrected, located)
+		}),
+		files.WritePage(ctx, view))
 }
 
 // meta says what a snapshot is of.
