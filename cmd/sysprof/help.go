@@ -74,6 +74,8 @@ What to write:
                                 --stacks; no more than 100 a second
       --json=FILE               write everything to FILE, too
       --csv=FILE                write a line a call to FILE, too
+      --html=FILE               write a page for a browser to FILE, too: the table, distributions,
+                                latencies over time and, with --pprof, a flame graph
       --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too
       --stacks=off|fp|full      with --pprof: none, by frame pointers, or whole (default)
       --max-depth=N             with --pprof: keep N frames of a stack (default 127), half of
