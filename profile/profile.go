@@ -259,6 +259,13 @@ func (p *Profile) CutWith(done func()) *Raw {
 	return raw
 }
 
+// UntilCut returns what had been counted when Cut was called last: what all its pieces so far add up to. Safe for concurrent use.
+func (p *Profile) UntilCut() *Raw {
+	p.cutting.Lock()
+	defer p.cutting.Unlock()
+	return p.cut.Clone()
+}
+
 // take adds what a shard knew, and takes its rows over.
 func (c *RawCalls) take(t *tally) {
 	c.Gaps.Merge(&t.gaps)

@@ -51,8 +51,7 @@ func (s *Session) Intervals() *Intervals {
 	s.cuts.mu.Lock()
 	defer s.cuts.mu.Unlock()
 	i := &Intervals{s: s, endAt: s.engine.Progress().Start, cpus: s.begun}
-	s.profile.Cut()
-	i.pending = s.profile.Raw()
+	i.pending = s.profile.UntilCut() // what has been counted since comes with the next cut
 	s.cuts.all = append(s.cuts.all, i)
 	return i
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -83,4 +84,39 @@ func TestIntervals(t *testing.T) {
 	late := s.Intervals() // begins with the run
 	next(late, 1, 9, 3_810, 3*time.Second)
 	next(late, 2, 0, 0, 0)
+}
+
+// TestIntervalsBeginAtAnyTime: while calls are counted, and others have begun; no call is in two of them, or in none.
+func TestIntervalsBeginAtAnyTime(t *testing.T) {
+	s := started(t, Config{Statuses: AllStatuses, Raw: true}, newAdder())
+	const readers = 200
+	calls := uint64(0)
+	var counting sync.WaitGroup
+	done := make(chan struct{})
+	counting.Go(func() {
+		shard := s.profile.Shard()
+		for ; ; calls++ {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			shard.Add(&profile.Call{ABI: syscalltab.AMD64, ExitSeenNs: 5, CPUNs: -1, GapNs: -1})
+		}
+	})
+	var all []*Intervals
+	var seen [readers]uint64
+	for i := range readers {
+		all = append(all, s.Intervals())
+		for j := range all[:min(i, 3)] {
+			seen[j] += all[j].Next().Snapshot.Total.Calls
+		}
+	}
+	close(done)
+	counting.Wait()
+	for i := range all {
+		if seen[i] += all[i].Next().Snapshot.Total.Calls; seen[i] != calls {
+			t.Errorf("reader %d has %d calls, want %d", i, seen[i], calls)
+		}
+	}
 }
