@@ -10,25 +10,27 @@ import (
 // They come in the order in which they are given, without anything that says who they are, and are to be put into
 // profile.NewGroups. The rows that are given are gone, since there may be many.
 func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group {
-	unlined := make(map[profile.Key]uint64) // calls that did not stand in line
+	unlined, cpuNs := make(map[profile.Key]uint64), make(map[profile.Key]float64) // calls that did not stand in line, and CPU time of all
 	for i := range raw {
 		for j := range raw[i].Rows {
 			r := &raw[i].Rows[j]
 			unlined[r.Key] += countOf(r.Latency)
+			cpuNs[r.Key] += float64(r.CPUNs)
 		}
 	}
 	raws := s.Overhead != nil && s.Overhead.Source == profile.Uncorrected
 	off := make(map[profile.Key]*takeOff)
 	for i := range s.Rows {
 		r := &s.Rows[i]
-		off[r.Key] = &takeOff{leastNs: r.MinNs, meanNs: float64(r.SumNs) / float64(max(r.Calls, 1)), asTheyAre: raws || unlined[r.Key] < enoughUnqueued}
+		off[r.Key] = &takeOff{leastNs: r.MinNs, meanNs: float64(r.SumNs) / float64(max(r.Calls, 1)), asTheyAre: raws || unlined[r.Key] < enoughUnqueued,
+			ofCPU: float64(r.CPUNs) / max(cpuNs[r.Key], 1)}
 	}
 	byCall := make(map[profile.Key][]net)
 	for i := range raw {
 		for j := range raw[i].Rows {
 			r := &raw[i].Rows[j]
 			if off[r.Key] == nil { // the snapshot has no row of these yet
-				off[r.Key] = &takeOff{asTheyAre: true}
+				off[r.Key] = &takeOff{asTheyAre: true, ofCPU: 1}
 			}
 			byCall[r.Key] = append(byCall[r.Key], net{float64(r.Calls), off[r.Key].estimate(r)})
 		}
@@ -56,6 +58,7 @@ type takeOff struct {
 	excessNs float64
 	leastNs  int64
 	meanNs   float64 // of all calls of the key
+	ofCPU    float64 // which part of the CPU time is left
 
 	// asTheyAre says that the time in the line is part of the latency, because it is to be, or because too few calls did not stand in it.
 	asTheyAre bool
@@ -81,7 +84,7 @@ func (o *takeOff) from(from *profile.RawGroupRow) profile.GroupRow {
 	ns := max(o.estimate(from)-o.excessNs*calls, float64(o.leastNs)*calls)
 	r := profile.GroupRow{Key: from.Key, Buckets: likeOthers(from), Totals: profile.Totals{
 		Calls: from.Calls, Errors: from.Errors, Queued: from.Queued, HoldNs: from.HoldNs,
-		CPUCalls: from.CPUCalls, CPUNs: from.CPUNs, SumNs: int64(ns),
+		CPUCalls: from.CPUCalls, CPUNs: int64(float64(from.CPUNs) * o.ofCPU), SumNs: int64(ns),
 	}}
 	r.Buckets = atLeast(r.Buckets, o.leastNs)
 	first, last := r.Buckets[0], r.Buckets[len(r.Buckets)-1]
