@@ -14,7 +14,7 @@ import (
 // When there are too many groups, or rows of them, the smallest of a few makes room for a new one, as with Samples: its calls go to
 // the others, and if it makes more later they are a group again. None is lost.
 type Grouper struct {
-	mostGroups, mostRows, mostBuckets int
+	mostGroups, mostRows int
 
 	mu     sync.Mutex // guards what follows
 	byKey  map[Values]uint32
