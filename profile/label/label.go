@@ -6,6 +6,9 @@
 // is a choice of fields, parsed once; it gives the Values by which calls are told apart. Projection.Watched
 // names the calls that no filter may leave out.
 //
+// A Grouping is those of the fields by which groups of calls are told apart, and says who a group is. Only says which calls are kept
+// by the values of their fields. Both add what they need to a Projection, so that nothing is asked for twice.
+//
 // To add a field, add it to the table below. One that has to follow what programs do is a tracker (see thread
 // names and descriptors); all others are taken from the call alone.
 //
