@@ -32,6 +32,7 @@ type Call struct {
 	Waits     Waits  // until the exit-stop, where the call took long; else zero
 	TransitNs int64  // what tracing added to the raw latency, as far as that is known when the call is counted; 0: nothing is taken off
 	Stack     uint32 // the number of the stack that the call was made from, 0 where it was not captured
+	Unwanted  bool   // when it was entered, nothing was seen of it for which it would be counted
 }
 
 // RawLatency is the time from resuming the tracee at its entry-stop to seeing its exit-stop, by the tracer's
@@ -69,6 +70,7 @@ type InFlight struct {
 	// not seen.
 	NotStopped bool
 	Stack      uint32 // see Call; 0 if NotStopped
+	Unwanted   bool   // see Call; false if NotStopped
 
 	Thread string // what the thread is called; "": not known
 }

@@ -18,11 +18,23 @@ import (
 // AttachError is a process, or thread, that could not be attached to.
 type AttachError struct {
 	PID  int
+	More []int // for which the same holds
 	Err  error // a unix.Errno
 	Hint string
 }
 
-func (e *AttachError) Error() string { return fmt.Sprintf("attach %d: %v%s", e.PID, e.Err, e.Hint) }
+func (e *AttachError) Error() string {
+	const most = 8
+	var more strings.Builder
+	for _, pid := range e.More[:min(len(e.More), most)] {
+		fmt.Fprintf(&more, ", %d", pid)
+	}
+	if left := len(e.More) - most; left > 0 {
+		fmt.Fprintf(&more, " and %d more", left)
+	}
+	return fmt.Sprintf("attach %d%s: %v%s", e.PID, more.String(), e.Err, e.Hint)
+}
+
 func (e *AttachError) Unwrap() error { return e.Err }
 
 // attachAll attaches to the processes that the options name. It returns an error if nothing is traced
@@ -34,8 +46,8 @@ func (e *AttachError) Unwrap() error { return e.Err }
 // tracer's.
 func (t *Tracer) attachAll() error {
 	var all []*attachment
-	for _, pid := range t.options.Attach {
-		all = append(all, &attachment{pid: int32(pid), group: groupOf(int32(pid))})
+	for i, pid := range slices.Concat(t.options.Attach, t.options.Found) {
+		all = append(all, &attachment{pid: int32(pid), group: groupOf(int32(pid)), found: i >= len(t.options.Attach)})
 	}
 	const nap = 100 * time.Microsecond
 	first := t.firstSeizures(all)
@@ -62,14 +74,20 @@ func (t *Tracer) attachAll() error {
 			time.Sleep(nap)
 		}
 	}
-	var failures []error
+	failures := t.failuresOf(all)
+	threads, processes := 0, 0
 	for _, a := range all {
-		if a.err != nil {
-			failures = append(failures, a.err)
-		}
+		threads += a.seized
+		processes += min(a.seized, 1)
 	}
-	if len(failures) == len(t.options.Attach) && len(failures) > 0 && t.options.Command == nil {
+	switch {
+	case len(all) > 0 && processes == 0 && t.options.Command == nil:
+		if len(failures) == 0 {
+			return errors.New("all processes that were found have ended, or are traced already")
+		}
 		return errors.Join(failures...)
+	case processes > 0 && t.options.OnAttached != nil:
+		t.options.OnAttached(threads, processes)
 	}
 	for _, err := range failures {
 		if t.options.OnAttachFailed != nil {
@@ -80,9 +98,44 @@ func (t *Tracer) attachAll() error {
 	return nil
 }
 
+// failuresOf are those that are to be said.
+func (t *Tracer) failuresOf(all []*attachment) (failures []error) {
+	t.refused = make(map[string]bool)
+	same := make(map[string]*AttachError)
+	for _, a := range all {
+		var err *AttachError
+		switch {
+		case a.err == nil:
+			continue
+		case !a.found || !errors.As(a.err, &err):
+			failures = append(failures, a.err)
+			continue
+		case a.isNoFailure():
+			continue
+		}
+		why := err.why()
+		if first := same[why]; first != nil {
+			first.More = append(first.More, err.PID)
+			continue
+		}
+		same[why], t.refused[why] = err, true
+		failures = append(failures, err)
+	}
+	return failures
+}
+
+// isNoFailure reports whether a process that was found and could not be attached to has ended meanwhile.
+func (a *attachment) isNoFailure() bool {
+	return errors.Is(a.err, unix.ESRCH) || isEnding(a.group) && !hasLiving(a.group)
+}
+
+// why is the error without the process.
+func (e *AttachError) why() string { return e.Err.Error() + e.Hint }
+
 // attachment is how far the attachment to one process is.
 type attachment struct {
 	pid, group int32
+	found      bool    // rather than named
 	tids       []int32 // as listed last
 	seized     int
 	first      error // why the first thread that could not be seized could not

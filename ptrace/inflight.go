@@ -27,7 +27,7 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 	}
 	w.handOn(tr)
 	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Args: tr.call.Args, Why: why,
-		Resumed: tr.resumed, Stack: tr.call.Stack}
+		Resumed: tr.resumed, Stack: tr.call.Stack, Unwanted: tr.call.Unwanted}
 	switch {
 	case tr.inCall:
 		f.SoFarNs = w.t.now() - tr.call.EntrySeenNs // a standstill of ours in it, too: the thread was in the call meanwhile
@@ -63,7 +63,7 @@ func (w *worker) foundAsleep(tr *tracee, f *profile.InFlight) bool {
 	default:
 		return false
 	}
-	f.Resumed, f.NotStopped, f.Stack = true, true, 0
+	f.Resumed, f.NotStopped, f.Stack, f.Unwanted = true, true, 0, false
 	f.SoFarNs = w.t.now() - tr.restart.sinceNs
 	return true
 }

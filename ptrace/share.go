@@ -37,11 +37,7 @@ type shares struct {
 //
 // Precondition: no worker waits for stops yet.
 func (t *Tracer) workerFor(tid int32) *worker {
-	s := &t.shares
-	if s.cpus == 0 {
-		s.cpus = usableCPUs()
-		s.running = t.workers[:1:1]
-	}
+	s := t.shares.begin(t)
 	if !isActive(tid) {
 		s.sleepers++
 		if s.sleepers <= fewSleepers {
@@ -61,6 +57,15 @@ func (t *Tracer) workerFor(tid int32) *worker {
 	w := s.running[s.runners%len(s.running)]
 	s.runners++
 	return w
+}
+
+// begin has the first worker be one for threads that run, and returns s.
+func (s *shares) begin(t *Tracer) *shares {
+	if s.cpus == 0 {
+		s.cpus = usableCPUs()
+		s.running = t.workers[:1:1]
+	}
+	return s
 }
 
 // usableCPUs is on how many CPUs the tracer may run.

@@ -198,8 +198,8 @@ func (w *worker) placeAtEntry(tr *tracee, special *specialCalls) {
 func (w *worker) captureAtEntry(tr *tracee) {
 	c := &tr.call
 	c.Stack = 0
-	if w.t.options.OnEntry != nil && (c.ABI == w.t.native || c.ABI == syscalltab.I386) && !tr.launching &&
-		w.t.run.is() != calibrating {
+	c.Unwanted = tr.launching // nobody has looked at it
+	if w.t.options.OnEntry != nil && !tr.launching && w.t.run.is() != calibrating {
 		w.at.entry = EntryStop{IP: w.at.info.IP, SP: w.at.info.SP, w: w, tid: c.TID}
 		c.Stack = w.t.options.OnEntry(c, &w.at.entry)
 	}
@@ -342,6 +342,7 @@ func (w *worker) execStop(tr *tracee) {
 	if err == nil && int32(former) != tr.call.TID {
 		w.dropReplacedElsewhere(tr.call.TID)
 	}
+	w.t.ends.executed(tr.call.PID)
 	if tr.launching {
 		w.executed(tr)
 		if w.t.options.OnBegin != nil {
@@ -391,6 +392,7 @@ func (w *worker) dropReplacedElsewhere(tid int32) {
 func (w *worker) died(tr *tracee, s stop) {
 	if tr != nil {
 		w.endCall(tr, profile.Killed)
+		w.t.ends.died(tr.call.PID, tr.call.TID, s.status)
 		w.remove(tr)
 	}
 	if w.t.command.is(s.tid) {

@@ -49,6 +49,33 @@ func (th *thread) do(job func()) {
 	<-done
 }
 
+// ask is do for a thread that may have ended: then the job is not done.
+func (th *thread) ask(job func()) {
+	done := make(chan struct{})
+	th.post(func() { job(); close(done) })
+	select {
+	case <-done:
+	case <-th.gone:
+	}
+}
+
+// awaitMail waits until there are letters, and reads them.
+//
+// Precondition: the caller is the thread, which waits for stops otherwise.
+func (th *thread) awaitMail() {
+	th.mu.Lock()
+	th.inWait4 = false
+	empty := len(th.letters) == 0
+	th.mu.Unlock()
+	if empty {
+		<-th.arrived
+	}
+	th.mu.Lock()
+	th.inWait4 = true
+	th.mu.Unlock()
+	th.readMail()
+}
+
 // waitForStops has the thread wait for stops from now on.
 func (th *thread) waitForStops() {
 	th.post(func() {

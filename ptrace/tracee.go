@@ -99,6 +99,7 @@ func (w *worker) add(tid, pid int32) *tracee {
 		w.t.threads.Add(1)
 		if w.t.run.is() > calibrating {
 			w.t.seen.Add(1)
+			w.t.ends.added(pid)
 		}
 		if tid == pid {
 			w.t.processes.Add(1)
@@ -121,6 +122,7 @@ func (w *worker) drop(tr *tracee) bool {
 		return false
 	}
 	w.t.threads.Add(-1)
+	w.t.ends.dropped(tr.call.PID)
 	if tr.call.TID == tr.call.PID {
 		w.t.processes.Add(-1)
 	}

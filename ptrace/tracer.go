@@ -23,6 +23,14 @@ type Options struct {
 	Command *Command // a program to launch, or nil
 	Attach  []int    // processes to attach to (threads, if Follow is false)
 
+	// Found are more processes to attach to, which were found and not named: those of them that have ended meanwhile, or are
+	// traced already, are no failures, and of several that cannot be attached to for the same reason it is said once.
+	Found []int
+
+	// Grows says that more processes may be attached to during the run (Attach). It goes on then when nothing is traced any
+	// more, until Stop.
+	Grows bool
+
 	Follow     bool // trace the threads and children that tracees create
 	KillOnExit bool // kill the tracees when the tracer goes away
 	CPU        CPU  // where tracer and tracees run
@@ -33,7 +41,7 @@ type Options struct {
 	Sink profile.Sink // who is told of calls and ended threads; nil: nobody
 
 	// OnEntry, if not nil, is called at every entry-stop, for as long as which the tracee stands still. What it returns
-	// becomes the call's Stack. It is not called for x32, nor for 32-bit code on arm64.
+	// becomes the call's Stack. It may set the call's Unwanted.
 	OnEntry func(*profile.Call, *EntryStop) uint32
 
 	// OnSlow, if not nil, is called at the exit-stop of each call whose raw latency is Slow or more, for as long as which the
@@ -44,6 +52,13 @@ type Options struct {
 	// OnAttachFailed, if not nil, is told of processes that could not be attached to where others could, by the
 	// goroutine that calls Start, and before it returns. They are warnings of the result, too.
 	OnAttachFailed func(error)
+
+	// OnAttached, if not nil, is told of how many threads of how many processes have been attached to, by the goroutine that
+	// calls Start, if it was any.
+	OnAttached func(threads, processes int)
+
+	// OnEnded, if not nil, is told of each process that ends while it is traced, on a tracer thread.
+	OnEnded func(End)
 
 	// OnBegin, if not nil, is called once before anything runs that is traced: while the command that has just been
 	// executed stands at its first stop, or, without one, all that is attached to.
@@ -95,6 +110,9 @@ type Tracer struct {
 	heart   heartbeat
 	lookout lookout
 	quotas  quotas
+	ends    *ends // nil: nobody wants to know
+	grows   atomic.Bool
+	refused map[string]bool // why processes that were found could not be attached to, as far as that was said
 
 	// Set before any worker but the first one works.
 	calibrations  []*Calibration
@@ -144,6 +162,7 @@ func Start(options Options) (*Tracer, error) {
 		native:  syscalltab.Native()[0],
 		run:     newRunState(),
 	}
+	t.grows.Store(options.Grows)
 	t.quotas.set()
 	t.lookout.files = &t.quotas.breakpoints
 	for abi := range t.special {
@@ -153,6 +172,9 @@ func Start(options Options) (*Tracer, error) {
 		t.haste = Hurry()
 	}
 	defer t.haste.Enough()
+	if options.OnEnded != nil {
+		t.ends = &ends{told: options.OnEnded, whole: options.Follow, processes: make(map[int32]*traced)}
+	}
 	if options.Command != nil {
 		t.command = newLaunched(t.start, t.haste)
 	}
@@ -259,6 +281,9 @@ func (t *Tracer) begin() error {
 	if err == nil {
 		t.run.enter(attaching, t.now())
 		err = t.attachAll()
+	}
+	if err == nil && t.options.Grows {
+		t.prepareToGrow()
 	}
 	switch {
 	case err != nil:

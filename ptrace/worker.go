@@ -126,7 +126,7 @@ func (w *worker) step() bool {
 		w.interrupted()
 		return true
 	case unix.ECHILD:
-		return false
+		return w.awaitMore()
 	default:
 		w.t.fail(fmt.Errorf("wait for a stop: %w", errno))
 		return false

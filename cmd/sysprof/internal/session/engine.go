@@ -18,8 +18,8 @@ type Engine interface {
 	Can() Abilities
 
 	// Start begins to trace, and returns when it has begun. What it sees goes to sink. entered, if it is not nil,
-	// is called at every entry-stop of 64-bit code, for as long as which the thread stands still; what it
-	// returns becomes the call's Stack.
+	// is called at every entry-stop, for as long as which the thread stands still; what it
+	// returns becomes the call's Stack. It may set the call's Unwanted.
 	Start(sink profile.Sink, entered Entered) error
 
 	// Stop ends the counting. Whatever is traced goes on untraced as soon as it can. It does not wait for that.
@@ -45,6 +45,15 @@ type Engine interface {
 	// Launched is the command that the engine has launched, nil if there is none. It may be asked for when Start
 	// has failed.
 	Launched() Launched
+}
+
+// Grower is an engine that can attach to more processes during a run.
+type Grower interface {
+	// Attach attaches to one, and returns to how many of its threads: to none if it is traced already, or the run is over.
+	// It is called by one goroutine.
+	Attach(pid int) (threads int, err error)
+	// NoMore says that it will not be asked to any more. Until then the run goes on when nothing is traced.
+	NoMore()
 }
 
 // Entered is told of a thread that stands at its entry-stop, of its program counter and stack pointer. It
