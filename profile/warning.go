@@ -69,6 +69,9 @@ const (
 	LeftToItsTracer WarningKind = "left-to-its-tracer"
 	// PrivilegesLost: the program Text ran without the privileges of its owner, because it was traced.
 	PrivilegesLost WarningKind = "privileges-lost"
+	// PathsUnread: Count times a path, or a list of descriptors, could not be read in time while the program stood still, so
+	// that a call may be missing that is about a chosen file.
+	PathsUnread WarningKind = "paths-unread"
 	// StacksLost: Count calls found no room for their stack.
 	StacksLost WarningKind = "stacks-lost"
 	// SamplesFolded: of this Share of the calls the samples were too small to be among the Count of a profile, and were

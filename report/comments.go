@@ -77,6 +77,7 @@ var briefly = map[profile.WarningKind]string{
 	profile.ThreadsMissed:     "a process creates threads faster than they can be attached to: some may be missing",
 	profile.TraceMeFailed:     "a process asked its parent to trace it, which is sysprof: that failed",
 	profile.LeftToItsTracer:   "a process was left to a tracer of its own: its calls from then on are not counted",
+	profile.PathsUnread:       "paths could not be read in time: calls on the files that -P names may be missing",
 	profile.StacksLost:        "there were more stacks than there is room for: some calls are without theirs",
 	profile.SamplesFolded:     "samples that are too small are added up for each call as [others] (--max-samples)",
 	profile.GroupsFolded:      "there were more groups than there is room for: the smallest are among the others",

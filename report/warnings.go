@@ -90,6 +90,9 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.PrivilegesLost: func(w *profile.Warning) string {
 		return w.Text + " ran without the privileges of its owner, because it was traced; as root, trace it with -u USER"
 	},
+	profile.PathsUnread: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s a path could not be read in time while the program stood still: calls on the files that -P names may be missing", times(w.Count))
+	},
 	profile.StacksLost: func(w *profile.Warning) string {
 		return fmt.Sprintf("there were more stacks than there is room for: %d calls are in the profile without theirs", w.Count)
 	},

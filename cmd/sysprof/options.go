@@ -33,6 +33,7 @@ type options struct {
 	env     []string // NAME=value sets, NAME unsets
 	user    string
 
+	selection  selection
 	noFollow   bool
 	killOnExit bool
 	seccomp    filterMode
@@ -86,6 +87,7 @@ func parseOptions(args []string) (*options, error) {
 	o.declareBench(d)
 	o.declareIntervals(d)
 	o.declareSlower(d)
+	o.declareSelection(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, d.explain(err)
@@ -198,14 +200,14 @@ func (o *options) check(d declarations) error {
 		return o.checkSaved(d)
 	case o.against.given():
 		return errors.New("--against and --fail-on compare saved runs: add --from-json FILE")
-	case len(o.command) == 0 && len(o.attach) == 0:
+	case len(o.command) == 0 && !o.attaches():
 		return errors.New("nothing to trace: name a command, or a process with -p PID (sysprof --help)")
 	case len(o.command) == 0 && (o.user != "" || len(o.env) > 0 || o.argv0 != nil):
 		return errors.New("-u, -E and --argv0 are for a command to launch, and there is none")
-	case o.killOnExit && len(o.attach) > 0:
-		return errors.New("--kill-on-exit is for a command to launch; it would kill the processes that -p names")
-	case o.seccomp == filterAsked && len(o.attach) > 0:
-		return errors.New("--seccomp-bpf is for a command to launch; what -p names cannot be given a filter, so leave one of them out")
+	case o.killOnExit && o.attaches():
+		return errors.New("--kill-on-exit is for a command to launch; it would kill the processes that are attached to")
+	case o.seccomp == filterAsked && o.attaches():
+		return errors.New("--seccomp-bpf is for a command to launch; what is attached to cannot be given a filter, so leave one of them out")
 	case o.seccomp == filterAsked && o.noFollow:
 		return errors.New("--seccomp-bpf needs children to be followed, who inherit the filter; leave out --no-follow")
 	case o.outputs.Pprof == "" && !o.slower.Stacks && (o.stacks != session.StacksFull || o.maxDepth != 0),
@@ -217,6 +219,9 @@ func (o *options) check(d declarations) error {
 		return errors.New("--raw takes nothing off the times and -O says what to take off; leave one of them out")
 	}
 	if err := o.groups.check(); err != nil {
+		return err
+	}
+	if err := o.checkSelection(); err != nil {
 		return err
 	}
 	return o.checkTables()

@@ -26,7 +26,12 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
-	s, engine, err := p.newSession(opt, command)
+	finder, err := opt.find()
+	if err != nil {
+		return ending{}, err
+	}
+	announcer := p.announcer(opt)
+	s, engine, err := p.newSession(opt, command, announcer)
 	if err != nil {
 		return ending{}, err
 	}
@@ -57,11 +62,16 @@ func (p *process) profile(opt *options) (ending, error) {
 	if ownTerminal && opt.outputs.Interval == 0 && opt.slower.AtLeast == 0 {
 		status = s.ShowStatus(p.streams())
 	}
+	announcer.above(status)
+	if finder != nil {
+		go p.newWatcher(opt, finder, engine, announcer).watch()
+	}
 	r.follow( // what goes wrong is said, and may go well the next time
 		func(ctx context.Context) { s.WriteSoFar(ctx, files) },
 		func(ctx context.Context) { s.WriteInterval(ctx, files) },
 	)
 	_, err = engine.Warnings()
+	announcer.close()
 	shown := status.Clear()
 	if err != nil {
 		r.close(files)
@@ -88,7 +98,7 @@ func (p *process) profile(opt *options) (ending, error) {
 }
 
 // newSession prepares a run and its engine.
-func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Session, session.Engine, error) {
+func (p *process) newSession(opt *options, command *ptrace.Command, announcer *announcer) (*session.Session, session.Engine, error) {
 	config := opt.config(command)
 	config.BeforeNames = p.finish.over
 	filter := opt.filter(config.Watched())
@@ -96,6 +106,8 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 	engine := session.Ptrace(ptrace.Options{
 		Command:        command,
 		Attach:         opt.attach,
+		Found:          opt.selection.found,
+		Grows:          opt.searches(),
 		Follow:         !opt.noFollow,
 		KillOnExit:     opt.killOnExit,
 		CPUTime:        opt.outputs.CPU,
@@ -103,6 +115,8 @@ func (p *process) newSession(opt *options, command *ptrace.Command) (*session.Se
 		LookFromFirst:  config.Labels.Index(label.State) >= 0,
 		Filter:         filter,
 		OnAttachFailed: p.messages.say, // it may be long until the table
+		OnAttached:     announcer.onAttached(),
+		OnEnded:        announcer.onEnded(),
 		OnBegin:        func() { p.begun.Store(true) },
 		Haste:          p.start,
 	}, opt.truth())
@@ -141,7 +155,8 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Statuses:   o.statuses,
 		Raw:        o.raw,
 		ByHand:     o.overhead,
-		Open:       len(o.attach) > 0 || o.duration > 0,
+		Paths:      o.selection.files,
+		Open:       o.attaches() || o.duration > 0,
 		Slower:     o.slower,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
@@ -152,7 +167,7 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		MaxSamples: o.maxSamples,
 		Debuginfod: o.debuginfod,
 		Outputs:    o.outputs,
-		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.attach, CPUs: runtime.NumCPU(), Traced: o.traced()},
+		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.processes(), CPUs: runtime.NumCPU(), Traced: o.traced()},
 	}
 }
 
@@ -163,11 +178,12 @@ func (o *options) traced() string {
 	}
 	const most = 3
 	var names []string
-	for _, pid := range o.attach[:min(len(o.attach), most)] {
+	all := o.processes()
+	for _, pid := range all[:min(len(all), most)] {
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		names = append(names, fmt.Sprintf("%s (%d)", strings.TrimSpace(string(comm)), pid))
 	}
-	if more := len(o.attach) - most; more > 0 {
+	if more := len(all) - most; more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(names, ", ")
@@ -177,10 +193,12 @@ func (o *options) traced() string {
 // besides those that are asked for.
 func (o *options) filter(watched []string) *ptrace.Filter {
 	switch {
-	case o.seccomp == filterOff, o.trace == nil, o.trace.All():
-		return nil
-	case len(o.command) == 0, len(o.attach) > 0, o.noFollow: // see ptrace.Filter
+	case o.seccomp == filterOff, len(o.command) == 0, o.attaches(), o.noFollow: // see ptrace.Filter
 		return nil
 	}
-	return &ptrace.Filter{Calls: o.trace, Also: watched}
+	calls := o.stopsAt()
+	if calls == nil {
+		return nil
+	}
+	return &ptrace.Filter{Calls: calls, Also: watched}
 }

@@ -46,7 +46,6 @@ var refused = []refusedOption{
 	{0, "syscall-limit", "use --duration"},
 	{'n', "syscall-number", noLog},
 	{'N', "arg-names", noLog},
-	{'P', "trace-path", "choose calls with -e trace=%file"},
 	{'r', "relative-timestamps", noLog},
 	{'s', "string-limit", noLog},
 	{'t', "", noLog},

@@ -23,7 +23,7 @@ var ofSaved = []string{
 
 // checkSaved finds what is wrong with the options for a run that is over.
 func (o *options) checkSaved(d declarations) error {
-	if len(o.command) > 0 || len(o.attach) > 0 {
+	if len(o.command) > 0 || o.attaches() {
 		return errors.New("--from-json shows a saved run; it traces nothing, so leave out the command and -p")
 	}
 	var cannot string

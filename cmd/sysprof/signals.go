@@ -80,7 +80,7 @@ type run struct {
 }
 
 func newRun(engine session.Engine, signals chan os.Signal, opt *options, finish *finish) *run {
-	r := &run{engine: engine, signals: signals, duration: opt.duration, interval: opt.outputs.Interval, attached: len(opt.attach) > 0, finish: finish}
+	r := &run{engine: engine, signals: signals, duration: opt.duration, interval: opt.outputs.Interval, attached: opt.attaches(), finish: finish}
 	r.hurry, r.cutShort = context.WithCancel(context.Background())
 	return r
 }

@@ -108,7 +108,7 @@ func TestRefusedOptions(t *testing.T) {
 	options := strings.Fields(`-a40 --columns=40 -b execve --detach-on=execve -d --debug -D -DD --daemonize
 		--daemonize=pgroup -F --output-separately --instruction-pointer -I3 --interruptible=never -k --stack-trace
 		--stack-trace=symbol --stack-trace-frame-limit=3 --syscall-limit=10 -n --syscall-number -N --arg-names
-		-P/etc --trace-path=/etc -r --relative-timestamps --relative-timestamps=s -s100
+		-r --relative-timestamps --relative-timestamps=s -s100
 		--string-limit=100 -t -tt --absolute-timestamps --absolute-timestamps=ms --timestamps -T --syscall-times
 		--syscall-times=ns --no-abbrev -x -xx --strings-in-hex --strings-in-hex=all -X raw --const-print-style=raw -y -yy
 		--decode-fds --decode-fds=all -Y --decode-pids=comm --pidns-translation --tips --always-show-pid

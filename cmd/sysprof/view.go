@@ -16,7 +16,7 @@ const viewer = "sysprof-view"
 
 // checkView finds what does not go with --view: everything.
 func (o *options) checkView(d declarations) error {
-	if len(o.command) > 0 || len(o.attach) > 0 {
+	if len(o.command) > 0 || o.attaches() {
 		return errors.New("--view shows a saved profile; it traces nothing, so leave out the command and -p")
 	}
 	var cannot error

@@ -67,7 +67,9 @@ func untraced(calibrations []*ptrace.Calibration) (all []cost.Untraced) {
 func (e *ptraceEngine) OnSlow(atLeast time.Duration, f func(*profile.Call)) {
 	e.options.Slow, e.options.OnSlow = atLeast, f
 }
-func (e *ptraceEngine) Asleep(f func(*profile.InFlight)) { e.tracer.Asleep(f) }
+func (e *ptraceEngine) Asleep(f func(*profile.InFlight))        { e.tracer.Asleep(f) }
+func (e *ptraceEngine) Attach(pid int) (threads int, err error) { return e.tracer.Attach(pid) }
+func (e *ptraceEngine) NoMore()                                 { e.tracer.NoMore() }
 
 func (e *ptraceEngine) Stop()                    { e.tracer.Stop() }
 func (e *ptraceEngine) Counted() <-chan struct{} { return e.tracer.Counted() }

@@ -9,6 +9,7 @@ import (
 	"sysprof/profile"
 	"sysprof/profile/cost"
 	"sysprof/profile/label"
+	"sysprof/profile/paths"
 	"sysprof/profile/stack/capture"
 	"sysprof/syscalltab"
 )
@@ -17,6 +18,7 @@ import (
 type Config struct {
 	Trace    *syscalltab.Set // the calls that are counted; nil: all
 	Statuses Statuses        // the outcomes that are counted
+	Paths    *paths.Choice   // the files that calls are counted of; nil: all calls
 
 	// Raw leaves in the latencies what tracing adds to them. ByHand, if not nil, is taken off each instead of
 	// what is measured.
@@ -81,6 +83,9 @@ type Session struct {
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
 func New(config Config, engine Engine) (*Session, error) {
 	s := &Session{config: config, engine: engine, profile: profile.New(), longest: make(longest)}
+	if can := engine.Can(); config.Paths != nil && !(can.SingleCalls && can.Stacks) {
+		return nil, errors.New("-P: this engine stops no threads at their calls, so it cannot tell which files these are about")
+	}
 	if config.Outputs.Pprof != "" {
 		switch can := engine.Can(); {
 		case !can.SingleCalls:
@@ -139,17 +144,39 @@ func (c *Config) Watched() (all []string) {
 // once, but for one tracee by one alone.
 func (s *Session) entered() Entered {
 	captures := s.samples != nil && s.samples.capturer != nil
-	if !captures && !s.config.Labels.TracksEntries() {
+	if !captures && !s.config.Labels.TracksEntries() && s.config.Paths == nil {
 		return nil
 	}
 	return func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32 {
-		wanted := s.config.counts(c.ABI, c.Nr) || restarts.Of(c.ABI, c.Nr)
+		wanted := s.mayBeWanted(c, thread) || restarts.Of(c.ABI, c.Nr)
 		s.config.Labels.Entered(c, wanted)
-		if !captures || !wanted {
+		if !captures || !wanted || !hasStacks(c.ABI) {
 			return 0
 		}
 		return s.samples.capturer.Stack(c, ip, sp, thread)
 	}
+}
+
+// mayBeWanted reports whether a call that is entered may be one that is asked for, and takes note of whether it is about a
+// file that is.
+func (s *Session) mayBeWanted(c *profile.Call, thread capture.Thread) bool {
+	if !s.config.counts(c.ABI, c.Nr) {
+		return false
+	}
+	match := s.config.Paths.Entered(c, thread)
+	c.Unwanted = match != paths.Yes // what a call opens is known when it has returned
+	return match != paths.No
+}
+
+// isWanted reports whether a finished call is one that is asked for.
+func (s *Session) isWanted(c *profile.Call) bool {
+	return s.config.counts(c.ABI, c.Nr) && (!c.Unwanted || s.config.Paths.Returned(c))
+}
+
+// hasStacks reports whether there are stacks of code that makes calls in an ABI: not of x32's, nor of 32-bit code on arm64.
+func hasStacks(abi syscalltab.ABI) bool {
+	native := syscalltab.Native()
+	return len(native) > 0 && abi == native[0] || abi == syscalltab.I386
 }
 
 // restarts are calls that go on with others, which may be counted.
@@ -185,7 +212,7 @@ func (f *feeder) Call(c *profile.Call) {
 	if c.Errno != 0 {
 		outcome = Failed
 	}
-	counted := config.Statuses&outcome != 0 && config.counts(c.ABI, c.Nr)
+	counted := config.Statuses&outcome != 0 && s.isWanted(c)
 	var values profile.Values
 	if counted && config.Labels != nil {
 		values = f.labels.Values(config.Labels, c)
@@ -223,7 +250,8 @@ func (s *Session) InFlight(f *profile.InFlight) {
 	if f.Why == profile.Detached {
 		outcome = Detached
 	}
-	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) {
+	unwanted := s.config.Paths != nil && f.Unwanted || f.NotStopped && !s.config.Paths.Unfinished(f)
+	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) && !unwanted {
 		values := s.config.Labels.Unfinished(f)
 		if !s.config.Only.Keeps(&values) {
 			return

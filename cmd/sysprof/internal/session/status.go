@@ -3,6 +3,7 @@ package session
 import (
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -11,36 +12,36 @@ import (
 
 // StatusLine shows on a terminal how a long run is getting on, until it is cleared.
 type StatusLine struct {
+	terminal      io.Writer
 	stop, stopped chan struct{}
-	shown         bool // it has been shown; valid when it has stopped
+
+	mu    sync.Mutex // guards what follows
+	shown string     // what is to be erased
 }
 
 // ShowStatus starts a status line on a terminal, which is stderr.
 func (s *Session) ShowStatus(std Streams) *StatusLine {
 	terminal := std.Stderr
-	line := &StatusLine{stop: make(chan struct{}), stopped: make(chan struct{})}
+	line := &StatusLine{terminal: terminal, stop: make(chan struct{}), stopped: make(chan struct{})}
 	go func() {
 		defer close(line.stopped)
 		const period = 500 * time.Millisecond
 		tick := time.NewTicker(period)
 		defer tick.Stop()
 		before := int64(0)
-		shown := "" // the line that is to be erased
 		for {
 			select {
 			case <-line.stop:
-				if line.shown = shown != ""; line.shown {
-					// With blanks: not every terminal knows of another way.
-					io.WriteString(terminal, "\r"+strings.Repeat(" ", utf8.RuneCountInString(shown))+"\r")
-				}
 				return
 			case <-tick.C:
 			}
 			now := s.calls.Load()
 			status := s.status(now, float64(now-before)/period.Seconds())
-			shown = std.Printed(status.Line(max(LookOf(terminal).Width-1, 20)))
 			before = now
-			io.WriteString(terminal, "\r"+shown)
+			line.mu.Lock()
+			line.shown = std.Printed(status.Line(max(LookOf(terminal).Width-1, 20)))
+			io.WriteString(terminal, "\r"+line.shown)
+			line.mu.Unlock()
 		}
 	}()
 	return line
@@ -69,5 +70,32 @@ func (l *StatusLine) Clear() bool {
 	}
 	close(l.stop)
 	<-l.stopped
-	return l.shown
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	shown := l.shown != ""
+	l.erase()
+	return shown
+}
+
+// Above has something be written where the line is, which goes on below it. It may be called on nil.
+func (l *StatusLine) Above(write func()) {
+	if l == nil {
+		write()
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.erase()
+	write()
+}
+
+// erase takes the line away.
+//
+// Precondition: l.mu is locked.
+func (l *StatusLine) erase() {
+	if l.shown != "" {
+		// With blanks: not every terminal knows of another way.
+		io.WriteString(l.terminal, "\r"+strings.Repeat(" ", utf8.RuneCountInString(l.shown))+"\r")
+		l.shown = ""
+	}
 }

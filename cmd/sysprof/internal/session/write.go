@@ -72,6 +72,9 @@ func (s *Session) WriteSoFar(ctx context.Context, files *Files) error {
 func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Snapshot, what part, more []profile.Warning) error {
 	warnings, _ := s.engine.Warnings()
 	snapshot.Warnings = append(append(snapshot.Warnings, warnings...), more...)
+	if unread := s.config.Paths.Unread(); unread > 0 {
+		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.PathsUnread, Count: unread})
+	}
 	s.written(snapshot)
 	var all []profile.Sample
 	profiles := s.config.Outputs.Pprof != ""
