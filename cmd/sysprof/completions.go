@@ -38,7 +38,7 @@ const (
 // argumentOf is what the argument of an option is, by its long name, or its short one if it has none.
 func argumentOf(name string) argument {
 	switch name {
-	case "output", "json", "csv", "pprof", "html", "from-json", "against", "view":
+	case "output", "json", "csv", "pprof", "html", "from-json", "against", "view", "trace-path", "cgroup":
 		return argument{kind: aFile}
 	case "attach":
 		return argument{kind: aProcess}

@@ -7,7 +7,7 @@ import (
 )
 
 const helpText = `Usage: sysprof [OPTIONS] [--] CMD [ARG...]
-       sysprof [OPTIONS] -p PID[,PID...]
+       sysprof [OPTIONS] -p PID[,PID...] | --name=NAME | --cgroup=PATH
 
 Counts and times the system calls of a command, or of running processes, with all of
 their threads and children. Writes a table to stderr, and under it what the tracing cost,
@@ -15,6 +15,13 @@ which has been taken off the times.
 
 What to trace:
   -p, --attach=PID[,PID...]     attach to these processes; may be repeated
+      --tree                    with -p: and to all that descend from them now
+      --name=NAME|/REGEX/       attach to all processes that are called so: comm (as ps -e and
+                                pgrep have it), or the last part of the first argument or of
+                                the program's path; and to those that come during the run
+      --cgroup=PATH|ID          attach to all processes of this cgroup (v1 or v2) and of those
+                                below it, or of the container whose id begins so (12 digits
+                                or more); and to those that enter it during the run
   -u, --user=NAME|UID:GID       run the command as this user, with its groups
   -E, --env=VAR[=VAL]           set, or without =VAL unset, VAR for the command
       --argv0=NAME              pass NAME to the command as its own name
@@ -29,6 +36,8 @@ What to trace:
 What to count:
   -e, --trace=SET               only these calls: names, classes (%file, %network, ...),
                                 /regex, numbers, read@32; a leading ! means all others
+  -P, --trace-path=PATH         only calls that are given the path of this file, or of one below
+                                this directory, or a descriptor of it; may be repeated
       --status=SET, -e status=SET
                                 only calls with these outcomes: successful, failed,
                                 unfinished, detached
@@ -113,8 +122,8 @@ it is attached; a launched command gets them instead and decides. After the run 
 the search for names and whatever is being written. SIGTSTP (^Z) stops it when all that
 it traces has stopped.
 
-Exit status: the command's own; 126 or 127 if it could not be executed or found; with
-only -p, 0; 1 if sysprof failed, 2 for bad usage. It dies of the signal that the command
+Exit status: the command's own; 126 or 127 if it could not be executed or found; when it
+only attaches, 0; 1 if sysprof failed, 2 for bad usage. It dies of the signal that the command
 died of, or that ended it. An output that could not be written makes 1 of 0.
 
 In a locale that is not UTF-8 (LC_ALL, LC_CTYPE, LANG) what people read is ASCII.
