@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,8 @@ const (
 	straceSeccomp = "strace --seccomp-bpf"
 	sysprofC      = "sysprof"
 	stacked       = "sysprof --pprof"
+	kernelC       = "sysprof-kernel"
+	kernelTimed   = "sysprof-kernel-1/16"
 )
 
 // histograms is a program for bpftrace. It makes a histogram for each system call, of the whole machine.
@@ -81,7 +84,8 @@ func allTracers(k *toolkit, cpu int) []tracer {
 	}
 	withStacks := tracer{name: "strace -k", what: "strace -f -k", stacks: true, share: 100, missing: strace.missing,
 		prefix: []string{"strace", "-f", "-k", "-o", "/dev/null", "--"}}
-	list = append(list, strace, onOne, seccomp, withStacks, perfTrace(table), bpftrace())
+	list = append(list, strace, onOne, seccomp, withStacks, perfTrace(table), bpftrace(), syscount())
+	list = append(list, inKernel(k.sysprof, table)...)
 	_, noTaskset := exec.LookPath("taskset")
 	for i := range list {
 		if noTaskset != nil && list[i].missing == "" && len(list[i].prefix) > 0 && list[i].prefix[0] == taskset[0] {
@@ -124,6 +128,38 @@ func bpftrace() tracer {
 		t.missing = firstLineOf(err.Error())
 	}
 	t.version = firstLine(path, "--version")
+	return t
+}
+
+// inKernel are the tracers that are sysprof, counting in the kernel.
+func inKernel(sysprof, table string) []tracer {
+	missing := ""
+	if sysprof != "" { // it has been built
+		if err := build(sysprof, "--engine=kernel", "-q", "-o", table, "true"); err != nil {
+			missing = firstLineOf(err.Error()) // it takes root, and a kernel that permits it
+		}
+	}
+	t := tracer{name: kernelC, what: "sysprof -c --engine=kernel", missing: missing, version: firstLine(sysprof, "--version"),
+		prefix: []string{sysprof, "-c", "-o", table, "--engine=kernel", "--"}, pinned: true, matrix: true, attaches: true, filters: true}
+	timed := t
+	timed.name, timed.what = kernelTimed, t.what+" --timed=1/16"
+	timed.prefix = slices.Insert(slices.Clone(t.prefix), len(t.prefix)-1, "--timed=1/16")
+	return []tracer{t, timed}
+}
+
+// syscount counts all calls of the whole machine, with how long they took in all.
+func syscount() tracer {
+	t := tracer{name: "syscount -L", what: "libbpf-tools' syscount -L, of the whole machine", matrix: true}
+	path := "/usr/sbin/syscount"
+	if _, err := exec.LookPath(path); err != nil {
+		t.missing = err.Error() + " (package libbpf-tools)"
+		return t
+	}
+	// It says nothing before its end.
+	t.observer = []string{"sh", "-c", "{ sleep 1; echo ready; } & exec " + path + " -L"}
+	if os.Geteuid() != 0 {
+		t.missing = "it takes root"
+	}
 	return t
 }
 

@@ -29,6 +29,9 @@ type Overhead struct {
 	// end with the tracing: a program that was attached to goes on.
 	UntracedNs Estimate
 
+	// OthersNs is what a call of everybody who was not traced paid meanwhile, if calls were counted in the kernel.
+	OthersNs Estimate
+
 	// Lost is the share of the time for which the traced threads ran, or wanted to, that went to tracing. It is
 	// zero if that was not measured.
 	Lost Share
@@ -48,6 +51,7 @@ const (
 	Uncorrected CorrectionSource = iota // latencies are raw
 	Calibrated                          // measured on this machine, before and during the run
 	ByHand                              // the user said it
+	InKernel                            // there is none, as calls were counted in the kernel: latencies are raw
 )
 
 func (s CorrectionSource) String() string {
@@ -56,6 +60,8 @@ func (s CorrectionSource) String() string {
 		return "calibrated"
 	case ByHand:
 		return "by hand"
+	case InKernel:
+		return "in kernel"
 	}
 	return "uncorrected"
 }

@@ -17,6 +17,9 @@ type Snapshot struct {
 	Warnings []Warning // what the reader must know to read the numbers right
 
 	Groups *Groups // the same calls told apart by who made them; nil if that was not asked for
+
+	// InKernel is what was counted in the kernel of the same calls, for comparison; nil if that was not done.
+	InKernel *Snapshot
 }
 
 // Totals are exact sums and extremes over calls. Times are latencies of all calls, failed ones too.

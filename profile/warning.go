@@ -93,6 +93,21 @@ const (
 	WholeMissing WarningKind = "whole-missing"
 )
 
+// Kinds about counting in the kernel.
+const (
+	// CountsMissed: Count runs of a program in the kernel were left out, each of which was the entry or the end of a call,
+	// or of a thread.
+	CountsMissed WarningKind = "counts-missed"
+	// ThreadsUncounted: Count threads were not counted, as there were more than there is room for.
+	ThreadsUncounted WarningKind = "threads-uncounted"
+	// CallsUncounted: Count calls are in no row, as there were more kinds of them than there is room for.
+	CallsUncounted WarningKind = "calls-uncounted"
+	// FlightsUncounted: Count calls in flight are not listed, likewise.
+	FlightsUncounted WarningKind = "flights-uncounted"
+	// TimesDrawn: of frequent and short calls one of Count was timed.
+	TimesDrawn WarningKind = "times-drawn"
+)
+
 // Kinds about filters in the kernel.
 const (
 	// FilteredItself: the tracer has a seccomp filter itself, so that the command gets none.

@@ -83,6 +83,9 @@ func (w *worker) launch(c *Command) error {
 	if err := w.awaitReady(plan, tr); err != nil {
 		return err
 	}
+	if w.t.options.OnReady != nil {
+		w.t.options.OnReady(int(tr.call.TID))
+	}
 	w.t.haste.Enough() // what is left is measured: the execve
 	// The first stop has to be over before the child is told to go on, or it could be through its execve
 	// before it is traced.
@@ -186,6 +189,11 @@ func (w *worker) launchFailed(p *childPlan, status unix.WaitStatus) error {
 	w.remove(w.table.tracees[pid])
 	w.t.command.pid.Store(0)
 	w.t.command.letGo()
+	return p.failure(status)
+}
+
+// failure says why a child has not come through its execve.
+func (p *childPlan) failure(status unix.WaitStatus) error {
 	step, errno := childStep(p.gate.step), unix.Errno(p.gate.errno)
 	switch {
 	case step == stepExec:

@@ -28,6 +28,9 @@ type childPlan struct {
 	groups  []uint32
 
 	filter *unix.SockFprog // nil: none
+
+	// untraced says that the child is not seized, so that nothing but this process's end can end it when it waits.
+	untraced bool
 }
 
 // childStep is what a child was doing when it failed.
@@ -110,8 +113,14 @@ func (p *childPlan) childSetUp() (step childStep, errno syscall.Errno) {
 			return stepMask, errno
 		}
 	}
+	if p.untraced {
+		raw.ChildDieWith(p.gate.parent)
+	}
 	if p.filter == nil {
 		p.gate.childPass()
+	}
+	if p.untraced {
+		raw.ChildSurvive()
 	}
 	return 0, 0
 }

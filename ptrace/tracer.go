@@ -64,6 +64,10 @@ type Options struct {
 	// executed stands at its first stop, or, without one, all that is attached to.
 	OnBegin func()
 
+	// OnReady, if not nil, is told of the command's process when it waits before its execve, and all that is attached to
+	// stands still.
+	OnReady func(pid int)
+
 	// Calibration, if not nil, is given the calls of calibration children that are traced first, pinned to the tracer's
 	// CPU or not.
 	Calibration func(*profile.Call)

@@ -226,6 +226,7 @@ type jsonOverhead struct {
 	Lost        jsonFactor   `json:"lost_share"`
 	Controls    uint64       `json:"controls"`
 	ControlsNs  int64        `json:"controls_ns"`
+	Others      jsonEstimate `json:"others_per_call,omitzero"`
 }
 
 func newJSONTotals(t *profile.Totals, latency *profile.Histogram) jsonTotals {
@@ -303,6 +304,7 @@ func newJSONOverhead(o *profile.Overhead) *jsonOverhead {
 		Transit: jsonEstimate(o.TransitNs), Switches: jsonEstimate(o.SwitchesNs), InLine: jsonEstimate(o.InLineNs), HoldNs: o.HoldNs,
 		Known: o.Known().String(), Lost: jsonFactor{o.Lost.Share, o.Lost.Low, o.Lost.High}, Controls: o.Controls, ControlsNs: o.ControlsNs,
 		Total: jsonEstimate(o.TotalNs), WallNs: o.WallNs, Untraced: jsonEstimate(o.UntracedNs),
+		Others: jsonEstimate(o.OthersNs),
 	}
 	if o.WallNs > 0 {
 		j.ShareOfWall = float64(o.TotalNs.Ns) / float64(o.WallNs)

@@ -18,6 +18,11 @@ func Overhead(w io.Writer, s *profile.Snapshot, all bool) error {
 		return nil
 	}
 	var out bytes.Buffer
+	if o.Source == profile.InKernel {
+		writeCounting(&out, o, all)
+		_, err := w.Write(out.Bytes())
+		return err
+	}
 	if o.Source == profile.Uncorrected {
 		fmt.Fprintf(&out, "the tracer held each call up for %s, and made it slower in ways that were not measured; latencies are raw: transit is still in them\n",
 			humanTime(holdPerCall(o)))
@@ -33,6 +38,29 @@ func Overhead(w io.Writer, s *profile.Snapshot, all bool) error {
 	}
 	_, err := w.Write(out.Bytes())
 	return err
+}
+
+// writeCounting says what counting in the kernel cost, whom, and what that makes in all.
+func writeCounting(out *bytes.Buffer, o *profile.Overhead, all bool) {
+	each := func(ns int64) int64 { return ns / int64(min(o.Calls, 1<<62)) }
+	fmt.Fprintf(out, "counting in the kernel cost %s a call; meanwhile each call of all other programs on this machine cost %s more\n",
+		between(each(o.TotalNs.LowNs), each(o.TotalNs.HighNs)), between(o.OthersNs.LowNs, o.OthersNs.HighNs))
+	if all {
+		fmt.Fprintf(out, "that is %s in all, %s of the %s that the run took\n",
+			between(o.TotalNs.LowNs, o.TotalNs.HighNs), percentSign(float64(o.TotalNs.LowNs), float64(o.WallNs)), humanTime(o.WallNs))
+	}
+}
+
+// between is a range of times.
+func between(lowNs, highNs int64) string {
+	low, high := humanTime(lowNs), humanTime(highNs)
+	if low == high {
+		return low
+	}
+	if number, unit, ok := strings.Cut(low, " "); ok && strings.HasSuffix(high, " "+unit) {
+		low = number
+	}
+	return low + " to " + high
 }
 
 // withoutIt continues the sentence on what tracing cost: what there would have been without it, as far as that is known.
@@ -126,7 +154,7 @@ func span(low, high string) string {
 func Notes(w io.Writer, s *profile.Snapshot, m Meta, width int, all bool) error {
 	var out bytes.Buffer
 	out.WriteString(m.line())
-	if err := errors.Join(Overhead(&out, s, all), InFlight(&out, s), Warnings(&out, s)); err != nil {
+	if err := errors.Join(Overhead(&out, s, all), InFlight(&out, s), Engines(&out, s), Warnings(&out, s)); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, wrap(out.String(), width))

@@ -265,9 +265,10 @@ func (j *jsonOverhead) overhead() (*profile.Overhead, error) {
 	o := &profile.Overhead{Calls: j.Calls, CrossCPU: j.Apart, Queued: j.Queued,
 		TransitNs: profile.Estimate(j.Transit), SwitchesNs: profile.Estimate(j.Switches), InLineNs: profile.Estimate(j.InLine), HoldNs: j.HoldNs,
 		TotalNs: profile.Estimate(j.Total), WallNs: j.WallNs, UntracedNs: profile.Estimate(j.Untraced),
-		Lost: profile.Share{Share: j.Lost.Estimate, Low: j.Lost.Low, High: j.Lost.High}, Controls: j.Controls, ControlsNs: j.ControlsNs}
+		Lost: profile.Share{Share: j.Lost.Estimate, Low: j.Lost.Low, High: j.Lost.High}, Controls: j.Controls, ControlsNs: j.ControlsNs,
+		OthersNs: profile.Estimate(j.Others)}
 	for o.Source.String() != j.Source {
-		if o.Source++; o.Source > profile.ByHand {
+		if o.Source++; o.Source > profile.InKernel {
 			return nil, fmt.Errorf("unknown source %q", shortened(j.Source))
 		}
 	}

@@ -118,6 +118,22 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 		return fmt.Sprintf("the file ends before the run did: this is what its intervals (%s) add up to, and what tracing cost is not known", humanCount(w.Count))
 	},
 
+	profile.CountsMissed: func(w *profile.Warning) string {
+		return fmt.Sprintf("the kernel left out %s of the programs that count, so that counts are not exact", plural(w.Count, "run"))
+	},
+	profile.ThreadsUncounted: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s found no room in the kernel's tables: nothing of theirs is counted", plural(w.Count, "thread"))
+	},
+	profile.CallsUncounted: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s of more kinds than there is room for in the kernel's tables: they are in no row", plural(w.Count, "call"))
+	},
+	profile.FlightsUncounted: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s in flight of more kinds than there is room for in the kernel's tables: they are not listed", plural(w.Count, "call"))
+	},
+	profile.TimesDrawn: func(w *profile.Warning) string {
+		return fmt.Sprintf("of calls that are frequent and short 1 in %d was timed, drawn at random: counts are exact, times are estimates", w.Count)
+	},
+
 	profile.FilteredItself: func(*profile.Warning) string {
 		return "sysprof runs under a seccomp filter itself, as in a container, so the command is stopped at all of its calls"
 	},

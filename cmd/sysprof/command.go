@@ -99,8 +99,8 @@ func exists(path string) bool {
 
 // losesPrivileges returns a warning if the command is one that the kernel gives its privileges only
 // while it is not traced by somebody who has not got them (execve(2), "set-user-ID").
-func losesPrivileges(c *ptrace.Command) []profile.Warning {
-	if c == nil || os.Geteuid() == 0 {
+func losesPrivileges(c *ptrace.Command, engine *engineChoice) []profile.Warning {
+	if c == nil || engine.name == byKernel || os.Geteuid() == 0 {
 		return nil
 	}
 	if info, err := os.Stat(c.Path); err == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {

@@ -51,6 +51,7 @@ type options struct {
 	against       against  // runs that they are compared with
 	view          string   // a saved profile to show instead of tracing
 	bench         bench    // runs to compare instead of tracing one
+	engine        engineChoice
 
 	stacks     session.StackMode
 	maxDepth   int    // frames of a stack; 0: not said
@@ -88,6 +89,7 @@ func parseOptions(args []string) (*options, error) {
 	o.declareIntervals(d)
 	o.declareSlower(d)
 	o.declareSelection(d)
+	o.declareEngine(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, d.explain(err)
@@ -200,7 +202,7 @@ func (o *options) check(d declarations) error {
 		return o.checkSaved(d)
 	case o.against.given():
 		return errors.New("--against and --fail-on compare saved runs: add --from-json FILE")
-	case len(o.command) == 0 && !o.attaches():
+	case len(o.command) == 0 && !o.attaches() && !o.engine.everybody:
 		return errors.New("nothing to trace: name a command, or a process with -p PID (sysprof --help)")
 	case len(o.command) == 0 && (o.user != "" || len(o.env) > 0 || o.argv0 != nil):
 		return errors.New("-u, -E and --argv0 are for a command to launch, and there is none")
@@ -222,6 +224,9 @@ func (o *options) check(d declarations) error {
 		return err
 	}
 	if err := o.checkSelection(); err != nil {
+		return err
+	}
+	if err := o.checkEngine(); err != nil {
 		return err
 	}
 	return o.checkTables()

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	"sysprof/cmd/sysprof/internal/session"
-	"sysprof/profile/label"
 	"sysprof/ptrace"
 )
 
@@ -85,7 +84,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		if newline {
 			io.WriteString(p.stderr, "\n")
 		}
-		return errors.Join(s.Write(ctx, files, losesPrivileges(command)...), files.Close(ctx))
+		return errors.Join(s.Write(ctx, files, losesPrivileges(command, &opt.engine)...), files.Close(ctx))
 	})
 	p.finish.over()
 	r.awaitFiltered(p.messages, opt.outputs.Quiet)
@@ -101,25 +100,10 @@ func (p *process) profile(opt *options) (ending, error) {
 func (p *process) newSession(opt *options, command *ptrace.Command, announcer *announcer) (*session.Session, session.Engine, error) {
 	config := opt.config(command)
 	config.BeforeNames = p.finish.over
-	filter := opt.filter(config.Watched())
-	config.GapsHaveCalls = filter != nil
-	engine := session.Ptrace(ptrace.Options{
-		Command:        command,
-		Attach:         opt.attach,
-		Found:          opt.selection.found,
-		Grows:          opt.searches(),
-		Follow:         !opt.noFollow,
-		KillOnExit:     opt.killOnExit,
-		CPUTime:        opt.outputs.CPU,
-		CPU:            opt.cpu,
-		LookFromFirst:  config.Labels.Index(label.State) >= 0,
-		Filter:         filter,
-		OnAttachFailed: p.messages.say, // it may be long until the table
-		OnAttached:     announcer.onAttached(),
-		OnEnded:        announcer.onEnded(),
-		OnBegin:        func() { p.begun.Store(true) },
-		Haste:          p.start,
-	}, opt.truth())
+	engine, err := p.newEngine(opt, command, &config, announcer)
+	if err != nil {
+		return nil, nil, err
+	}
 	s, err := session.New(config, engine)
 	return s, engine, err
 }
@@ -156,7 +140,7 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Raw:        o.raw,
 		ByHand:     o.overhead,
 		Paths:      o.selection.files,
-		Open:       o.attaches() || o.duration > 0,
+		Open:       o.attaches() || o.duration > 0 || o.engine.everybody,
 		Slower:     o.slower,
 		Program:    o.program(command),
 		Stacks:     o.stacks,
@@ -173,7 +157,10 @@ func (o *options) config(command *ptrace.Command) session.Config {
 
 // traced names what is traced: a command by its program, processes by their names and numbers.
 func (o *options) traced() string {
-	if len(o.command) > 0 {
+	switch {
+	case o.engine.everybody:
+		return "all processes"
+	case len(o.command) > 0:
 		return filepath.Base(o.command[0])
 	}
 	const most = 3

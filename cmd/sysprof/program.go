@@ -13,6 +13,9 @@ import (
 
 // program is the file that is profiled, as mappings have it: of a script, that which runs it. Empty: not known.
 func (o *options) program(command *ptrace.Command) string {
+	if command == nil && len(o.attach) == 0 {
+		return ""
+	}
 	if command == nil {
 		program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", o.processes()[0]))
 		return strings.TrimSuffix(program, " (deleted)") // proc_pid_exe(5)

@@ -29,7 +29,7 @@ type refusedOption struct {
 
 // refused are strace 7.2's options (src/strace.c, longopts) that sysprof does not have.
 var refused = []refusedOption{
-	{'a', "columns", noLog},
+	{0, "columns", noLog},
 	{'b', "detach-on", "use --no-follow to leave out children"},
 	{'C', "summary", noLog + ", with -c for the summary here"},
 	{'d', "debug", "there is no debug output"},

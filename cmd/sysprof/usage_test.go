@@ -105,7 +105,7 @@ func badUsage(t *testing.T, args []string) outcome {
 
 // strace's options that sysprof does not have are refused by name, whatever their argument.
 func TestRefusedOptions(t *testing.T) {
-	options := strings.Fields(`-a40 --columns=40 -b execve --detach-on=execve -d --debug -D -DD --daemonize
+	options := strings.Fields(`--columns=40 -b execve --detach-on=execve -d --debug -D -DD --daemonize
 		--daemonize=pgroup -F --output-separately --instruction-pointer -I3 --interruptible=never -k --stack-trace
 		--stack-trace=symbol --stack-trace-frame-limit=3 --syscall-limit=10 -n --syscall-number -N --arg-names
 		-r --relative-timestamps --relative-timestamps=s -s100

@@ -1,6 +1,10 @@
 package cost
 
-import "time"
+import (
+	"time"
+
+	"sysprof/profile"
+)
 
 // Model is what is known of tracing before a run. The zero value takes nothing off: latencies stay raw.
 type Model struct {
@@ -10,7 +14,13 @@ type Model struct {
 
 	// ByHand, if not nil, is taken off each call instead of all that.
 	ByHand *time.Duration
+
+	// Counting, if not nil, says that no thread was stopped, and what counting in the kernel costs. Nothing is taken off.
+	Counting *Counting
 }
+
+// Counting is what counting in the kernel adds to a call of a thread that is counted, and to one of everybody else.
+type Counting struct{ Counted, Others profile.Estimate }
 
 // Calibration is what a child that makes calls which do nothing showed in one condition. Times are in nanoseconds.
 type Calibration struct {

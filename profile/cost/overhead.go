@@ -166,6 +166,13 @@ func (l *losses) overhead(run Run) *profile.Overhead {
 	switch {
 	case l.model.ByHand != nil:
 		o.Source = profile.ByHand
+	case l.model.Counting != nil:
+		o.Source = profile.InKernel
+		of := &l.model.Counting.Counted
+		each := func(ns int64) int64 { return nanoseconds(float64(ns) * float64(o.Calls)) }
+		o.TotalNs = profile.Estimate{Ns: each(of.Ns), LowNs: each(of.LowNs), HighNs: each(of.HighNs)}
+		o.OthersNs = l.model.Counting.Others
+		return o
 	case l.model.IsRaw() || l.traced.Calls == 0:
 		return o
 	default:

@@ -64,6 +64,7 @@ func (i *Intervals) Next() *Interval { return i.next(func() {}) }
 // next is Next. It calls cut as soon as what is counted belongs to the interval after it.
 func (i *Intervals) next(cut func()) *Interval {
 	s := i.s
+	s.handOver()
 	raw := s.cuts.cut(s.profile, i, cut)
 	progress, now, cpus := s.engine.Progress(), time.Now(), readCPUTime()
 	i.number++

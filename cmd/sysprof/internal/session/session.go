@@ -270,7 +270,51 @@ func (s *Session) InFlight(f *profile.InFlight) {
 }
 
 // Counted takes whole rows.
-func (s *Session) Counted(r *profile.Raw) { s.profile.AddRaw(r) }
+func (s *Session) Counted(r *profile.Raw) {
+	r = s.config.counted(r)
+	for c := range r.Calls {
+		for _, row := range r.Calls[c].Rows {
+			calls, _ := row.Counts()
+			s.calls.Add(int64(calls))
+		}
+	}
+	s.profile.AddRaw(r)
+}
+
+// counted is what is to be counted of whole rows: the calls with the outcomes that are asked for.
+func (c *Config) counted(r *profile.Raw) *profile.Raw {
+	if c.Statuses == AllStatuses {
+		return r
+	}
+	kept := new(profile.Raw)
+	for condition := range r.Calls {
+		for key, row := range r.Calls[condition].Rows {
+			to := &profile.RawRow{Key: key}
+			if c.Statuses&Successful != 0 {
+				to.OK = row.OK
+			}
+			if c.Statuses&Failed != 0 {
+				to.Failed = row.Failed
+			}
+			for _, o := range append([]profile.RawFailure{{RawOutcome: &to.OK}}, to.Failed...) {
+				to.RawNs += int64(o.Latency.Sum())
+			}
+			if calls, _ := to.Counts(); calls > 0 {
+				*kept.Calls[condition].Row(key) = *to
+			}
+		}
+	}
+	for _, f := range r.InFlight {
+		outcome := Unfinished
+		if f.Why == profile.Detached {
+			outcome = Detached
+		}
+		if c.Statuses&outcome != 0 {
+			kept.InFlight = append(kept.InFlight, f)
+		}
+	}
+	return kept
+}
 
 // Ended takes the end of a thread.
 func (s *Session) Ended(pid, tid int32) {
@@ -283,8 +327,20 @@ func (s *Session) Ended(pid, tid int32) {
 
 // Snapshot returns what has been counted so far.
 func (s *Session) Snapshot() *profile.Snapshot {
+	s.handOver()
 	raw := s.profile.Raw()
-	return cost.Correct(raw, s.model(), s.ran(s.engine.Progress().Elapsed, readCPUTime().stolenSince(s.begun)))
+	snapshot := cost.Correct(raw, s.model(), s.ran(s.engine.Progress().Elapsed, readCPUTime().stolenSince(s.begun)))
+	if e, ok := s.engine.(interface{ InKernel() *profile.Raw }); ok {
+		snapshot.InKernel = s.config.counted(e.InKernel()).Snapshot()
+	}
+	return snapshot
+}
+
+// handOver has an engine that adds calls up itself hand over what has come in.
+func (s *Session) handOver() {
+	if e, ok := s.engine.(interface{ HandOver() }); ok {
+		e.HandOver()
+	}
 }
 
 // ran says what is known of the run, or of a part of it, that has taken so long.

@@ -1,0 +1,242 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"sysprof/syscalltab/needs"
+)
+
+// countsInKernel demands that the kernel lets sysprof count.
+func countsInKernel(t *testing.T) {
+	t.Helper()
+	o := run(t, plain(t, "--engine=kernel", "-q", "/bin/true"))
+	needs.That(t, o.status == 0, "a kernel that lets programs count", strings.TrimSpace(o.stderr))
+}
+
+// engineTarget builds what makes the calls that one of the engines could get wrong.
+func engineTarget(t *testing.T, flags ...string) string {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "engines")
+	args := append(flags, "-O1", "-pthread", "-o", target, "testdata/engines.c")
+	succeed(t, exec.Command(needs.C(t), args...))
+	return target
+}
+
+// engineRun is what a run is said to have been in JSON.
+type engineRun struct {
+	Rows []struct {
+		Name   string
+		ABI    string
+		Calls  uint64
+		Errors uint64
+		Failed []struct {
+			Errno int
+			Calls uint64
+		}
+		Latency struct {
+			P50 float64 `json:"p50_ns"`
+		}
+	}
+	InFlight []struct {
+		Name, ABI, Why string
+		Count          uint64
+		Resumed        bool
+	} `json:"in_flight"`
+	Warnings []string
+}
+
+func runBy(t *testing.T, engine string, command ...string) engineRun {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "run.json")
+	o := run(t, plain(t, append([]string{"--engine=" + engine, "-q", "--json", file, "-o", "/dev/null"}, command...)...))
+	if !o.status.Exited() {
+		t.Fatalf("%v by %s: %s\n%s", command, engine, describe(o.status), o.stderr)
+	}
+	var r engineRun
+	check(t, json.Unmarshal([]byte(read(file)), &r))
+	return r
+}
+
+// counts are the calls and what they failed with, without calls that depend on how fast things go.
+func (r *engineRun) counts(without string) string {
+	var b strings.Builder
+	for _, row := range r.Rows {
+		if strings.Contains(without, row.Name+" ") {
+			continue
+		}
+		fmt.Fprintf(&b, "%s %s %d", row.ABI, row.Name, row.Calls)
+		for _, f := range row.Failed {
+			fmt.Fprintf(&b, " %d:%d", f.Errno, f.Calls)
+		}
+		b.WriteByte('\n')
+	}
+	for _, f := range r.InFlight {
+		fmt.Fprintf(&b, "in flight: %s %s %s %v %d\n", f.ABI, f.Name, f.Why, f.Resumed, f.Count)
+	}
+	return b.String()
+}
+
+// TestEnginesAgree holds the engines against each other: run by run, where programs make the same calls each time, and
+// over the same run, which has to be the same whatever the program is.
+func TestEnginesAgree(t *testing.T) {
+	countsInKernel(t)
+	wide := engineTarget(t)
+	tests := []struct {
+		name    string
+		command []string
+		without string // calls that each run makes another number of
+		medians bool
+	}{
+		{name: "find", command: []string{needs.Program(t, "find", "findutils"), "/usr/share/doc"}, medians: true},
+		{name: "tar", command: []string{needs.Program(t, "tar", "tar"), "-cf", "/dev/null", "/usr/share/perl5", "/usr/share/doc/git"}, medians: true},
+		{name: "dd", command: []string{needs.Program(t, "dd", "coreutils"), "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"}, medians: true},
+		{name: "git", command: []string{needs.Program(t, "git", "git"), "-C", ".", "log", "--oneline", "-n", "300"}, without: "futex clone3 rseq set_robust_list madvise "},
+		{name: "calls", command: []string{wide, "calls", "5000"}, medians: true},
+		{name: "forks", command: []string{wide, "forks", "300"}, without: "wait4 clone "},
+		{name: "threads", command: []string{wide, "threads", "300", "100"}, without: "futex mprotect mmap munmap madvise "},
+		{name: "exec from a thread", command: []string{wide, "exec"}},
+		{name: "restarts", command: []string{wide, "restarts", "10"}},
+		{name: "filtered", command: []string{wide, "filtered", "100"}},
+		{name: "killed", command: []string{wide, "killed", "5"}},
+		{name: "vforks", command: []string{wide, "vforks", "20"}},
+		{name: "narrow", command: []string{wide, "narrow", "100"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { enginesAgree(t, tt.command, tt.without, tt.medians) })
+	}
+	t.Run("32 bit", func(t *testing.T) {
+		if runtime.GOARCH != "amd64" {
+			t.Skip("there are no 32-bit programs to be built")
+		}
+		needs.C32(t)
+		narrow := engineTarget(t, "-m32")
+		for _, mode := range []string{"calls 1000", "restarts 5", "killed 3", "vforks 5"} {
+			t.Run(mode, func(t *testing.T) { enginesAgree(t, append([]string{narrow}, strings.Fields(mode)...), "", false) })
+		}
+	})
+}
+
+func enginesAgree(t *testing.T, command []string, without string, medians bool) {
+	o := run(t, plain(t, append([]string{"--engine=both", "-c"}, command...)...))
+	o.exited(t, 0)
+	if !strings.Contains(o.stderr, "both engines counted the same: ") {
+		t.Errorf("the same run:\n%s", o.stderr)
+	}
+	stopped, counted := runBy(t, "ptrace", command...), runBy(t, "kernel", command...)
+	if got, want := counted.counts(without), stopped.counts(without); got != want {
+		t.Errorf("in the kernel:\n%s\nby ptrace:\n%s", got, want)
+	}
+	if !medians {
+		return
+	}
+	// What ptrace takes off is an estimate, which other programs disturb: each call has another chance.
+	const tries = 8
+	apart := mediansApart(&stopped, &counted)
+	for n := 1; n < tries && len(apart) > 0; n++ {
+		stopped, counted = runBy(t, "ptrace", command...), runBy(t, "kernel", command...)
+		still := mediansApart(&stopped, &counted)
+		maps.DeleteFunc(apart, func(call, _ string) bool { return still[call] == "" })
+	}
+	if len(apart) > 0 {
+		t.Errorf("medians are apart: %v", apart)
+	}
+}
+
+// mediansApart has the frequent calls whose medians are further apart than 10 % and 0.3 µs.
+func mediansApart(a, b *engineRun) map[string]string {
+	const frequent, share, ns = 1000, 0.1, 300
+	apart := make(map[string]string)
+	for _, x := range a.Rows {
+		for _, y := range b.Rows {
+			p, q := x.Latency.P50, y.Latency.P50
+			if x.Name == y.Name && x.ABI == y.ABI && x.Calls >= frequent && math.Abs(p-q) > ns && math.Abs(p-q) > share*max(p, q) {
+				apart[x.Name] = fmt.Sprintf("%.0f ns by ptrace, %.0f in the kernel", p, q)
+			}
+		}
+	}
+	return apart
+}
+
+// What is missing to the kernel's engine is said, with the other engine to use instead.
+func TestEngineRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--engine=kernel", "--pprof=x", "true"}, "--pprof needs single calls, which counting in the kernel does not see: use --engine=ptrace"},
+		{[]string{"--engine=kernel", "--time=cpu", "true"}, "--time=cpu needs a look at each call"},
+		{[]string{"--engine=kernel", "--no-follow", "true"}, "--no-follow is for --engine=ptrace"},
+		{[]string{"--engine=kernel", "--kill-on-exit", "true"}, "--kill-on-exit is for --engine=ptrace"},
+		{[]string{"--engine=kernel", "--cpu=0", "true"}, "--cpu is for --engine=ptrace"},
+		{[]string{"--engine=kernel", "-O1", "true"}, "-O is for --engine=ptrace"},
+		{[]string{"--engine=strace", "true"}, "\"strace\" is no engine; there are ptrace, kernel, auto, both"},
+		{[]string{"-a", "--engine=ptrace"}, "-a counts the calls of the whole machine"},
+		{[]string{"-a", "-p", "1"}, "-a counts all processes, and -p some of them"},
+		{[]string{"--timed=1/16", "true"}, "--timed is for counting in the kernel"},
+		{[]string{"--timed=2/3", "--engine=kernel", "true"}, "\"2/3\" is no share of the calls"},
+		{[]string{"--engine=both", "--no-follow", "true"}, "--no-follow does not go with --engine=both"},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			o := run(t, plain(t, tt.args...))
+			o.exited(t, 2)
+			if !strings.Contains(o.stderr, tt.want) || strings.Count(o.stderr, "\n") != 1 {
+				t.Errorf("%q\nwant %q", o.stderr, tt.want)
+			}
+		})
+	}
+}
+
+// An ordinary user is told what it takes, and what does without; --engine=auto does without by itself.
+func TestEngineWithoutRights(t *testing.T) {
+	needs.Root(t)
+	as := needs.Program(t, "setpriv", "util-linux")
+	user := []string{"--reuid=65534", "--regid=65534", "--clear-groups", program(t), "-c"}
+	o := run(t, exec.Command(as, append(user, "--engine=kernel", "/bin/true")...))
+	o.exited(t, 1)
+	if want := "sysprof: counting in the kernel takes root, or the capabilities CAP_BPF and CAP_PERFMON (operation not permitted); --engine=ptrace does without\n"; o.stderr != want {
+		t.Errorf("%q\nwant %q", o.stderr, want)
+	}
+	o = run(t, exec.Command(as, append(user, "--engine=auto", "/bin/true")...))
+	o.exited(t, 0)
+	if want := "sysprof: --engine=auto: ptrace, as counting in the kernel takes root"; !strings.HasPrefix(o.stderr, want) {
+		t.Errorf("%q\nwant %q first", o.stderr, want)
+	}
+	if _, _, ok := row(o.stderr, "execve"); !ok {
+		t.Errorf("no table:\n%s", o.stderr)
+	}
+}
+
+// Nothing stays in the kernel when sysprof is killed, and what it counted goes on.
+func TestKernelEngineKilled(t *testing.T) {
+	countsInKernel(t)
+	sleeper := start(t, exec.Command("sleep", "1000"))
+	before := loadedPrograms(t)
+	s := start(t, plain(t, "--engine=kernel", "-p", fmt.Sprint(sleeper.pid())))
+	eventually(t, "programs are loaded", func() bool { return loadedPrograms(t) > before })
+	kill(s.pid())
+	eventually(t, "programs are gone", func() bool { return loadedPrograms(t) <= before })
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", sleeper.pid())); err != nil {
+		t.Error("the program that was counted is gone, too")
+	}
+}
+
+// loadedPrograms is how many of our programs processes have descriptors of.
+func loadedPrograms(t *testing.T) (n int) {
+	t.Helper()
+	infos, _ := filepath.Glob("/proc/[0-9]*/fdinfo/*")
+	for _, info := range infos {
+		if text, err := os.ReadFile(info); err == nil && strings.Contains(string(text), "prog_type:") {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,658 @@
+// Counting system calls in the kernel. See the package comment of inkernel for the whole; here is what runs at a call.
+//
+// A thread that is counted is a member. Members have a slot each, which the address of the thread's registers leads to: it
+// is the same at entry and exit for as long as the thread lives, and is what these programs are given, so that no helper
+// has to be asked who the thread is. Whoever has no slot is not counted, and pays for looking that up.
+//
+// All of this runs with preemption disabled (bpf probes of syscall tracepoints, trace/bpf_probe.h), so that rows, of which
+// each CPU has its own, are changed by one program at a time. A slot is changed by its own thread, but for being taken:
+// by the parent before the thread runs, or by the iterator at the beginning.
+#include "kernel.h"
+
+char _license[] SEC("license") = "GPL";
+
+// --- What user space sets before these programs are loaded ---
+
+#define ABIS 3
+#define NATIVE 0
+#define COMPAT 1
+#define X32 2
+
+volatile const u64 nr_execve = ~0ULL, nr_exit = ~0ULL, nr_exit_group = ~0ULL; // native
+volatile const u64 nr_exit_compat = ~0ULL, nr_exit_group_compat = ~0ULL;
+volatile const u32 unknown_counted[ABIS] = {1, 1, 1}; // calls that are in no table
+volatile const u32 slot_mask = 0xffff;                // fewer in tests
+
+// --- Maps ---
+
+#define SLOTS 65536
+#define SPILLED 4096
+
+enum state {
+	UNSEEN, // the slot has been taken since the thread's last entry: what returns next was not seen to begin
+	OUTSIDE,
+	COUNTED, // in a call that is counted
+	PASSED,  // in one that is not
+	LAUNCHING, // not to be counted before its execve
+	BORN,      // returns from the call of its parent that has made it
+};
+
+struct slot {
+	u64 regs;    // whose it is; 0: nobody's
+	u64 entered; // when, if the call is timed; else 0
+	s64 nr;      // of the call that the thread is in
+	u64 random;
+	u32 call;    // its index in calls
+	u32 state;
+	u32 abi;
+	u32 weight;  // how many calls a timed one stands for
+	u32 spilled; // how many threads are in spill that would have this slot
+	u32 pad;
+	u64 unused;
+};
+
+struct {
+	UINT(type, BPF_MAP_TYPE_ARRAY);
+	UINT(map_flags, BPF_F_MMAPABLE); // page-aligned, so that each slot is a cache line
+	UINT(max_entries, SLOTS);
+	TYPE(key, u32);
+	TYPE(value, struct slot);
+} slots SEC(".maps");
+
+// Threads whose slot is another's.
+struct {
+	UINT(type, BPF_MAP_TYPE_HASH);
+	UINT(max_entries, SPILLED);
+	TYPE(key, u64);
+	TYPE(value, struct slot);
+} spill SEC(".maps");
+
+// What is known of a call beforehand, by ABI and number, subcalls of ipc and socketcall behind the others.
+#define NUMBERS 576
+#define NONE (~0U) // the index of calls with other numbers
+
+struct call {
+	u32 every;   // one of so many is timed; 0: it is not counted
+	u32 row;     // of those that succeed; 0: none yet
+	u32 errno;   // one that it has failed with
+	u32 failed;  // the row of those; 0: none yet
+};
+
+struct {
+	UINT(type, BPF_MAP_TYPE_ARRAY);
+	UINT(map_flags, BPF_F_MMAPABLE); // user space changes every while programs change the rest
+	UINT(max_entries, ABIS * NUMBERS);
+	TYPE(key, u32);
+	TYPE(value, struct call);
+} calls SEC(".maps");
+
+// Latencies below 2^40 ns have buckets as those of profile.Histogram, with 32 of them an octave. Above, an octave has one.
+#define SUB_BITS 5
+#define SUB (1 << SUB_BITS)
+#define FINE ((40 - SUB_BITS) * SUB + SUB)
+#define BUCKETS (FINE + 23)
+
+struct row {
+	u64 calls;
+	u64 sum; // of the latencies of those that were timed, times their weights
+	u64 max;
+	u64 below; // ~0 − the shortest, so that it can begin with 0
+	u32 bucket[BUCKETS];
+	u32 pad;
+};
+
+#define ROWS 256
+#define ODD_ROWS 32 // of these, the most for calls with other numbers, which a program can make up
+
+struct {
+	UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	UINT(max_entries, ROWS);
+	TYPE(key, u32);
+	TYPE(value, struct row);
+} rows SEC(".maps");
+
+// Which calls a row is of. Row 0 is of those for which there was no row left.
+struct row_key {
+	s64 nr; // as syscalltab has it
+	u32 errno;
+	u32 abi;
+};
+
+struct {
+	UINT(type, BPF_MAP_TYPE_HASH);
+	UINT(max_entries, ROWS);
+	TYPE(key, struct row_key);
+	TYPE(value, u32);
+} row_of SEC(".maps");
+
+// Calls that have not returned.
+enum why { DETACHED, EXITED, KILLED, REPLACED };
+
+struct flight_key {
+	s64 nr;
+	u32 abi;
+	u32 why;
+	u32 unseen; // it was entered before the counting
+	u32 pad;
+};
+
+struct flight {
+	u64 count;
+	u64 longest; // ns
+	u32 pid, tid;
+};
+
+struct {
+	UINT(type, BPF_MAP_TYPE_HASH);
+	UINT(max_entries, 512);
+	TYPE(key, struct flight_key);
+	TYPE(value, struct flight);
+} flights SEC(".maps");
+
+// What a process was named as.
+enum mark { TARGET = 1, OURS = 2, COMMAND = 4 };
+
+struct {
+	UINT(type, BPF_MAP_TYPE_TASK_STORAGE);
+	UINT(map_flags, BPF_F_NO_PREALLOC);
+	TYPE(key, int);
+	TYPE(value, u32);
+} marks SEC(".maps");
+
+// A place to make a number of a pointer, which is not allowed in a register.
+struct {
+	UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	UINT(max_entries, 1);
+	TYPE(key, u32);
+	TYPE(value, u64);
+} scratch SEC(".maps");
+
+// --- What user space reads and sets while these programs run ---
+
+u32 over = 0;         // the counting is
+u32 everybody = 0;    // is counted, but for ourselves
+u64 began = 0;        // when, by ktime
+u32 taking_leave = 0; // what the iterator does: notes calls in flight, not members
+
+u64 members = 0, processes = 0, seen = 0; // threads now, of these first ones, threads so far
+u64 rows_used = 1, odd_rows_used = 0;
+u64 no_slot = 0;   // threads for which there was none
+u64 no_row = 0;    // calls for which there was none
+u64 no_flight = 0; // calls in flight for which there was no room
+u64 signalled[65]; // when a signal was last sent to the command, by others than us
+
+// --- Slots ---
+
+INLINE struct slot *slot_at(u64 regs)
+{
+	u32 i = (u32)regs >> 14 & slot_mask; // a kernel stack has 16 KB at least (THREAD_SIZE)
+	return map_lookup(&slots, &i);
+}
+
+INLINE struct slot *slot_of(u64 regs)
+{
+	struct slot *slot = slot_at(regs);
+
+	if (!slot)
+		return 0;
+	if (slot->regs == regs)
+		return slot;
+	if (!slot->spilled)
+		return 0;
+	return map_lookup(&spill, &regs);
+}
+
+INLINE u64 regs_of(struct task_struct *task)
+{
+	u32 zero = 0;
+	volatile u64 *number = map_lookup(&scratch, &zero);
+
+	if (!number)
+		return 0;
+	*number = (u64)task_regs(task);
+	return *number;
+}
+
+// enroll makes a thread a member, unless it is one.
+INLINE void enroll(struct task_struct *task, u32 state)
+{
+	u64 regs = regs_of(task);
+	struct slot *slot = slot_at(regs);
+
+	if (!slot || slot_of(regs))
+		return;
+	u64 owner = __sync_val_compare_and_swap(&slot->regs, 0, regs);
+	if (owner == regs)
+		return;
+	if (owner) {
+		struct slot fresh = {.regs = regs};
+
+		__sync_fetch_and_add(&slot->spilled, 1);
+		long err = map_update(&spill, &regs, &fresh, BPF_NOEXIST);
+		struct slot *own = map_lookup(&spill, &regs);
+		if (err || !own) {
+			__sync_fetch_and_add(&slot->spilled, -1);
+			if (!own)
+				__sync_fetch_and_add(&no_slot, 1);
+			return;
+		}
+		slot = own;
+	}
+	slot->random = regs;
+	slot->state = state;
+	__sync_fetch_and_add(&members, 1);
+	__sync_fetch_and_add(&seen, 1);
+	if (task->pid == task->tgid)
+		__sync_fetch_and_add(&processes, 1);
+}
+
+INLINE void dismiss(struct task_struct *task, u64 regs, struct slot *slot)
+{
+	struct slot *first = slot_at(regs);
+
+	slot->state = UNSEEN;
+	if (slot == first) {
+		slot->regs = 0;
+	} else {
+		map_delete(&spill, &regs);
+		if (first)
+			__sync_fetch_and_add(&first->spilled, -1);
+	}
+	__sync_fetch_and_add(&members, -1);
+	if (task->pid == task->tgid)
+		__sync_fetch_and_add(&processes, -1);
+}
+
+// --- Which call it is ---
+
+INLINE u32 abi_of(struct task_struct *task, u64 nr)
+{
+#if defined(__TARGET_ARCH_x86)
+	const u32 ts_compat = 2;
+
+	if (task->thread_info.status & ts_compat)
+		return COMPAT;
+	if ((nr & ~0x3fffffffULL) == 0x40000000)
+		return X32;
+#elif defined(__TARGET_ARCH_arm64)
+	const unsigned long tif_32bit = 1 << 22;
+
+	if (task->thread_info.flags & tif_32bit)
+		return COMPAT;
+#endif
+	return NATIVE;
+}
+
+INLINE u64 nr_of(struct task_struct *task)
+{
+	struct pt_regs *regs = task_regs(task);
+
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax;
+#elif defined(__TARGET_ARCH_arm64)
+	return regs->syscallno;
+#elif defined(__TARGET_ARCH_riscv)
+	return regs->a7;
+#endif
+}
+
+// index_of finds a call in calls. The calls behind i386's ipc and socketcall get the numbers of syscalltab.
+INLINE u32 index_of(struct task_struct *task, u32 abi, u64 *nr)
+{
+	u64 n = *nr;
+
+#if defined(__TARGET_ARCH_x86)
+	const u32 socketcall = 102, ipc = 117;
+
+	if (abi == X32)
+		n &= 0x3fffffff;
+	if (abi == COMPAT && (n == socketcall || n == ipc)) {
+		struct pt_regs *regs = task_regs(task);
+		u32 sub = regs->bx;
+		u32 first = 512 + 24; // where those of ipc are
+
+		if (n == ipc)
+			sub &= 0xffff;
+		else if ((u32)regs->cx < 4096)
+			sub = 0;
+		else
+			first = 512;
+		if (sub && sub <= (n == ipc ? 24 : 20) && (n == socketcall || sub < 5 || (sub > 10 && sub < 15) || sub > 20)) {
+			*nr = 1ULL << 32 | n << 8 | sub;
+			return COMPAT * NUMBERS + first + sub;
+		}
+	}
+#endif
+	return n < 512 ? abi * NUMBERS + n : NONE;
+}
+
+INLINE int ends_thread(u32 abi, u64 nr)
+{
+	if (abi == NATIVE)
+		return nr == nr_exit || nr == nr_exit_group;
+	if (abi == COMPAT)
+		return nr == nr_exit_compat || nr == nr_exit_group_compat;
+	return (nr & 0x3fffffff) == nr_exit || (nr & 0x3fffffff) == nr_exit_group;
+}
+
+// --- Rows ---
+
+static __attribute__((noinline)) u32 find_row(u64 nr, u32 abi, u32 errno, u32 odd)
+{
+	struct row_key key = {.nr = nr, .errno = errno, .abi = abi};
+	u32 *known = map_lookup(&row_of, &key);
+
+	if (known)
+		return *known;
+	if (odd && __sync_fetch_and_add(&odd_rows_used, 1) >= ODD_ROWS) {
+		__sync_fetch_and_add(&odd_rows_used, -1);
+		return 0;
+	}
+	if (rows_used >= ROWS)
+		return 0;
+	u32 row = __sync_fetch_and_add(&rows_used, 1);
+	if (row >= ROWS)
+		return 0;
+	if (map_update(&row_of, &key, &row, BPF_NOEXIST) == 0)
+		return row;
+	known = map_lookup(&row_of, &key); // another CPU was first
+	return known ? *known : 0;
+}
+
+INLINE u32 row_for(struct slot *slot, u32 errno)
+{
+	u32 i = slot->call;
+	struct call *call = i == NONE ? 0 : map_lookup(&calls, &i);
+
+	if (!call)
+		return find_row(slot->nr, slot->abi, errno, 1);
+	if (!errno) {
+		if (!call->row)
+			call->row = find_row(slot->nr, slot->abi, 0, 0);
+		return call->row;
+	}
+	if (call->errno == errno)
+		return call->failed;
+	u32 row = find_row(slot->nr, slot->abi, errno, 0);
+	if (row && !call->failed && __sync_bool_compare_and_swap(&call->failed, 0, row))
+		call->errno = errno;
+	return row;
+}
+
+INLINE u32 bucket_of(u64 ns)
+{
+	u64 v = ns >> SUB_BITS;
+	u32 shift = 0;
+
+	if (v < 2)
+		return ns;
+	if (v >> 32) { shift = 32; v >>= 32; }
+	if (v >> 16) { shift += 16; v >>= 16; }
+	if (v >> 8) { shift += 8; v >>= 8; }
+	if (v >> 4) { shift += 4; v >>= 4; }
+	if (v >> 2) { shift += 2; v >>= 2; }
+	if (v >> 1) shift += 1;
+	if (shift + SUB_BITS >= 40)
+		return FINE + (shift + SUB_BITS - 40);
+	return (shift << SUB_BITS) + (ns >> shift);
+}
+
+INLINE void count(struct slot *slot, s64 result, u64 ns, u32 weight)
+{
+	if (slot->abi == COMPAT)
+		result = (s32)result; // sigreturn leaves one of 32 bits (syscall_get_error)
+	u32 errno = result < 0 && result >= -4095 ? -result : 0;
+	u32 i = row_for(slot, errno);
+	struct row *row = map_lookup(&rows, &i);
+
+	if (!row)
+		return;
+	if (!i)
+		__sync_fetch_and_add(&no_row, 1);
+	row->calls++;
+	if (!weight)
+		return;
+	row->sum += ns * weight;
+	if (ns > row->max)
+		row->max = ns;
+	if (~ns > row->below)
+		row->below = ~ns;
+	u32 b = bucket_of(ns);
+	if (b < BUCKETS)
+		row->bucket[b] += weight;
+}
+
+// --- Calls ---
+
+// identify finds out which call a thread makes, and one of how many such calls is timed; 0: it is not counted.
+INLINE u32 identify(struct slot *slot, struct task_struct *task, u64 nr)
+{
+	u32 abi = abi_of(task, nr);
+	u32 i = index_of(task, abi, &nr);
+	struct call *call = i == NONE ? 0 : map_lookup(&calls, &i);
+
+	slot->nr = nr;
+	slot->abi = abi;
+	slot->call = i;
+	if (call)
+		return call->every;
+	return abi < ABIS ? unknown_counted[abi] : 0;
+}
+
+SEC("raw_tp/sys_enter")
+int enter(u64 *ctx)
+{
+	struct slot *slot = slot_of(ctx[0]);
+	u64 nr = ctx[1];
+
+	if (!slot || over)
+		return 0;
+	if (slot->state == LAUNCHING && nr != nr_execve)
+		return 0;
+	u32 every = identify(slot, current_task(), nr);
+	if (!every) {
+		slot->state = PASSED;
+		return 0;
+	}
+	slot->state = COUNTED;
+	slot->weight = every;
+	if (every > 1) { // drawn at random: every Nth would follow the program's own rhythm
+		slot->random = slot->random * 6364136223846793005ULL + 1442695040888963407ULL;
+		if ((slot->random >> 32) * every >> 32) {
+			slot->weight = 0;
+			slot->entered = 0;
+			return 0;
+		}
+	}
+	slot->entered = ktime_ns();
+	return 0;
+}
+
+// is_killed reports whether a deadly signal waits for the thread: nothing of it goes back to the program then, and the call
+// is in flight, whatever its result.
+INLINE int is_killed(struct task_struct *task)
+{
+	const u32 sigkill = 9;
+
+	return task->pending.signal.sig[0] >> (sigkill - 1) & 1;
+}
+
+SEC("raw_tp/sys_exit")
+int leave(u64 *ctx)
+{
+	struct slot *slot = slot_of(ctx[0]);
+	s64 result = ctx[1];
+
+	if (!slot || over)
+		return 0;
+	u32 state = slot->state;
+	if (state == LAUNCHING)
+		return 0;
+	struct task_struct *task = current_task();
+	if (state == COUNTED) {
+		u64 ns = slot->entered ? ktime_ns() - slot->entered : 0;
+
+		if (is_killed(task))
+			return 0;
+		slot->state = OUTSIDE;
+		count(slot, result, ns, slot->weight);
+		return 0;
+	}
+	slot->state = OUTSIDE;
+	if (state != OUTSIDE)
+		return 0;
+	// The call was answered before its entry was seen: by a seccomp filter (kernel/entry/common.c, syscall_trace_enter).
+	if (!identify(slot, task, nr_of(task)))
+		return 0;
+	if (is_killed(task)) {
+		slot->state = COUNTED;
+		slot->entered = ktime_ns();
+		return 0;
+	}
+	count(slot, result, 0, 1);
+	return 0;
+}
+
+// --- Calls that do not return ---
+
+INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
+{
+	struct flight_key key = {.why = why};
+	u64 since = began;
+
+	if (slot->state == COUNTED) {
+		key.nr = slot->nr;
+		key.abi = slot->abi;
+		since = slot->entered;
+	} else if (slot->state == UNSEEN) {
+		u64 nr = nr_of(task);
+
+		if ((s32)nr < 0)
+			return; // it was not in a call: an interrupt has brought it here
+		key.abi = abi_of(task, nr);
+		u32 i = index_of(task, key.abi, &nr);
+		struct call *call = i == NONE ? 0 : map_lookup(&calls, &i);
+		if (call ? !call->every : key.abi >= ABIS || !unknown_counted[key.abi])
+			return;
+		key.nr = nr;
+		key.unseen = 1;
+	} else {
+		return;
+	}
+	struct flight none = {}, *flight = map_lookup(&flights, &key);
+	if (!flight) {
+		map_update(&flights, &key, &none, BPF_NOEXIST);
+		flight = map_lookup(&flights, &key);
+	}
+	if (!flight) {
+		__sync_fetch_and_add(&no_flight, 1);
+		return;
+	}
+	u64 ns = since ? ktime_ns() - since : 0;
+	if (ns >= flight->longest) {
+		flight->longest = ns;
+		flight->pid = task->tgid;
+		flight->tid = task->pid;
+	}
+	__sync_fetch_and_add(&flight->count, 1);
+}
+
+INLINE u32 ending(struct task_struct *task, struct slot *slot)
+{
+	struct signal_struct *signal = task->signal;
+	struct task_struct *heir = 0;
+
+	if (slot->state == COUNTED && ends_thread(slot->abi, slot->nr))
+		return EXITED;
+	if (FIELD_EXISTS(signal->group_exec_task))
+		heir = signal->group_exec_task;
+	else if (FIELD_EXISTS(signal->group_exit_task))
+		heir = signal->group_exit_task;
+	return heir && heir != task ? REPLACED : KILLED;
+}
+
+SEC("tp_btf/sched_process_exit")
+int ended(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	u64 regs = regs_of(task);
+	struct slot *slot = slot_of(regs);
+
+	if (!slot)
+		return 0;
+	if (!over)
+		fly(task, slot, ending(task, slot));
+	dismiss(task, regs, slot);
+	return 0;
+}
+
+// --- Who is a member ---
+
+INLINE u32 mark_of(struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+	u32 *mark = leader ? task_storage(&marks, leader, 0, 0) : 0;
+
+	return mark ? *mark : 0;
+}
+
+INLINE int is_counted(u32 mark) { return everybody ? !(mark & OURS) : mark & (TARGET | COMMAND); }
+
+SEC("tp_btf/sched_process_fork")
+int forked(u64 *ctx)
+{
+	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
+
+	if (!over && (slot_of(regs_of(parent)) || is_counted(mark_of(parent))))
+		enroll(child, BORN);
+	return 0;
+}
+
+SEC("iter/task")
+int each(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (!task)
+		return 0;
+	if (!taking_leave) {
+		u32 mark = mark_of(task);
+		if (is_counted(mark))
+			enroll(task, mark & COMMAND ? LAUNCHING : UNSEEN);
+		return 0;
+	}
+	struct slot *slot = slot_of(regs_of(task));
+	if (!slot)
+		return 0;
+	const u32 sleeping = 3; // interruptible or not
+	if (slot->state == COUNTED || task->__state & sleeping)
+		fly(task, slot, DETACHED);
+	return 0;
+}
+
+// calibrate makes the thread that runs it a member, or none: BPF_PROG_TEST_RUN has it run by its caller.
+SEC("raw_tp/calibrate")
+int calibrate(u64 *ctx)
+{
+	struct task_struct *task = current_task();
+	u64 regs = regs_of(task);
+	struct slot *slot = slot_of(regs);
+
+	if (ctx[0] && !slot)
+		enroll(task, UNSEEN);
+	else if (!ctx[0] && slot)
+		dismiss(task, regs, slot);
+	return 0;
+}
+
+SEC("tp_btf/signal_generate")
+int signal_sent(u64 *ctx)
+{
+	u32 sig = ctx[0];
+	struct task_struct *to = (void *)ctx[2];
+
+	if (sig >= 65 || !(mark_of(to) & COMMAND) || mark_of(current_task()) & OURS)
+		return 0;
+	signalled[sig] = ktime_ns();
+	return 0;
+}

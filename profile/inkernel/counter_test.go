@@ -1,0 +1,278 @@
+package inkernel
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
+)
+
+// The test binary starts itself as the program that is counted, which makes calls when it is told to.
+const targetEnv = "INKERNEL_TEST_TARGET"
+
+func TestMain(m *testing.M) {
+	if what := os.Getenv(targetEnv); what != "" {
+		time.AfterFunc(2*needs.Patience(), func() { os.Exit(99) })
+		makeCalls(strings.Fields(what))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// makeCalls waits for a line, makes calls, says so, and waits for the end of its input: "getppid THREADS CALLS", or
+// "unknown KINDS".
+func makeCalls(what []string) {
+	in := bufio.NewReader(os.Stdin)
+	in.ReadString('\n')
+	number := func(i int) int {
+		n, _ := strconv.Atoi(what[i])
+		return n
+	}
+	switch what[0] {
+	case "getppid":
+		var all sync.WaitGroup
+		for range number(1) {
+			all.Go(func() {
+				runtime.LockOSThread() // and never unlock: the thread ends
+				for range number(2) {
+					unix.Getppid()
+				}
+			})
+		}
+		all.Wait()
+	case "unknown":
+		for i := range number(1) {
+			unix.Syscall(uintptr(5000+i), 0, 0, 0)
+			unix.Getppid()
+		}
+	}
+	fmt.Println("done")
+	io.Copy(io.Discard, in)
+}
+
+// program is a target that has been started, and waits.
+type program struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startTarget(t *testing.T, what string) *program {
+	t.Helper()
+	p := &program{cmd: exec.Command("/proc/self/exe")}
+	p.cmd.Env = append(os.Environ(), targetEnv+"="+what)
+	var err error
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.out = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+	})
+	return p
+}
+
+// makesCalls has it make its calls, and returns when they are made.
+func (p *program) makesCalls(t *testing.T) {
+	t.Helper()
+	fmt.Fprintln(p.in)
+	if line, err := p.out.ReadString('\n'); line != "done\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+}
+
+// load demands a kernel that lets programs count.
+func load(t *testing.T, o Options) *Counter {
+	t.Helper()
+	c, err := Load(o)
+	var refused *Refused
+	needs.That(t, !errors.As(err, &refused), "a kernel that lets programs count", fmt.Sprint(err))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// counted counts what a target does.
+func counted(t *testing.T, o Options, what string) (*profile.Snapshot, Losses) {
+	t.Helper()
+	p := startTarget(t, what)
+	c := load(t, o)
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	p.makesCalls(t)
+	check(t, c.End())
+	raw, err := c.TakeLast()
+	check(t, err)
+	return raw.Snapshot(), c.Losses()
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func callsOf(s *profile.Snapshot, name string) (calls uint64) {
+	for i := range s.Rows {
+		if r := &s.Rows[i]; r.ABI.Name(r.Nr) == name {
+			calls += r.Calls
+		}
+	}
+	return calls
+}
+
+// However few threads have a slot of their own, no call is lost.
+func TestCountsAreExact(t *testing.T) {
+	for _, slots := range []int{0, 64, 8, 1} {
+		t.Run(fmt.Sprint(slots), func(t *testing.T) {
+			s, losses := counted(t, Options{slots: slots}, "getppid 200 1000")
+			if got := callsOf(s, "getppid"); got != 200_000 {
+				t.Errorf("%d calls, want 200000", got)
+			}
+			if losses != (Losses{}) {
+				t.Errorf("lost: %+v", losses)
+			}
+		})
+	}
+}
+
+// Counts stay exact when not all calls are timed, and what is taken in between adds up.
+func TestTimedNowAndThen(t *testing.T) {
+	p := startTarget(t, "getppid 4 1000000")
+	c := load(t, Options{Timed: 16})
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	var all profile.Raw
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				if raw, err := c.Take(); err == nil {
+					all.Merge(raw)
+				}
+			}
+		}
+	}()
+	p.makesCalls(t)
+	close(stop)
+	<-stopped
+	check(t, c.End())
+	raw, err := c.TakeLast()
+	check(t, err)
+	all.Merge(raw)
+	if got := callsOf(all.Snapshot(), "getppid"); got != 4_000_000 {
+		t.Errorf("%d calls, want 4000000", got)
+	}
+	if len(c.rows.weighed) == 0 {
+		t.Error("all calls were timed")
+	}
+}
+
+// A program that makes up calls takes no rows from others, and what is in no row is said.
+func TestMadeUpCalls(t *testing.T) {
+	s, losses := counted(t, Options{}, "unknown 1000")
+	if got := callsOf(s, "getppid"); got != 1000 {
+		t.Errorf("%d calls of getppid, want 1000", got)
+	}
+	var rows, calls uint64
+	for i := range s.Rows {
+		if r := &s.Rows[i]; !r.ABI.Known(r.Nr) {
+			rows, calls = rows+1, calls+r.Calls
+		}
+	}
+	if rows == 0 || rows > 32 || calls+losses.NoRow != 1000 {
+		t.Errorf("%d rows of unknown calls have %d, and %d are in none", rows, calls, losses.NoRow)
+	}
+}
+
+// Threads that find no room are said, and take nothing from the others.
+func TestTooManyThreads(t *testing.T) {
+	s, losses := counted(t, Options{slots: 1, spill: 4}, "getppid 100 100")
+	got := callsOf(s, "getppid")
+	if losses.NoThread == 0 || got == 0 || got%100 != 0 || got > 10_000-100 {
+		t.Errorf("%d calls, lost: %+v", got, losses)
+	}
+}
+
+// Only the calls that are asked for are counted, whether they are in a table or not.
+func TestChosenCalls(t *testing.T) {
+	for _, tt := range []struct {
+		expr             string
+		getppid, unknown bool
+	}{{"getppid", true, false}, {"!getppid", false, true}, {"all", true, true}, {"none", false, false}} {
+		t.Run(tt.expr, func(t *testing.T) {
+			set, err := syscalltab.ParseSet(tt.expr, syscalltab.Native()...)
+			check(t, err)
+			s, _ := counted(t, Options{Calls: set}, "unknown 10")
+			if got := callsOf(s, "getppid") == 10; got != tt.getppid {
+				t.Errorf("getppid: %v", got)
+			}
+			if got := callsOf(s, "syscall_0x1388") == 1; got != tt.unknown {
+				t.Errorf("unknown calls: %v", got)
+			}
+			for i := range s.Rows {
+				if r := &s.Rows[i]; !set.Has(r.ABI, r.Nr) {
+					t.Errorf("%s was not asked for", r.ABI.Name(r.Nr))
+				}
+			}
+		})
+	}
+}
+
+// A call that is under way at the end, and was at the beginning, is in flight.
+func TestInFlight(t *testing.T) {
+	p := startTarget(t, "getppid 1 1")
+	c := load(t, Options{})
+	check(t, c.Add(p.cmd.Process.Pid))
+	time.Sleep(50 * time.Millisecond) // if it does not sleep by then it is not in flight for us, and for nobody else
+	check(t, c.Begin())
+	check(t, c.End())
+	flights, err := c.InFlight()
+	check(t, err)
+	var unseen uint64
+	for _, f := range flights {
+		if f.Resumed && f.Why == profile.Detached {
+			unseen += f.Count
+		}
+	}
+	if unseen == 0 {
+		t.Errorf("%+v", flights)
+	}
+}
+
+// What counting costs is measured, and somewhere near what it is.
+func TestPrice(t *testing.T) {
+	price := load(t, Options{}).Price()
+	if price.Counted.LowNs <= price.Others.LowNs || price.Counted.LowNs > 5000 {
+		t.Errorf("%+v", price)
+	}
+}

@@ -1,0 +1,55 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"sysprof/profile"
+)
+
+// Engines prints what the engine in the kernel says differently of the same calls. It prints nothing if only one engine saw
+// them.
+func Engines(w io.Writer, s *profile.Snapshot) error {
+	if s.InKernel == nil {
+		return nil
+	}
+	var out bytes.Buffer
+	var counts bytes.Buffer
+	var medians []string
+	for _, d := range profile.Disagreements(s, s.InKernel) {
+		if d.Counts {
+			fmt.Fprintf(&counts, "  %s: %s by ptrace, %s in the kernel\n", callName(d.Key), seen(&d.One), seen(&d.Other))
+		} else {
+			medians = append(medians, fmt.Sprintf("%s %s by ptrace and %s in the kernel", callName(d.Key), humanTime(int64(d.One.P50)), humanTime(int64(d.Other.P50))))
+		}
+	}
+	if counts.Len() == 0 {
+		fmt.Fprintf(&out, "both engines counted the same: %s of %s, %s\n",
+			exactly(s.Total.Calls, "call"), exactly(uint64(len(s.Rows)), "kind"), exactly(s.Total.Errors, "error"))
+	} else {
+		fmt.Fprintf(&out, "the engines counted differently, %s and %s by ptrace, %s and %s in the kernel:\n%s",
+			exactly(s.Total.Calls, "call"), exactly(s.Total.Errors, "error"), exactly(s.InKernel.Total.Calls, "call"), exactly(s.InKernel.Total.Errors, "error"), &counts)
+	}
+	if len(medians) > 0 {
+		fmt.Fprintf(&out, "medians differ of calls that ptrace's stops find other caches for: %s\n", strings.Join(medians, ", "))
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func seen(s *profile.Seen) string {
+	if s.Calls == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%s, %s", exactly(s.Calls, "call"), exactly(s.Errors, "error"))
+}
+
+// exactly is plural with all digits.
+func exactly(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
