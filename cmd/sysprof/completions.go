@@ -66,6 +66,8 @@ func argumentOf(name string) argument {
 		return argument{wordOf, []string{"wall", "cpu"}}
 	case "stacks":
 		return argument{wordOf, []string{"off", "fp", "full"}}
+	case "engine":
+		return argument{wordOf, engineNames}
 	case "controls":
 		return argument{wordOf, []string{"auto", "off", "every"}}
 	case "completions":

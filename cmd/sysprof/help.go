@@ -8,6 +8,7 @@ import (
 
 const helpText = `Usage: sysprof [OPTIONS] [--] CMD [ARG...]
        sysprof [OPTIONS] -p PID[,PID...] | --name=NAME | --cgroup=PATH
+       sysprof [OPTIONS] -a [CMD [ARG...]]
 
 Counts and times the system calls of a command, or of running processes, with all of
 their threads and children. Writes a table to stderr, and under it what the tracing cost,
@@ -22,6 +23,15 @@ What to trace:
       --cgroup=PATH|ID          attach to all processes of this cgroup (v1 or v2) and of those
                                 below it, or of the container whose id begins so (12 digits
                                 or more); and to those that enter it during the run
+  -a, --all                     all processes, until ^C or the end of CMD; counted in the kernel
+      --engine=ptrace|kernel|auto|both
+                                how calls are seen: with ptrace, which stops threads and needs
+                                no rights (default); by counting in the kernel, which stops
+                                nobody and takes root, or CAP_BPF and CAP_PERFMON; in the
+                                kernel where that can be done, else with ptrace; or with both,
+                                to see whether they agree
+      --timed=1/N               with --engine=kernel: time 1 in N, drawn at random, of calls
+                                that are frequent and short; counts stay exact
   -u, --user=NAME|UID:GID       run the command as this user, with its groups
   -E, --env=VAR[=VAL]           set, or without =VAL unset, VAR for the command
       --argv0=NAME              pass NAME to the command as its own name

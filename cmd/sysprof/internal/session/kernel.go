@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -186,6 +188,7 @@ func (e *kernelEngine) finish() {
 		raw.InFlight, takeErr = e.counter.InFlight()
 	}
 	if takeErr == nil {
+		nameThreads(raw.InFlight)
 		e.sink.Counted(raw)
 	}
 	if err = errors.Join(err, takeErr); err != nil {
@@ -193,6 +196,16 @@ func (e *kernelEngine) finish() {
 	}
 	e.mu.Unlock()
 	e.close()
+}
+
+// nameThreads finds the names of threads that are still in their calls.
+func nameThreads(flights []profile.Flight) {
+	for i := range flights {
+		if f := &flights[i]; f.Why == profile.Detached {
+			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/comm", f.PID, f.TID))
+			f.Thread = strings.TrimSuffix(string(comm), "\n")
+		}
+	}
 }
 
 func (e *kernelEngine) close() {
