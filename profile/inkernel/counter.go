@@ -216,11 +216,13 @@ func (c *Counter) Begin() error {
 	if err := c.pace.begin(c); err != nil {
 		return err
 	}
-	return c.eachThread()
+	return c.Enroll()
 }
 
 // Enroll begins to count what has been named since Begin.
-func (c *Counter) Enroll() error { return c.eachThread() }
+func (c *Counter) Enroll() error {
+	return errors.Join(c.programs.Looking.Set(uint32(1)), c.eachThread(), c.programs.Looking.Set(uint32(0)))
+}
 
 // eachThread has the kernel run the iterator over all threads.
 func (c *Counter) eachThread() error {
@@ -280,6 +282,12 @@ func (c *Counter) SignalledSince(sig unix.Signal, since time.Time) bool {
 		return false
 	}
 	return monotonicNs()-at[sig] <= uint64(time.Since(since))
+}
+
+// SharesPIDs reports whether processes have the numbers here that InFlight says: not in a PID namespace.
+func (c *Counter) SharesPIDs() bool {
+	var own uint32
+	return c.programs.OwnPid.Get(&own) == nil && int(own) == os.Getpid()
 }
 
 // Price is what counting costs.

@@ -33,6 +33,7 @@ const (
 	programsProgSignalSent       = "signal_sent"
 	programsVarBegan             = "began"
 	programsVarEverybody         = "everybody"
+	programsVarLooking           = "looking"
 	programsVarMembers           = "members"
 	programsVarNoFlight          = "no_flight"
 	programsVarNoRow             = "no_row"
@@ -44,6 +45,7 @@ const (
 	programsVarNrExitGroupCompat = "nr_exit_group_compat"
 	programsVarOddRowsUsed       = "odd_rows_used"
 	programsVarOver              = "over"
+	programsVarOwnPid            = "own_pid"
 	programsVarProcesses         = "processes"
 	programsVarRowsUsed          = "rows_used"
 	programsVarSeen              = "seen"
@@ -124,6 +126,7 @@ type programsMapSpecs struct {
 type programsVariableSpecs struct {
 	Began             *ebpf.VariableSpec `ebpf:"began"`
 	Everybody         *ebpf.VariableSpec `ebpf:"everybody"`
+	Looking           *ebpf.VariableSpec `ebpf:"looking"`
 	Members           *ebpf.VariableSpec `ebpf:"members"`
 	NoFlight          *ebpf.VariableSpec `ebpf:"no_flight"`
 	NoRow             *ebpf.VariableSpec `ebpf:"no_row"`
@@ -135,6 +138,7 @@ type programsVariableSpecs struct {
 	NrExitGroupCompat *ebpf.VariableSpec `ebpf:"nr_exit_group_compat"`
 	OddRowsUsed       *ebpf.VariableSpec `ebpf:"odd_rows_used"`
 	Over              *ebpf.VariableSpec `ebpf:"over"`
+	OwnPid            *ebpf.VariableSpec `ebpf:"own_pid"`
 	Processes         *ebpf.VariableSpec `ebpf:"processes"`
 	RowsUsed          *ebpf.VariableSpec `ebpf:"rows_used"`
 	Seen              *ebpf.VariableSpec `ebpf:"seen"`
@@ -193,6 +197,7 @@ func (m *programsMaps) Close() error {
 type programsVariables struct {
 	Began             *ebpf.Variable `ebpf:"began"`
 	Everybody         *ebpf.Variable `ebpf:"everybody"`
+	Looking           *ebpf.Variable `ebpf:"looking"`
 	Members           *ebpf.Variable `ebpf:"members"`
 	NoFlight          *ebpf.Variable `ebpf:"no_flight"`
 	NoRow             *ebpf.Variable `ebpf:"no_row"`
@@ -204,6 +209,7 @@ type programsVariables struct {
 	NrExitGroupCompat *ebpf.Variable `ebpf:"nr_exit_group_compat"`
 	OddRowsUsed       *ebpf.Variable `ebpf:"odd_rows_used"`
 	Over              *ebpf.Variable `ebpf:"over"`
+	OwnPid            *ebpf.Variable `ebpf:"own_pid"`
 	Processes         *ebpf.Variable `ebpf:"processes"`
 	RowsUsed          *ebpf.Variable `ebpf:"rows_used"`
 	Seen              *ebpf.Variable `ebpf:"seen"`

@@ -172,6 +172,7 @@ struct {
 u32 over = 0;         // the counting is
 u32 everybody = 0;    // is counted, but for ourselves
 u64 began = 0;        // when, by ktime
+u32 looking = 0;      // the iterator is looking for members: the parent of a new thread may not have been found yet
 u32 taking_leave = 0; // what the iterator does: notes calls in flight, not members
 
 u64 members = 0, processes = 0, seen = 0; // threads now, of these first ones, threads so far
@@ -179,6 +180,7 @@ u64 rows_used = 1, odd_rows_used = 0;
 u64 no_slot = 0;   // threads for which there was none
 u64 no_row = 0;    // calls for which there was none
 u64 no_flight = 0; // calls in flight for which there was no room
+u32 own_pid = 0;   // ours, as the kernel counts processes
 u64 signalled[65]; // when a signal was last sent to the command, by others than us
 
 // --- Slots ---
@@ -603,7 +605,7 @@ int forked(u64 *ctx)
 {
 	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
 
-	if (!over && (slot_of(regs_of(parent)) || is_counted(mark_of(parent))))
+	if (!over && (slot_of(regs_of(parent)) || (looking && is_counted(mark_of(parent)))))
 		enroll(child, BORN);
 	return 0;
 }
@@ -638,6 +640,7 @@ int calibrate(u64 *ctx)
 	u64 regs = regs_of(task);
 	struct slot *slot = slot_of(regs);
 
+	own_pid = task->tgid;
 	if (ctx[0] && !slot)
 		enroll(task, UNSEEN);
 	else if (!ctx[0] && slot)

@@ -188,7 +188,9 @@ func (e *kernelEngine) finish() {
 		raw.InFlight, takeErr = e.counter.InFlight()
 	}
 	if takeErr == nil {
-		nameThreads(raw.InFlight)
+		if e.counter.SharesPIDs() {
+			nameThreads(raw.InFlight)
+		}
 		e.sink.Counted(raw)
 	}
 	if err = errors.Join(err, takeErr); err != nil {
