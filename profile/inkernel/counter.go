@@ -101,6 +101,12 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 		programsVarNrExitGroupCompat: number(narrow, "exit_group"),
 		programsVarUnknownCounted:    unknown,
 	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count CPUs: %w", err)
+	}
+	constants[programsVarMostRows] = rowsFor(cpus)
+	spec.Maps[programsMapRows].MaxEntries = rowsFor(cpus)
 	if c.options.slots > 0 {
 		constants[programsVarSlotMask] = uint32(c.options.slots - 1)
 	}

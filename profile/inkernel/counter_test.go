@@ -54,6 +54,11 @@ func makeCalls(what []string) {
 			})
 		}
 		all.Wait()
+	case "sleeps":
+		for ns := int64(1); ns < 500_000_000; ns *= 3 {
+			time := unix.NsecToTimespec(ns)
+			unix.Nanosleep(&time, nil)
+		}
 	case "unknown":
 		for i := range number(1) {
 			unix.Syscall(uintptr(5000+i), 0, 0, 0)
@@ -158,6 +163,38 @@ func TestCountsAreExact(t *testing.T) {
 				t.Errorf("lost: %+v", losses)
 			}
 		})
+	}
+}
+
+// The programs find the buckets that bounds says.
+func TestBucketsHoldExtremes(t *testing.T) {
+	p := startTarget(t, "sleeps")
+	c := load(t, Options{})
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	p.makesCalls(t)
+	check(t, c.End())
+	all, err := c.rows.read()
+	check(t, err)
+	for _, inc := range all {
+		first, last, n := -1, 0, uint64(0)
+		for b, count := range inc.bucket {
+			if count > 0 {
+				last = b
+				if first < 0 {
+					first = b
+				}
+			}
+			n += uint64(count)
+		}
+		lowest, _ := bounds(first)
+		_, highest := bounds(last)
+		if low, high := bounds(first); n != inc.calls || inc.minNs < low || inc.minNs > high || inc.maxNs > highest || inc.maxNs < lowest {
+			t.Errorf("%+v: %d calls in buckets from %d to %d ns, and %d calls from %d to %d ns", inc.key, n, lowest, highest, inc.calls, inc.minNs, inc.maxNs)
+		}
+		if low, _ := bounds(last); inc.maxNs < low {
+			t.Errorf("%+v: the longest took %d ns, and the last bucket begins with %d", inc.key, inc.maxNs, low)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ const (
 	programsVarEverybody         = "everybody"
 	programsVarLooking           = "looking"
 	programsVarMembers           = "members"
+	programsVarMostRows          = "most_rows"
 	programsVarNoFlight          = "no_flight"
 	programsVarNoRow             = "no_row"
 	programsVarNoSlot            = "no_slot"
@@ -128,6 +129,7 @@ type programsVariableSpecs struct {
 	Everybody         *ebpf.VariableSpec `ebpf:"everybody"`
 	Looking           *ebpf.VariableSpec `ebpf:"looking"`
 	Members           *ebpf.VariableSpec `ebpf:"members"`
+	MostRows          *ebpf.VariableSpec `ebpf:"most_rows"`
 	NoFlight          *ebpf.VariableSpec `ebpf:"no_flight"`
 	NoRow             *ebpf.VariableSpec `ebpf:"no_row"`
 	NoSlot            *ebpf.VariableSpec `ebpf:"no_slot"`
@@ -199,6 +201,7 @@ type programsVariables struct {
 	Everybody         *ebpf.Variable `ebpf:"everybody"`
 	Looking           *ebpf.Variable `ebpf:"looking"`
 	Members           *ebpf.Variable `ebpf:"members"`
+	MostRows          *ebpf.Variable `ebpf:"most_rows"`
 	NoFlight          *ebpf.Variable `ebpf:"no_flight"`
 	NoRow             *ebpf.Variable `ebpf:"no_row"`
 	NoSlot            *ebpf.Variable `ebpf:"no_slot"`

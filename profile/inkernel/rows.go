@@ -2,6 +2,7 @@ package inkernel
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -34,6 +35,13 @@ const (
 	fine     = (fineBits-subBits)<<subBits + 1<<subBits
 	buckets  = fine + 63 - fineBits
 )
+
+// rowsFor is how many rows there are. Each CPU has all of them, so that there are fewer where there are many: no more than
+// 64 MB of them, but enough for a program with many kinds of calls and errors.
+func rowsFor(cpus int) uint32 {
+	const most, enough, budget = 256, 96, 64 << 20
+	return uint32(min(max(budget/(binary.Size(row{})*cpus), enough), most))
+}
 
 // bounds returns the shortest and the longest latency of a bucket.
 func bounds(bucket int) (lowNs, highNs int64) {

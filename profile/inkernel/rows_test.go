@@ -27,6 +27,14 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+func TestRowsFor(t *testing.T) {
+	for cpus, want := range map[int]uint32{1: 256, 2: 256, 32: 256, 64: 221, 240: 96, 4096: 96} {
+		if got := rowsFor(cpus); got != want {
+			t.Errorf("%d CPUs: %d rows, want %d", cpus, got, want)
+		}
+	}
+}
+
 func TestIndexOfNumbers(t *testing.T) {
 	for i, abi := range kernelABIs() {
 		for n := range uint32(numbers) {

@@ -7,181 +7,9 @@
 // All of this runs with preemption disabled (bpf probes of syscall tracepoints, trace/bpf_probe.h), so that rows, of which
 // each CPU has its own, are changed by one program at a time. A slot is changed by its own thread, but for being taken:
 // by the parent before the thread runs, or by the iterator at the beginning.
-#include "kernel.h"
+#include "tables.h"
 
 char _license[] SEC("license") = "GPL";
-
-// --- What user space sets before these programs are loaded ---
-
-#define ABIS 3
-#define NATIVE 0
-#define COMPAT 1
-#define X32 2
-
-volatile const u64 nr_execve = ~0ULL, nr_exit = ~0ULL, nr_exit_group = ~0ULL; // native
-volatile const u64 nr_exit_compat = ~0ULL, nr_exit_group_compat = ~0ULL;
-volatile const u32 unknown_counted[ABIS] = {1, 1, 1}; // calls that are in no table
-volatile const u32 slot_mask = 0xffff;                // fewer in tests
-
-// --- Maps ---
-
-#define SLOTS 65536
-#define SPILLED 4096
-
-enum state {
-	UNSEEN, // the slot has been taken since the thread's last entry: what returns next was not seen to begin
-	OUTSIDE,
-	COUNTED, // in a call that is counted
-	PASSED,  // in one that is not
-	LAUNCHING, // not to be counted before its execve
-	BORN,      // returns from the call of its parent that has made it
-};
-
-struct slot {
-	u64 regs;    // whose it is; 0: nobody's
-	u64 entered; // when, if the call is timed; else 0
-	s64 nr;      // of the call that the thread is in
-	u64 random;
-	u32 call;    // its index in calls
-	u32 state;
-	u32 abi;
-	u32 weight;  // how many calls a timed one stands for
-	u32 spilled; // how many threads are in spill that would have this slot
-	u32 pad;
-	u64 unused;
-};
-
-struct {
-	UINT(type, BPF_MAP_TYPE_ARRAY);
-	UINT(map_flags, BPF_F_MMAPABLE); // page-aligned, so that each slot is a cache line
-	UINT(max_entries, SLOTS);
-	TYPE(key, u32);
-	TYPE(value, struct slot);
-} slots SEC(".maps");
-
-// Threads whose slot is another's.
-struct {
-	UINT(type, BPF_MAP_TYPE_HASH);
-	UINT(max_entries, SPILLED);
-	TYPE(key, u64);
-	TYPE(value, struct slot);
-} spill SEC(".maps");
-
-// What is known of a call beforehand, by ABI and number, subcalls of ipc and socketcall behind the others.
-#define NUMBERS 576
-#define NONE (~0U) // the index of calls with other numbers
-
-struct call {
-	u32 every;   // one of so many is timed; 0: it is not counted
-	u32 row;     // of those that succeed; 0: none yet
-	u32 errno;   // one that it has failed with
-	u32 failed;  // the row of those; 0: none yet
-};
-
-struct {
-	UINT(type, BPF_MAP_TYPE_ARRAY);
-	UINT(map_flags, BPF_F_MMAPABLE); // user space changes every while programs change the rest
-	UINT(max_entries, ABIS * NUMBERS);
-	TYPE(key, u32);
-	TYPE(value, struct call);
-} calls SEC(".maps");
-
-// Latencies below 2^40 ns have buckets as those of profile.Histogram, with 32 of them an octave. Above, an octave has one.
-#define SUB_BITS 5
-#define SUB (1 << SUB_BITS)
-#define FINE ((40 - SUB_BITS) * SUB + SUB)
-#define BUCKETS (FINE + 23)
-
-struct row {
-	u64 calls;
-	u64 sum; // of the latencies of those that were timed, times their weights
-	u64 max;
-	u64 below; // ~0 − the shortest, so that it can begin with 0
-	u32 bucket[BUCKETS];
-	u32 pad;
-};
-
-#define ROWS 256
-#define ODD_ROWS 32 // of these, the most for calls with other numbers, which a program can make up
-
-struct {
-	UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	UINT(max_entries, ROWS);
-	TYPE(key, u32);
-	TYPE(value, struct row);
-} rows SEC(".maps");
-
-// Which calls a row is of. Row 0 is of those for which there was no row left.
-struct row_key {
-	s64 nr; // as syscalltab has it
-	u32 errno;
-	u32 abi;
-};
-
-struct {
-	UINT(type, BPF_MAP_TYPE_HASH);
-	UINT(max_entries, ROWS);
-	TYPE(key, struct row_key);
-	TYPE(value, u32);
-} row_of SEC(".maps");
-
-// Calls that have not returned.
-enum why { DETACHED, EXITED, KILLED, REPLACED };
-
-struct flight_key {
-	s64 nr;
-	u32 abi;
-	u32 why;
-	u32 unseen; // it was entered before the counting
-	u32 pad;
-};
-
-struct flight {
-	u64 count;
-	u64 longest; // ns
-	u32 pid, tid;
-};
-
-struct {
-	UINT(type, BPF_MAP_TYPE_HASH);
-	UINT(max_entries, 512);
-	TYPE(key, struct flight_key);
-	TYPE(value, struct flight);
-} flights SEC(".maps");
-
-// What a process was named as.
-enum mark { TARGET = 1, OURS = 2, COMMAND = 4 };
-
-struct {
-	UINT(type, BPF_MAP_TYPE_TASK_STORAGE);
-	UINT(map_flags, BPF_F_NO_PREALLOC);
-	TYPE(key, int);
-	TYPE(value, u32);
-} marks SEC(".maps");
-
-// A place to make a number of a pointer, which is not allowed in a register.
-struct {
-	UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	UINT(max_entries, 1);
-	TYPE(key, u32);
-	TYPE(value, u64);
-} scratch SEC(".maps");
-
-// --- What user space reads and sets while these programs run ---
-
-u32 over = 0;         // the counting is
-u32 everybody = 0;    // is counted, but for ourselves
-u64 began = 0;        // when, by ktime
-u32 looking = 0;      // the iterator is looking for members: the parent of a new thread may not have been found yet
-u32 taking_leave = 0; // what the iterator does: notes calls in flight, not members
-
-u64 members = 0, processes = 0, seen = 0; // threads now, of these first ones, threads so far
-u64 rows_used = 1, odd_rows_used = 0;
-u64 no_slot = 0;   // threads for which there was none
-u64 no_row = 0;    // calls for which there was none
-u64 no_flight = 0; // calls in flight for which there was no room
-u32 own_pid = 0;   // ours, as the kernel counts processes
-u64 signalled[65]; // when a signal was last sent to the command, by others than us
 
 // --- Slots ---
 
@@ -350,10 +178,10 @@ static __attribute__((noinline)) u32 find_row(u64 nr, u32 abi, u32 errno, u32 od
 		__sync_fetch_and_add(&odd_rows_used, -1);
 		return 0;
 	}
-	if (rows_used >= ROWS)
+	if (rows_used >= most_rows)
 		return 0;
 	u32 row = __sync_fetch_and_add(&rows_used, 1);
-	if (row >= ROWS)
+	if (row >= most_rows)
 		return 0;
 	if (map_update(&row_of, &key, &row, BPF_NOEXIST) == 0)
 		return row;
