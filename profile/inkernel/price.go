@@ -1,7 +1,6 @@
 package inkernel
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -28,12 +27,19 @@ const (
 	coldFactor   = 3
 )
 
-// begin measures what a call takes while nothing is attached.
-func (p *Price) begin() { p.aloneNs = batches() }
+// begin measures what a call takes while nothing is attached. It may be asked to several times: the least counts, since
+// other programs can only add to it.
+func (p *Price) begin() {
+	ns := batches()
+	if p.aloneNs == 0 || ns < p.aloneNs {
+		p.aloneNs = ns
+	}
+}
 
-// measure measures what one takes now, to a thread that is not counted, and to one that is.
+// measure measures what one takes now, to a thread that is not counted, and to one that is. It does so again if that
+// cannot be, as on a machine whose CPUs are all busy.
 func (p *Price) measure(c *Counter) error {
-	p.Others = interval(batches() - p.aloneNs)
+	const tries = 3
 	index, _ := indexOf(0, unix.SYS_GETPPID)
 	var chosen call
 	if err := c.programs.Calls.Lookup(&index, &chosen); err != nil {
@@ -41,10 +47,19 @@ func (p *Price) measure(c *Counter) error {
 	}
 	priced := chosen
 	priced.Every = uint32(max(c.options.Timed, 1))
-	var counted float64
-	err := errors.Join(c.programs.Calls.Put(&index, &priced), c.asMember(func() { counted = batches() }), c.programs.Calls.Put(&index, &chosen))
-	p.Counted = interval(counted - p.aloneNs)
-	return err
+	if err := c.programs.Calls.Put(&index, &priced); err != nil {
+		return fmt.Errorf("measure what counting costs: %w", err)
+	}
+	others, counted := math.Inf(1), math.Inf(1)
+	for n := 0; n < tries && !(p.aloneNs < others && others < counted); n++ {
+		others = min(others, batches())
+		if err := c.asMember(func() { counted = batches() }); err != nil {
+			return err
+		}
+	}
+	p.Others, p.Counted = interval(others-p.aloneNs), interval(counted-p.aloneNs)
+	chosen.Row, chosen.Failed, chosen.Errno = 0, 0, 0 // as found by its key again
+	return c.programs.Calls.Put(&index, &chosen)
 }
 
 // interval is from what was measured to what it may be with cold caches.
