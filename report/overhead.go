@@ -43,6 +43,10 @@ func Overhead(w io.Writer, s *profile.Snapshot, all bool) error {
 // writeCounting says what counting in the kernel cost, whom, and what that makes in all.
 func writeCounting(out *bytes.Buffer, o *profile.Overhead, all bool) {
 	each := func(ns int64) int64 { return ns / int64(min(o.Calls, 1<<62)) }
+	if o.TotalNs.HighNs <= 0 || o.OthersNs.HighNs <= 0 {
+		fmt.Fprint(out, "what counting in the kernel cost, a call and each call of all other programs on this machine, could not be measured, as its CPUs were busy\n")
+		return
+	}
 	fmt.Fprintf(out, "counting in the kernel cost %s a call; meanwhile each call of all other programs on this machine cost %s more\n",
 		between(each(o.TotalNs.LowNs), each(o.TotalNs.HighNs)), between(o.OthersNs.LowNs, o.OthersNs.HighNs))
 	if all {
