@@ -87,9 +87,6 @@ func (h *Held) Await() unix.WaitStatus { return h.command.reap() }
 // Signal sends it a signal.
 func (h *Held) Signal(sig syscall.Signal) { h.command.Signal(sig) }
 
-// HasPending reports whether a signal waits for it, which it blocks.
-func (h *Held) HasPending(sig syscall.Signal) bool { return h.command.isPending(sig) }
-
 // failed says why the child is gone before its execve has succeeded.
 func (h *Held) failed() error {
 	err := h.plan.failure(h.command.status)
