@@ -114,9 +114,9 @@ func TestFailingTracerIsLeftOut(t *testing.T) {
 
 func TestMeasures(t *testing.T) {
 	tracers := allTracers(&toolkit{}, 1)
-	for i := range tracers { // bpftrace may not be installed
-		if tracers[i].name == "bpftrace" {
-			tracers[i].observer = []string{"bpftrace"}
+	for i := range tracers { // these may not be installed
+		if tracers[i].name == "bpftrace" || tracers[i].name == "syscount -L" {
+			tracers[i].observer = []string{tracers[i].name}
 		}
 	}
 	serve := func(context.Context, *workload.Env) (workload.Service, error) { return nil, nil }
@@ -124,10 +124,10 @@ func TestMeasures(t *testing.T) {
 		w    workload.Workload
 		want string
 	}{
-		{workload.Workload{Name: "batch/a"}, "untraced floor-c floor-c pinned floor sysprof sysprof --pprof strace strace pinned perf trace -s bpftrace"},
-		{workload.Workload{Name: "filter/a", Filter: "acct"}, "untraced sysprof strace strace --seccomp-bpf"},
-		{workload.Workload{Name: "attached/a", Serve: serve}, "untraced sysprof sysprof --pprof strace strace pinned perf trace -s bpftrace"},
-		{workload.Workload{Name: "crowd/a", CPUs: 2}, "untraced sysprof sysprof --pprof strace perf trace -s bpftrace"},
+		{workload.Workload{Name: "batch/a"}, "untraced floor-c floor-c pinned floor sysprof sysprof --pprof strace strace pinned perf trace -s bpftrace syscount -L sysprof-kernel sysprof-kernel-1/16"},
+		{workload.Workload{Name: "filter/a", Filter: "acct"}, "untraced sysprof strace strace --seccomp-bpf sysprof-kernel sysprof-kernel-1/16"},
+		{workload.Workload{Name: "attached/a", Serve: serve}, "untraced sysprof sysprof --pprof strace strace pinned perf trace -s bpftrace syscount -L sysprof-kernel sysprof-kernel-1/16"},
+		{workload.Workload{Name: "crowd/a", CPUs: 2}, "untraced sysprof sysprof --pprof strace perf trace -s bpftrace syscount -L sysprof-kernel sysprof-kernel-1/16"},
 	} {
 		var got []string
 		for _, tr := range tracers {
