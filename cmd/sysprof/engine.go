@@ -88,6 +88,8 @@ func (o *options) kernelCannot() string {
 		return "--pprof needs single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.groups.by != "" || len(o.groups.only) > 0:
 		return "--by and --only need single calls, which counting in the kernel does not see: use --engine=ptrace"
+	case o.slower.AtLeast != 0:
+		return "--slower needs single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.outputs.CPU:
 		return "--time=cpu needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"
 	case o.noFollow:
