@@ -67,8 +67,10 @@ func (o *options) checkEngine() error {
 	switch {
 	case e.everybody && (e.name == byPtrace || e.name == byBoth):
 		return fmt.Errorf("-a counts the calls of the whole machine, which --engine=%s cannot: leave that out, or name processes with -p", e.name)
-	case e.everybody && len(o.attach) > 0:
-		return errors.New("-a counts all processes, and -p some of them; leave one of them out")
+	case e.everybody && o.attaches():
+		return errors.New("-a counts all processes, and -p, --name or --cgroup some of them; leave one of them out")
+	case e.name == byBoth && o.searches():
+		return errors.New("--tree, --name and --cgroup do not go with --engine=both, which has to begin with all processes at once: name them with -p")
 	case e.name == byBoth && o.noFollow:
 		return errors.New("--no-follow does not go with --engine=both: counting in the kernel has threads and children always counted with their parents")
 	case e.timed > 0 && e.name == byPtrace:
@@ -90,6 +92,8 @@ func (o *options) kernelCannot() string {
 		return "--by and --only need single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.slower.AtLeast != 0:
 		return "--slower needs single calls, which counting in the kernel does not see: use --engine=ptrace"
+	case len(o.selection.paths) > 0:
+		return "-P needs single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.outputs.CPU:
 		return "--time=cpu needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"
 	case o.noFollow:
@@ -166,7 +170,8 @@ func (p *process) ptraceOptions(opt *options, command *ptrace.Command, config *s
 func (p *process) kernelEngine(opt *options, command *ptrace.Command) (session.Engine, error) {
 	return session.Kernel(session.KernelOptions{
 		Command:        command,
-		Attach:         opt.attach,
+		Attach:         opt.processes(),
+		Grows:          opt.searches(),
 		Everybody:      opt.engine.everybody,
 		Calls:          opt.trace,
 		Timed:          opt.engine.timed,

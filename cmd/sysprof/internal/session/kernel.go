@@ -22,6 +22,7 @@ import (
 type KernelOptions struct {
 	Command   *ptrace.Command // a program to launch, or nil
 	Attach    []int           // processes to count
+	Grows     bool            // Attach will be asked for more, until NoMore
 	Everybody bool            // count all processes but this one
 	Calls     *syscalltab.Set // nil: all
 	Timed     int             // see inkernel.Options
@@ -49,6 +50,7 @@ type kernelEngine struct {
 	mu       sync.Mutex // guards what follows, and the use of counter
 	over     bool       // the counter is closed
 	elapsed  time.Duration
+	grows    bool   // there may be more to count
 	threads  [3]int // traced now, processes, seen
 	failed   []profile.Warning
 	losses   inkernel.Losses
@@ -63,7 +65,7 @@ func Kernel(options KernelOptions) (Engine, error) {
 		return nil, err
 	}
 	price := counter.Price()
-	return &kernelEngine{options: options, counter: counter, stop: make(chan struct{}), counted: make(chan struct{}), done: make(chan struct{}),
+	return &kernelEngine{options: options, grows: options.Grows, counter: counter, stop: make(chan struct{}), counted: make(chan struct{}), done: make(chan struct{}),
 		modelled: cost.Model{Counting: &cost.Counting{Counted: price.Counted, Others: price.Others}}}, nil
 }
 
@@ -125,7 +127,7 @@ func (e *kernelEngine) addAll() error {
 			errs = append(errs, &ptrace.AttachError{PID: pid, Err: err})
 		}
 	}
-	if len(errs) == len(e.options.Attach) && len(errs) > 0 && e.options.Command == nil && !e.options.Everybody {
+	if len(errs) == len(e.options.Attach) && len(errs) > 0 && e.options.Command == nil && !e.options.Everybody && !e.grows {
 		return errors.Join(errs...)
 	}
 	for _, err := range errs {
@@ -172,8 +174,32 @@ func (e *kernelEngine) run() {
 }
 
 func (e *kernelEngine) nobodyIsLeft() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	threads, _, _ := e.counter.Members()
-	return threads == 0
+	return threads == 0 && !e.grows
+}
+
+// Attach counts another process, too.
+func (e *kernelEngine) Attach(pid int) (threads int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return 0, nil
+	}
+	before, _, _ := e.counter.Members()
+	if err := errors.Join(e.counter.Add(pid), e.counter.Enroll()); err != nil {
+		return 0, &ptrace.AttachError{PID: pid, Err: err}
+	}
+	after, _, _ := e.counter.Members()
+	return max(after-before, 0), nil
+}
+
+// NoMore says that no more processes will come.
+func (e *kernelEngine) NoMore() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.grows = false
 }
 
 // finish ends the counting, and hands over what there is.
