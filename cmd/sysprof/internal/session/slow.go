@@ -46,7 +46,7 @@ func (s *Session) WriteSlow(files *Files) error {
 		Now:   func() int64 { return int64(time.Since(s.engine.Progress().Start)) },
 		Asleep: func(f func(*profile.InFlight)) {
 			engine.Asleep(func(call *profile.InFlight) {
-				if s.config.counts(call.ABI, call.Nr) {
+				if s.config.counts(call.ABI, call.Nr) && s.config.Paths.Unfinished(call) {
 					f(call)
 				}
 			})
@@ -78,7 +78,7 @@ func (s *Session) alsoSlow(entered Entered) Entered {
 		if entered != nil {
 			stack = entered(c, ip, sp, thread)
 		}
-		if s.config.counts(c.ABI, c.Nr) {
+		if s.config.counts(c.ABI, c.Nr) && !c.Unwanted {
 			s.slow.Entered(c, stack, resumed(c, thread))
 		}
 		return stack
