@@ -17,6 +17,10 @@
 //  4. Package cost makes a Snapshot of a Raw, with mended means and an account of what tracing cost. It is sorted and immutable, and all that package report sees.
 //     Raw.Snapshot makes one whose latencies are raw. Snapshots of different runs merge with Merge.
 //
+// Beside it, a Samples adds calls up by stack and by the values of fields (package label), and a Grouper by the values of fields, in
+// less memory: each in its own way bounded, with the smallest added up as others. Package cost mends both so that they add up to the
+// rows of the Snapshot.
+//
 // Tracing adds another time to a call where tracer and tracee are pinned to one CPU than where they are not, and
 // a run has calls of both kinds (Call.CrossCPU). A Raw keeps them in two parts, so that each can be corrected on
 // its own before they are added up to the rows that are printed.
