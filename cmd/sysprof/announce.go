@@ -43,9 +43,9 @@ var announcedAtOnce = [2]int{10, 100}
 
 const announcedEvery = time.Second
 
-// announcer makes one for a run that attaches to processes, and is not quiet.
+// announcer makes one for a run that attaches to processes, is not quiet, and leaves the terminal to its user.
 func (p *process) announcer(opt *options) *announcer {
-	if !opt.attaches() || opt.outputs.Quiet {
+	if !opt.attaches() || opt.outputs.Quiet || opt.live {
 		return nil
 	}
 	a := newAnnouncer(p.messages.say, isTerminal(p.stderr))

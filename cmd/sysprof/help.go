@@ -116,6 +116,12 @@ What to write:
       --view=FILE               show a profile in a browser, until ^C, at an address that is
                                 printed; - is stdin
 
+While it goes on:
+      --live                    show it on the whole terminal: rates, shares, p50, p99, the last
+                                minute; keys sort, group, filter, pause and open a row (? is
+                                help, q ends it). Takes the program sysprof-live. What a
+                                command writes to the terminal is shown at the end
+
 What tracing costs:
       --bench=N                 run the command N times alone, under sysprof with the other
                                 options, and under strace and perf trace if they are there;

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -24,7 +25,9 @@ type messages struct {
 	ascii  bool // nothing else is written
 
 	mu       sync.Mutex
-	released int // the descriptor with O_PATH; -1 while stderr is ours
+	released int               // the descriptor with O_PATH; -1 while stderr is ours
+	held     *bytes.Buffer     // what is to be written when the terminal is free again; nil: it is free
+	also     func(line string) // is told of all lines; may be nil
 }
 
 func newMessages(stderr *os.File, ascii bool) *messages {
@@ -52,6 +55,12 @@ func (m *messages) say(err error) {
 func (m *messages) Write(data []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.also != nil {
+		m.also(string(data))
+	}
+	if m.held != nil {
+		return m.held.Write(data)
+	}
 	if m.released < 0 {
 		return m.stderr.Write(data)
 	}
@@ -61,6 +70,31 @@ func (m *messages) Write(data []byte) (int, error) {
 	}
 	defer again.Close()
 	return again.Write(data)
+}
+
+// to says which file stderr is now.
+func (m *messages) to(stderr *os.File) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stderr = stderr
+}
+
+// divert tells a function of all lines, until it is ended. If stderr is a terminal, they are written to it only then.
+func (m *messages) divert(also func(line string)) (end func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.also = also
+	if isTerminal(m.stderr) {
+		m.held = new(bytes.Buffer)
+	}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.held != nil {
+			m.stderr.Write(m.held.Bytes())
+		}
+		m.also, m.held = nil, nil
+	}
 }
 
 // share lets go of stderr, if it is a pipe, when a process has closed it, or has ended some time ago. It returns a

@@ -49,6 +49,7 @@ type options struct {
 	columnsChosen bool
 	fromJSON      []string // saved runs to show instead of tracing
 	against       against  // runs that they are compared with
+	live          bool     // it is shown while it goes on
 	view          string   // a saved profile to show instead of tracing
 	bench         bench    // runs to compare instead of tracing one
 	engine        engineChoice
@@ -90,6 +91,7 @@ func parseOptions(args []string) (*options, error) {
 	o.declareSlower(d)
 	o.declareSelection(d)
 	o.declareEngine(d)
+	o.declareLive(d)
 	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, d.explain(err)
@@ -97,6 +99,7 @@ func parseOptions(args []string) (*options, error) {
 	o.command, o.offered = d.set.Args(), d.offered
 	o.bench.keepOptions(d, args)
 	o.outputs.Top = o.groups.shown()
+	o.groupForLive()
 	return o, o.check(d)
 }
 
@@ -190,7 +193,7 @@ func (o *options) declareWhatToWrite(d declarations) {
 
 // check finds what is wrong with the options taken together.
 func (o *options) check(d declarations) error {
-	if err := cmp.Or(o.checkBench(d), o.checkIntervals(), o.checkSlower(d)); err != nil {
+	if err := cmp.Or(o.checkBench(d), o.checkIntervals(), o.checkSlower(d), o.checkLive()); err != nil {
 		return err
 	}
 	switch {

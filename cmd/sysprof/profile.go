@@ -29,6 +29,11 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err != nil {
 		return ending{}, err
 	}
+	view, err := p.prepareLive(opt)
+	if err != nil {
+		return ending{}, err
+	}
+	defer view.end()
 	announcer := p.announcer(opt)
 	s, engine, err := p.newSession(opt, command, announcer)
 	if err != nil {
@@ -42,12 +47,14 @@ func (p *process) profile(opt *options) (ending, error) {
 		return ending{}, err
 	}
 	r := newRun(engine, catchSignals(p.signals, p.origin, len(opt.command) == 0), opt, &p.finish)
+	r.view = view.process()
 	started, obeyNoMore := r.obeyStops(p)
 	if err := s.Start(); err != nil {
 		obeyNoMore()
 		r.close(files)
 		return ending{}, explainLaunch(err, opt)
 	}
+	view.begin(opt, s, engine)
 	started()
 	ownTerminal, keepStderr := p.ownTerminal(opt), func() {}
 	if command != nil && p.own {
@@ -58,7 +65,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		}
 	}
 	var status *session.StatusLine
-	if ownTerminal && opt.outputs.Interval == 0 && opt.slower.AtLeast == 0 {
+	if ownTerminal && opt.outputs.Interval == 0 && opt.slower.AtLeast == 0 && view == nil {
 		status = s.ShowStatus(p.streams())
 	}
 	announcer.above(status)
@@ -66,12 +73,17 @@ func (p *process) profile(opt *options) (ending, error) {
 		go p.newWatcher(opt, finder, engine, announcer).watch()
 	}
 	r.follow( // what goes wrong is said, and may go well the next time
-		func(ctx context.Context) { s.WriteSoFar(ctx, files) },
+		func(ctx context.Context) {
+			if !view.hides(opt) {
+				s.WriteSoFar(ctx, files)
+			}
+		},
 		func(ctx context.Context) { s.WriteInterval(ctx, files) },
 	)
 	_, err = engine.Warnings()
 	announcer.close()
-	shown := status.Clear()
+	shown := status.Clear() || view != nil
+	r.write(func(context.Context) error { view.end(); return nil })
 	if err != nil {
 		r.close(files)
 		return ending{}, err
@@ -87,10 +99,12 @@ func (p *process) profile(opt *options) (ending, error) {
 		return errors.Join(s.Write(ctx, files, losesPrivileges(command, &opt.engine)...), files.Close(ctx))
 	})
 	p.finish.over()
+	endOutput := view.followOutput()
 	r.awaitFiltered(p.messages, opt.outputs.Quiet)
 	obeyNoMore()
 	end := r.ending()
-	if err != nil && end == (ending{}) { // it has been said
+	endOutput(r.signals)
+	if (err != nil || view.hasFailed()) && end == (ending{}) { // it has been said
 		end.status = statusFailure
 	}
 	return end, nil
@@ -131,7 +145,7 @@ func (o *options) truth() session.Truth {
 // config is what a run counts and writes.
 func (o *options) config(command *ptrace.Command) session.Config {
 	labels, groups, only := o.projection()
-	if groups != nil {
+	if groups != nil && !o.outputs.NoGroups {
 		o.outputs.By = groups.By()
 	}
 	return session.Config{
@@ -150,6 +164,7 @@ func (o *options) config(command *ptrace.Command) session.Config {
 		Only:       only,
 		MaxSamples: o.maxSamples,
 		Debuginfod: o.debuginfod,
+		Singles:    o.live,
 		Outputs:    o.outputs,
 		Meta:       session.Meta{Version: versionLine(), Command: o.command, PIDs: o.processes(), CPUs: runtime.NumCPU(), Traced: o.traced()},
 	}

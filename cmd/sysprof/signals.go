@@ -71,6 +71,7 @@ type run struct {
 	interval time.Duration // 0: none is to be written
 	attached bool          // to processes, whatever is launched besides
 	finish   *finish
+	view     *liveView // nil: there is none
 
 	stoppedBy syscall.Signal // the signal that made us stop tracing or writing, 0 if none did
 
@@ -135,11 +136,15 @@ func (r *run) ticks() (ticks <-chan time.Time, stop func()) {
 func (r *run) untilCounted(timeUp <-chan time.Time, asked chan<- struct{}, stopWriting func()) {
 	commandEnded := r.commandEnded()
 	hasCommand, told := commandEnded != nil, false
+	viewEnded := r.view.ended()
 	for {
 		select {
 		case <-r.engine.Counted():
 			return
 		case <-timeUp:
+			r.stop()
+		case <-viewEnded: // somebody has asked for that, or sees no more
+			viewEnded = nil
 			r.stop()
 		case <-commandEnded:
 			commandEnded = nil

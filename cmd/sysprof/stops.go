@@ -168,6 +168,10 @@ func drain(signals <-chan os.Signal) {
 
 // stop stops sysprof, if still nothing runs on, and has the command go on with it. It reports whether it was stopped.
 func (w *wish) stop(stops chan os.Signal, caught []os.Signal) (stopped bool) {
+	if w.isVoid() {
+		return false
+	}
+	defer w.r.view.aside()()
 	stopped = stopNow(w.r.engine.StopBy, w.sig, stops, caught, func() bool { return !w.isVoid() })
 	if stopped && w.r.commandRuns() {
 		w.r.passOnContinue(stops)

@@ -41,16 +41,24 @@ func (p *process) view(file string) error {
 	return fmt.Errorf("run %s: %w", path, syscall.Exec(path, []string{viewer, "--", file}, p.environment()))
 }
 
-// findViewer finds the program that shows profiles: beside this one, or in $PATH.
+// findViewer finds the program that shows profiles.
 func findViewer() (string, error) {
+	path, err := findBeside(viewer, "--view")
+	if err != nil {
+		return "", fmt.Errorf("%w, or use go tool pprof -http=: FILE", err)
+	}
+	return path, nil
+}
+
+// findBeside finds a program that an option takes: beside this one, or in $PATH.
+func findBeside(name, option string) (string, error) {
 	if own, err := os.Executable(); err == nil {
-		if path, err := exec.LookPath(filepath.Join(filepath.Dir(own), viewer)); err == nil {
+		if path, err := exec.LookPath(filepath.Join(filepath.Dir(own), name)); err == nil {
 			return path, nil
 		}
 	}
-	if path, err := exec.LookPath(viewer); err == nil {
+	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
-	return "", errors.New("--view takes the program " + viewer + ", which is neither beside sysprof nor in $PATH: " +
-		"build it, too (go build ./cmd/" + viewer + "), or use go tool pprof -http=: FILE")
+	return "", fmt.Errorf("%s takes the program %s, which is neither beside sysprof nor in $PATH: build it, too (go build ./cmd/%s)", option, name, name)
 }

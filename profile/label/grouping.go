@@ -155,6 +155,9 @@ var nothings = map[string]string{
 	"errno": "no error", "fd": "no file", "cgroup": "no cgroup",
 }
 
+// Nothing is what people read where there is nothing to say of a field; "" if that is nothing.
+func Nothing(field string) string { return nothings[field] }
+
 // text prints the value of field i, "" if there is nothing to say.
 func (p *Projection) text(i int, value uint32) string {
 	if value == 0 {

@@ -131,7 +131,11 @@ func (s *Session) warnOfGroups(snapshot *profile.Snapshot) {
 }
 
 // written adds to a snapshot the groups that are written.
-func (s *Session) written(snapshot *profile.Snapshot) { s.Group(snapshot, s.mostWritten()) }
+func (s *Session) written(snapshot *profile.Snapshot) {
+	if !s.config.Outputs.NoGroups {
+		s.Group(snapshot, s.mostWritten())
+	}
+}
 
 // mostWritten is how many groups are written at most.
 func (s *Session) mostWritten() int {

@@ -44,6 +44,8 @@ type Config struct {
 	MaxSamples int               // of a profile, but for those that stand for smaller ones; 0: profile.DefaultSamples
 	Debuginfod bool              // fetch debug files
 
+	Singles bool // the slowest calls of each interval are kept, see Session.Singles
+
 	Outputs Outputs
 	Meta    Meta
 
@@ -78,6 +80,7 @@ type Session struct {
 	pieces   *pieces        // that are written; nil: none
 	slow     *slow.Log      // nil: nothing is written about single calls
 	timeline *timelineTaker // nil: no page is asked for
+	singles  singles
 }
 
 // New prepares a run. It returns an error if the engine cannot do what is asked of it.
@@ -108,7 +111,7 @@ func New(config Config, engine Engine) (*Session, error) {
 		}
 	}
 	if config.Groups != nil {
-		s.groups = newGroups(config.Groups, config.Outputs.Interval > 0)
+		s.groups = newGroups(config.Groups, config.Outputs.Interval > 0 && !config.Outputs.NoGroups)
 	}
 	if config.Outputs.HTML != "" {
 		s.timeline = &timelineTaker{s: s}
@@ -183,12 +186,19 @@ func hasStacks(abi syscalltab.ABI) bool {
 var restarts = syscalltab.NewPerCall(map[string]bool{"restart_syscall": true})
 
 // Feed returns what one tracer thread tells of its calls.
-func (s *Session) Feed() profile.Feeder { return &feeder{s: s, shard: s.profile.Shard()} }
+func (s *Session) Feed() profile.Feeder {
+	f := &feeder{s: s, shard: s.profile.Shard()}
+	if s.config.Singles {
+		f.slowest = s.singles.part()
+	}
+	return f
+}
 
 // feeder takes what one tracer thread sees.
 type feeder struct {
 	s       *Session
 	shard   *profile.Shard
+	slowest *slowest     // nil: they are not kept
 	transit *cost.Stream // nil before the first call: the model is settled when an engine has started
 	labels  label.Memo
 	groups  groupMemo
@@ -224,6 +234,7 @@ func (f *feeder) Call(c *profile.Call) {
 		s.groups.add(c, &values, &f.groups)
 		s.groups.end()
 		s.samples.add(c, &values)
+		f.slowest.add(c)
 	} else {
 		f.shard.Skip(c)
 	}

@@ -27,6 +27,7 @@ type Outputs struct {
 	Verbose bool // all there is to say of the cost does
 
 	By           []string        // the fields of groups; nil: there are none
+	NoGroups     bool            // groups are for looking on, and are not written
 	Top          int             // of groups the largest in tables; the others are one
 	Histogram    bool            // whole distributions
 	HistogramOf  string          // what they are called; "": all calls
