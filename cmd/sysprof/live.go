@@ -27,9 +27,9 @@ func (o *options) declareLive(d declarations) {
 // twice the CPU time that it takes with threads alone.
 const liveBy = "tid"
 
-// groupForLive has calls told apart for a view.
+// groupForLive has calls told apart for a view, by an engine that can.
 func (o *options) groupForLive() {
-	if o.live && o.groups.by == "" {
+	if kernel := o.engine.name == byKernel || o.engine.everybody; o.live && o.groups.by == "" && !kernel {
 		o.groups.by, o.outputs.NoGroups = liveBy, true
 	}
 }
