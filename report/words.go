@@ -5,9 +5,6 @@ import "time"
 // Time is a time for people to read, with three digits: "12.3 µs".
 func Time(d time.Duration) string { return humanTime(int64(d)) }
 
-// ShortTime is Time for round numbers: "50 ns", "2 s".
-func ShortTime(d time.Duration) string { return shortTime(int64(d)) }
-
 // Count is a count for people to read: "1,234".
 func Count(n uint64) string { return humanCount(n) }
 

@@ -20,9 +20,6 @@ type Choice struct {
 	Groups []string // all in these cgroups, or in cgroups below them
 }
 
-// IsEmpty reports whether nothing is chosen.
-func (c *Choice) IsEmpty() bool { return len(c.Trees) == 0 && !c.Lasts() }
-
 // Lasts reports whether processes that do not exist yet may be meant.
 func (c *Choice) Lasts() bool { return len(c.Names) > 0 || len(c.Groups) > 0 }
 
