@@ -21,7 +21,8 @@ type Screen struct {
 
 	history *history
 	frozen  *history // what is shown while it is paused; nil: it is not
-	notices []string // the newest one is shown until a key is pressed
+	notices []string // the first one is shown, until a key is pressed or for some updates
+	age     int      // how many updates it has been shown for
 
 	sort     int // of sorts
 	reversed bool
@@ -72,8 +73,23 @@ func (s *Screen) Take(m *live.Message) {
 	case m.Update != nil:
 		makePrintable(m.Update)
 		s.history.add(m.Update)
+		const longEnough = 10
+		if s.age++; s.age > longEnough {
+			s.nextNotice()
+		}
 	case m.Notice != "":
+		if len(s.notices) == 0 {
+			s.age = 0
+		}
 		s.notices = append(s.notices, report.Printable(strings.TrimSpace(m.Notice)))
+	}
+}
+
+// nextNotice leaves the notice that is shown.
+func (s *Screen) nextNotice() {
+	s.age = 0
+	if len(s.notices) > 0 {
+		s.notices = s.notices[1:]
 	}
 }
 
@@ -114,9 +130,7 @@ func (s *Screen) Key(key string) Wish {
 	case "ctrl+l":
 		return Redraw
 	}
-	if len(s.notices) > 0 {
-		s.notices = s.notices[1:]
-	}
+	s.nextNotice()
 	switch {
 	case s.typing:
 		s.typeFilter(key)

@@ -91,19 +91,18 @@ func (s *Screen) headLine() string {
 	return headline.paint(left(" "+line, s.width))
 }
 
-// stateLines say what is shown, or what sysprof has to say.
-func (s *Screen) stateLines(what string) []string {
+// stateLines say what is shown, below what sysprof has to say.
+func (s *Screen) stateLines(what string) (lines []string) {
 	if len(s.notices) > 0 {
 		text := s.notices[0]
 		if n := len(s.notices) - 1; n > 0 {
 			text += fmt.Sprintf(" (%d more)", n)
 		}
 		const most = 4
-		var lines []string
 		for line := range strings.SplitSeq(ansi.Wrap(text, s.width, ""), "\n") {
 			lines = append(lines, yellow.paint(line))
 		}
-		return lines[:min(len(lines), most)]
+		lines = lines[:min(len(lines), most)]
 	}
 	line := what
 	if s.frozen != nil {
@@ -115,7 +114,7 @@ func (s *Screen) stateLines(what string) []string {
 	case s.filter != "":
 		line += " · filter: " + bold.paint(s.filter)
 	}
-	return []string{line}
+	return append(lines, line)
 }
 
 // room is how many rows there is room for.
