@@ -181,7 +181,7 @@ func TestEngineRefuses(t *testing.T) {
 		{[]string{"--engine=kernel", "-O1", "true"}, "-O is for --engine=ptrace"},
 		{[]string{"--engine=strace", "true"}, "\"strace\" is no engine; there are ptrace, kernel, auto, both"},
 		{[]string{"-a", "--engine=ptrace"}, "-a counts the calls of the whole machine"},
-		{[]string{"-a", "-p", "1"}, "-a counts all processes, and -p some of them"},
+		{[]string{"-a", "-p", "1"}, "-a counts all processes, and -p"},
 		{[]string{"--timed=1/16", "true"}, "--timed is for counting in the kernel"},
 		{[]string{"--timed=2/3", "--engine=kernel", "true"}, "\"2/3\" is no share of the calls"},
 		{[]string{"--engine=both", "--no-follow", "true"}, "--no-follow does not go with --engine=both"},
