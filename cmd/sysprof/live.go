@@ -29,7 +29,7 @@ const liveBy = "tid"
 
 // groupForLive has calls told apart for a view, by an engine that can.
 func (o *options) groupForLive() {
-	if kernel := o.engine.name == byKernel || o.engine.everybody; o.live && o.groups.by == "" && !kernel {
+	if kernel := o.engine.name == byKernel || o.engine.name == byAuto || o.engine.everybody; o.live && o.groups.by == "" && !kernel {
 		o.groups.by, o.outputs.NoGroups = liveBy, true
 	}
 }
