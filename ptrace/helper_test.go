@@ -87,6 +87,9 @@ func must(err error) {
 var targets = map[string]func(l *ledger, args []string){}
 
 func target(name string, f func(l *ledger, args []string)) struct{} {
+	if targets[name] != nil {
+		panic("there are two targets called " + name)
+	}
 	targets[name] = f
 	return struct{}{}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // The target makes calls for as long as it is let, some of which fail.
-var _ = target("calls", func(args []string) {
+var _ = target("looping", func(args []string) {
 	if len(args) > 0 {
 		fmt.Println(args[0])
 	}
@@ -31,7 +31,7 @@ var _ = target("calls", func(args []string) {
 // calling starts the target, which runs until the test is over.
 func calling(t *testing.T) (pid int) {
 	t.Helper()
-	cmd := as(exec.Command(self()), "calls")
+	cmd := as(exec.Command(self()), "looping")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

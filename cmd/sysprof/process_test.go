@@ -38,6 +38,9 @@ var patience = needs.Patience() // how long any wait may last
 var targets = map[string]func(args []string){}
 
 func target(name string, f func(args []string)) struct{} {
+	if targets[name] != nil {
+		panic("there are two targets called " + name)
+	}
 	targets[name] = f
 	return struct{}{}
 }

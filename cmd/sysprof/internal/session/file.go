@@ -295,6 +295,9 @@ func within(ctx context.Context, f func() error) error {
 // writeStream writes to what is no regular file. A FIFO that nobody reads is waited for.
 func (f *file) writeStream(ctx context.Context, data []byte) error {
 	for f.open == nil {
+		if ctx.Err() != nil {
+			return errInterrupted // who has given it up does not close what is opened now
+		}
 		fd, err := unix.Open(f.path, openForWriting, 0)
 		if err == nil {
 			f.open = os.NewFile(uintptr(fd), f.path)
