@@ -163,7 +163,7 @@ func TestLiveColours(t *testing.T) {
 func TestLiveStops(t *testing.T) {
 	m := startTmux(t, 80, 24)
 	m.types("cd " + t.TempDir() + "; " + noteModes)
-	m.types("sysprof --live -o table env " + targetEnv + "=calls $SELF 'what it says'")
+	m.types("sysprof --live -o table env " + targetEnv + "=looping $SELF 'what it says'")
 	m.shows("getppid", "kept until the end")
 	for range 2 {
 		m.keys("C-z")
