@@ -238,7 +238,8 @@ func TestHugeJSON(t *testing.T) {
 			}
 			used := after.TotalAlloc - before.TotalAlloc
 			t.Logf("%d MB", used>>20)
-			if used > 600<<20 {
+			// Allocated, not held: what grows is copied, twice as often under the race detector.
+			if used > 5*maxJSONBytes {
 				t.Errorf("reading it took %d MB", used>>20)
 			}
 		})
