@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -112,9 +113,8 @@ var _ = target("ignores", func(l *ledger, args []string) {
 		locked(func() {
 			tids <- unix.Gettid()
 			own := newLedger()
-			r := own.call(c.args[0], c.args[1:]...)
-			if failed := int(r) == -1; failed != (c.ends != 0) {
-				own.fault("call %d returned %d", i, int(r))
+			if _, errno := own.try(c.args[0], c.args[1:]...); errno != c.ends {
+				own.fault("call %d ended with %d, %v", i, errno, errno)
 			}
 			over.Store(true)
 			ended <- own
@@ -158,6 +158,9 @@ func TestIgnoredSignalsWithFilter(t *testing.T) {
 	}
 	l, _, _ := launchFiltered(t, "getppid", "ignores")
 	for _, fault := range l.Faults {
+		if runtime.GOARCH == "arm64" && strings.Contains(fault, unix.EINTR.Error()) {
+			t.Skipf("this kernel does not tell the first argument of a call that was not seen: %s", fault)
+		}
 		t.Error(fault)
 	}
 }

@@ -49,6 +49,11 @@ func newLedger() *ledger {
 
 // call makes a call and writes it down.
 func (l *ledger) call(nr uintptr, args ...uintptr) uintptr {
+	r, _ := l.try(nr, args...)
+	return r
+}
+
+func (l *ledger) try(nr uintptr, args ...uintptr) (uintptr, syscall.Errno) {
 	var a [6]uintptr
 	copy(a[:], args)
 	r, _, errno := syscall.RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5])
@@ -56,7 +61,7 @@ func (l *ledger) call(nr uintptr, args ...uintptr) uintptr {
 	if errno != 0 {
 		l.Errors[uint64(nr)]++
 	}
-	return r
+	return r, errno
 }
 
 func (l *ledger) add(other *ledger) {
