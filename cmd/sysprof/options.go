@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -247,7 +248,7 @@ func (o *options) checkTables() error {
 }
 
 // addPIDs takes the argument of -p: process ids separated by commas or blanks, as pidof and pgrep
-// print them.
+// print them. One that is there already is not taken again.
 func (o *options) addPIDs(list string) error {
 	pids := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
 	if len(pids) == 0 {
@@ -258,7 +259,9 @@ func (o *options) addPIDs(list string) error {
 		if err != nil || pid <= 0 {
 			return fmt.Errorf("%q is not a process id", s)
 		}
-		o.attach = append(o.attach, int(pid))
+		if !slices.Contains(o.attach, int(pid)) {
+			o.attach = append(o.attach, int(pid))
+		}
 	}
 	return nil
 }

@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"sysprof/cmd/sysprof/internal/session"
 	"sysprof/ptrace"
@@ -180,7 +183,7 @@ func (o *options) traced() string {
 	}
 	const most = 3
 	var names []string
-	all := o.processes()
+	all := slices.DeleteFunc(o.processes(), func(pid int) bool { return unix.Kill(pid, 0) == unix.ESRCH })
 	for _, pid := range all[:min(len(all), most)] {
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		names = append(names, fmt.Sprintf("%s (%d)", strings.TrimSpace(string(comm)), pid))

@@ -248,7 +248,8 @@ func TestAttachEnds(t *testing.T) {
 func TestAttachToOneOfTwo(t *testing.T) {
 	p := start(t, as(exec.Command(self()), "echo"))
 	p.line()
-	s := start(t, sysprof(t, "-p", "4194305,"+strconv.Itoa(p.pid())+",4194306"))
+	pid := strconv.Itoa(p.pid())
+	s := start(t, sysprof(t, "-p", "4194305,"+pid+",4194306", "-p", pid))
 	const first, second = "sysprof: attach 4194305: no such process\n", "sysprof: attach 4194306: no such process\n"
 	eventually(t, "it is said at once, in a line each", func() bool { return s.written() == first+second })
 	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
@@ -256,6 +257,9 @@ func TestAttachToOneOfTwo(t *testing.T) {
 	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
 	if n := strings.Count(s.written(), "attach 4194305: "); n != 2 {
 		t.Errorf("the process that does not exist is spoken of %d times, want 2, at once and under the table:\n%s", n, s.written())
+	}
+	if w := s.written(); strings.Count(w, "("+pid+"), ") != 1 || strings.Contains(w, "(4194305)") {
+		t.Errorf("the table is of more than the one process:\n%s", s.written())
 	}
 	p.end()
 }
