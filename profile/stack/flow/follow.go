@@ -2,16 +2,16 @@ package flow
 
 // Bounds of one search. A path to the nearest return instruction has some dozen instructions in nearly all functions.
 const (
-	maxForward = 600  // instructions of Forward, until a return is found …
-	maxMore    = 150  // … and then, to see whether others agree
-	maxFrom    = 1500 // of From
-	maxReturns = 500  // of Returns, in one function …
-	maxAll     = 5000 // … and of one search with all that it asks about other functions
-	maxCallees = 6    // how deep functions that are called are looked into
-	maxWaiting = 24   // branches whose other side is still to be followed
-	maxDoubts  = 12   // calls of what may never return, behind which is still to be looked
-	maxVisited = 2048 // a power of two
-	maxKnown   = 1 << 14
+	maxForward = 600     // instructions of Forward, until a return is found …
+	maxMore    = 150     // … and then, to see whether others agree
+	maxFrom    = 1500    // of From
+	maxReturns = 500     // of Returns, in one function …
+	maxAll     = 5000    // … and of one search with all that it asks about other functions
+	maxCallees = 6       // how deep functions that are called are looked into
+	maxWaiting = 24      // branches whose other side is still to be followed
+	maxDoubts  = 12      // calls of what may never return, behind which is still to be looked
+	maxVisited = 2048    // a power of two
+	maxKnown   = 1 << 17 // functions that are remembered; a start of chromium goes through 50,000
 )
 
 // A Follower follows code. It is for one goroutine at a time. It has about 1 MB, and keeps for each function
