@@ -83,6 +83,15 @@ const (
 	NamesLost WarningKind = "names-lost"
 	// StacksCut: Count stacks end early, because a file could not be read while the program stood still.
 	StacksCut WarningKind = "stacks-cut"
+	// StacksDrawn: the profile is of Count calls that were drawn at random, and stand for all; of the calls this Share has a whole
+	// stack.
+	StacksDrawn WarningKind = "stacks-drawn"
+	// CallsDrawn: likewise, without stacks.
+	CallsDrawn WarningKind = "calls-drawn"
+	// DrawnLost: Count drawn calls found no room in the kernel's ring.
+	DrawnLost WarningKind = "drawn-lost"
+	// StacksGone: Count drawn calls have no stack, as their processes ended too soon.
+	StacksGone WarningKind = "stacks-gone"
 	// StacksMissing: Count calls have no stack, because /proc does not show the process; Text says why.
 	StacksMissing WarningKind = "stacks-missing"
 )

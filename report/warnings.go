@@ -108,7 +108,20 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 		return fmt.Sprintf("there were more than %s different names of files, processes and threads: the others are called [other]", humanCount(w.Count))
 	},
 	profile.StacksCut: func(w *profile.Warning) string {
-		return fmt.Sprintf("%d stacks end early, at [unread]: a file of theirs could not be read in time while the program stood still", w.Count)
+		return fmt.Sprintf("%d stacks end early, at [unread]: a file of theirs could not be read in time", w.Count)
+	},
+	profile.StacksDrawn: func(w *profile.Warning) string {
+		return fmt.Sprintf("the profile's stacks are those of %s that were drawn at random, and weighted so that each row adds up to its exact counts and times; %s of all calls have a whole stack",
+			plural(w.Count, "call"), percentSign(w.Share, 1))
+	},
+	profile.CallsDrawn: func(w *profile.Warning) string {
+		return fmt.Sprintf("the profile's labels are those of %s that were drawn at random, and weighted so that each row adds up to its exact counts and times", plural(w.Count, "call"))
+	},
+	profile.DrawnLost: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s that were drawn for their stacks came too fast: others stand for them in the profile", plural(w.Count, "call"))
+	},
+	profile.StacksGone: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s that were drawn have no stack, as their processes had ended before it was known what these had mapped", plural(w.Count, "call"))
 	},
 	profile.StacksMissing: func(w *profile.Warning) string {
 		return fmt.Sprintf("%d calls are in the profile without stacks, which take a /proc that shows the traced processes: %s", w.Count, w.Text)

@@ -86,8 +86,8 @@ func (o *options) checkEngine() error {
 // kernelCannot says what of the options cannot be done by counting in the kernel; "": all of it can.
 func (o *options) kernelCannot() string {
 	switch {
-	case o.outputs.Pprof != "":
-		return "--pprof needs single calls, which counting in the kernel does not see: use --engine=ptrace"
+	case o.outputs.Pprof != "" && o.hasLabel("fd"):
+		return "--labels=fd needs a look at each call, which counting in the kernel does not have: leave it out, or use --engine=ptrace"
 	case o.groups.by != "" || len(o.groups.only) > 0:
 		return "--by and --only need single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.slower.AtLeast != 0:
@@ -175,6 +175,7 @@ func (p *process) kernelEngine(opt *options, command *ptrace.Command) (session.E
 		Everybody:      opt.engine.everybody,
 		Calls:          opt.trace,
 		Timed:          opt.engine.timed,
+		Draws:          opt.outputs.Pprof != "",
 		OnAttachFailed: p.messages.say,
 		OnBegin:        func() { p.begun.Store(true) },
 		Haste:          p.start,

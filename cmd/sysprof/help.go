@@ -95,7 +95,8 @@ What to write:
       --csv=FILE                write a line a call to FILE, too
       --html=FILE               write a page for a browser to FILE, too: the table, distributions,
                                 latencies over time and, with --pprof, a flame graph
-      --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too
+      --pprof=FILE              write a profile with stacks for go tool pprof to FILE, too;
+                                with --engine=kernel of calls that are drawn at random
       --stacks=off|fp|full      with --pprof: none, by frame pointers, or whole (default)
       --max-depth=N             with --pprof: keep N frames of a stack (default 127), half of
                                 them the outermost ones

@@ -404,6 +404,11 @@ func (o *options) chooseLabels(list string) error {
 	return err
 }
 
+// hasLabel reports whether samples are to be told apart by a field.
+func (o *options) hasLabel(name string) bool {
+	return slices.Contains(strings.Split(o.labels, ","), name)
+}
+
 // chooseMaxSamples takes the argument of --max-samples.
 func (o *options) chooseMaxSamples(s string) error {
 	const most = 1_000_000

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -25,6 +26,9 @@ type Options struct {
 	// Signals has it be noted which signals the command is sent (SignalledSince).
 	Signals bool
 
+	// Draws has calls be drawn, with their stacks (Draw).
+	Draws bool
+
 	slots, spill int // for tests: how many threads have a slot of their own, a power of two, and how many more there may be
 }
 
@@ -36,6 +40,7 @@ type Counter struct {
 	rows     rows
 	pace     pace
 	price    Price
+	drawing  *drawing // nil: nobody wants to know
 }
 
 // Load loads the programs, finds out what they cost, and attaches them. Nothing is counted before Begin. The error is a
@@ -106,6 +111,7 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 	if err != nil {
 		return fmt.Errorf("count CPUs: %w", err)
 	}
+	maps.Copy(constants, c.setDrawing(spec))
 	constants[programsVarMostRows] = rowsFor(cpus)
 	spec.Maps[programsMapRows].MaxEntries = rowsFor(cpus)
 	if c.options.slots > 0 {
@@ -268,6 +274,10 @@ func (c *Counter) Close() {
 		c.links[i].Close()
 	}
 	c.links = nil
+	if c.drawing != nil {
+		c.drawing.reader.Close()
+		<-c.drawing.done
+	}
 	c.programs.Close()
 }
 

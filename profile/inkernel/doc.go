@@ -33,5 +33,12 @@
 //
 // Nothing is pinned. Programs and tables are gone with the descriptors of this process, however it ends.
 //
-// It is not for stacks, and knows no process by name: it is told which to count.
+// # Stacks
+//
+// With Options.Draws calls are drawn at random: of each row some, so that rare ones are all drawn, and the longer a call took, the
+// more likely. Of these the registers and a piece of the stack are copied, and handed to who asked for them (Draw), with how many calls each
+// stands for. The pace is the programs' own (bpf/stacks.h), but for how many there are in all, which is kept at some 1,000 a second
+// from here. Counts and times do not depend on any of it.
+//
+// It does not unwind stacks, and knows no process by name: it is told which to count.
 package inkernel

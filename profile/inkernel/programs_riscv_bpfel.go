@@ -19,6 +19,9 @@ const (
 	programsMapCalls             = "calls"
 	programsMapFlights           = "flights"
 	programsMapMarks             = "marks"
+	programsMapPaces             = "paces"
+	programsMapRecords           = "records"
+	programsMapRing              = "ring"
 	programsMapRowOf             = "row_of"
 	programsMapRows              = "rows"
 	programsMapScratch           = "scratch"
@@ -32,6 +35,8 @@ const (
 	programsProgLeave            = "leave"
 	programsProgSignalSent       = "signal_sent"
 	programsVarBegan             = "began"
+	programsVarDrawing           = "drawing"
+	programsVarDrawnLost         = "drawn_lost"
 	programsVarEverybody         = "everybody"
 	programsVarLooking           = "looking"
 	programsVarMembers           = "members"
@@ -48,10 +53,13 @@ const (
 	programsVarOver              = "over"
 	programsVarOwnPid            = "own_pid"
 	programsVarProcesses         = "processes"
+	programsVarReadAtEntry       = "read_at_entry"
 	programsVarRowsUsed          = "rows_used"
 	programsVarSeen              = "seen"
 	programsVarSignalled         = "signalled"
 	programsVarSlotMask          = "slot_mask"
+	programsVarStackBytes        = "stack_bytes"
+	programsVarStackGap          = "stack_gap"
 	programsVarTakingLeave       = "taking_leave"
 	programsVarUnknownCounted    = "unknown_counted"
 )
@@ -114,6 +122,9 @@ type programsMapSpecs struct {
 	Calls   *ebpf.MapSpec `ebpf:"calls"`
 	Flights *ebpf.MapSpec `ebpf:"flights"`
 	Marks   *ebpf.MapSpec `ebpf:"marks"`
+	Paces   *ebpf.MapSpec `ebpf:"paces"`
+	Records *ebpf.MapSpec `ebpf:"records"`
+	Ring    *ebpf.MapSpec `ebpf:"ring"`
 	RowOf   *ebpf.MapSpec `ebpf:"row_of"`
 	Rows    *ebpf.MapSpec `ebpf:"rows"`
 	Scratch *ebpf.MapSpec `ebpf:"scratch"`
@@ -126,6 +137,8 @@ type programsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsVariableSpecs struct {
 	Began             *ebpf.VariableSpec `ebpf:"began"`
+	Drawing           *ebpf.VariableSpec `ebpf:"drawing"`
+	DrawnLost         *ebpf.VariableSpec `ebpf:"drawn_lost"`
 	Everybody         *ebpf.VariableSpec `ebpf:"everybody"`
 	Looking           *ebpf.VariableSpec `ebpf:"looking"`
 	Members           *ebpf.VariableSpec `ebpf:"members"`
@@ -142,10 +155,13 @@ type programsVariableSpecs struct {
 	Over              *ebpf.VariableSpec `ebpf:"over"`
 	OwnPid            *ebpf.VariableSpec `ebpf:"own_pid"`
 	Processes         *ebpf.VariableSpec `ebpf:"processes"`
+	ReadAtEntry       *ebpf.VariableSpec `ebpf:"read_at_entry"`
 	RowsUsed          *ebpf.VariableSpec `ebpf:"rows_used"`
 	Seen              *ebpf.VariableSpec `ebpf:"seen"`
 	Signalled         *ebpf.VariableSpec `ebpf:"signalled"`
 	SlotMask          *ebpf.VariableSpec `ebpf:"slot_mask"`
+	StackBytes        *ebpf.VariableSpec `ebpf:"stack_bytes"`
+	StackGap          *ebpf.VariableSpec `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.VariableSpec `ebpf:"taking_leave"`
 	UnknownCounted    *ebpf.VariableSpec `ebpf:"unknown_counted"`
 }
@@ -173,6 +189,9 @@ type programsMaps struct {
 	Calls   *ebpf.Map `ebpf:"calls"`
 	Flights *ebpf.Map `ebpf:"flights"`
 	Marks   *ebpf.Map `ebpf:"marks"`
+	Paces   *ebpf.Map `ebpf:"paces"`
+	Records *ebpf.Map `ebpf:"records"`
+	Ring    *ebpf.Map `ebpf:"ring"`
 	RowOf   *ebpf.Map `ebpf:"row_of"`
 	Rows    *ebpf.Map `ebpf:"rows"`
 	Scratch *ebpf.Map `ebpf:"scratch"`
@@ -185,6 +204,9 @@ func (m *programsMaps) Close() error {
 		m.Calls,
 		m.Flights,
 		m.Marks,
+		m.Paces,
+		m.Records,
+		m.Ring,
 		m.RowOf,
 		m.Rows,
 		m.Scratch,
@@ -198,6 +220,8 @@ func (m *programsMaps) Close() error {
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsVariables struct {
 	Began             *ebpf.Variable `ebpf:"began"`
+	Drawing           *ebpf.Variable `ebpf:"drawing"`
+	DrawnLost         *ebpf.Variable `ebpf:"drawn_lost"`
 	Everybody         *ebpf.Variable `ebpf:"everybody"`
 	Looking           *ebpf.Variable `ebpf:"looking"`
 	Members           *ebpf.Variable `ebpf:"members"`
@@ -214,10 +238,13 @@ type programsVariables struct {
 	Over              *ebpf.Variable `ebpf:"over"`
 	OwnPid            *ebpf.Variable `ebpf:"own_pid"`
 	Processes         *ebpf.Variable `ebpf:"processes"`
+	ReadAtEntry       *ebpf.Variable `ebpf:"read_at_entry"`
 	RowsUsed          *ebpf.Variable `ebpf:"rows_used"`
 	Seen              *ebpf.Variable `ebpf:"seen"`
 	Signalled         *ebpf.Variable `ebpf:"signalled"`
 	SlotMask          *ebpf.Variable `ebpf:"slot_mask"`
+	StackBytes        *ebpf.Variable `ebpf:"stack_bytes"`
+	StackGap          *ebpf.Variable `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.Variable `ebpf:"taking_leave"`
 	UnknownCounted    *ebpf.Variable `ebpf:"unknown_counted"`
 }

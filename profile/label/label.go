@@ -201,6 +201,33 @@ func (p *Projection) Values(c *profile.Call) (v profile.Values) {
 	return v
 }
 
+// Named are the values of a finished call of which it is known what its process and its thread were called.
+func (p *Projection) Named(c *profile.Call, process, thread string) (v profile.Values) {
+	if p == nil {
+		return v
+	}
+	for i, f := range p.fields {
+		switch f.Name {
+		case fieldComm:
+			v[i] = p.names.number(process)
+		case fieldThread:
+			v[i] = p.names.number(thread)
+		default:
+			v[i] = p.value(i, c)
+		}
+	}
+	return v
+}
+
+// NamedUnfinished are those of a call that has not returned, likewise.
+func (p *Projection) NamedUnfinished(c *profile.Call, process, thread string) profile.Values {
+	v := p.Named(c, process, thread)
+	if i := p.Index(State); i >= 0 {
+		v[i] = uint32(profile.Unfinished)
+	}
+	return v
+}
+
 // value is that of field i.
 func (p *Projection) value(i int, c *profile.Call) uint32 {
 	if f := p.fields[i]; f.take != nil {

@@ -7,7 +7,7 @@
 // All of this runs with preemption disabled (bpf probes of syscall tracepoints, trace/bpf_probe.h), so that rows, of which
 // each CPU has its own, are changed by one program at a time. A slot is changed by its own thread, but for being taken:
 // by the parent before the thread runs, or by the iterator at the beginning.
-#include "tables.h"
+#include "stacks.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -250,6 +250,7 @@ INLINE void count(struct slot *slot, s64 result, u64 ns, u32 weight)
 	u32 b = bucket_of(ns);
 	if (b < BUCKETS)
 		row->bucket[b] += weight;
+	draw(slot, i, row, ns, errno, weight);
 }
 
 // --- Calls ---
@@ -279,11 +280,13 @@ int enter(u64 *ctx)
 		return 0;
 	if (slot->state == LAUNCHING && nr != nr_execve)
 		return 0;
-	u32 every = identify(slot, current_task(), nr);
+	struct task_struct *task = current_task();
+	u32 every = identify(slot, task, nr);
 	if (!every) {
 		slot->state = PASSED;
 		return 0;
 	}
+	u32 launching = slot->state == LAUNCHING;
 	slot->state = COUNTED;
 	slot->weight = every;
 	if (every > 1) { // drawn at random: every Nth would follow the program's own rhythm
@@ -294,6 +297,7 @@ int enter(u64 *ctx)
 			return 0;
 		}
 	}
+	note_entry(slot, task, launching);
 	slot->entered = ktime_ns();
 	return 0;
 }
@@ -322,8 +326,10 @@ int leave(u64 *ctx)
 	if (state == COUNTED) {
 		u64 ns = slot->entered ? ktime_ns() - slot->entered : 0;
 
-		if (is_killed(task))
+		if (is_killed(task)) {
+			draw_killed(slot);
 			return 0;
+		}
 		slot->state = OUTSIDE;
 		count(slot, result, ns, slot->weight);
 		return 0;
@@ -379,6 +385,7 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 		return;
 	}
 	u64 ns = since ? ktime_ns() - since : 0;
+	draw_flight(task, slot, &key, ns);
 	if (ns >= flight->longest) {
 		flight->longest = ns;
 		flight->pid = task->tgid;

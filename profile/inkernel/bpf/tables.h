@@ -40,7 +40,7 @@ struct slot {
 	u32 weight;  // how many calls a timed one stands for
 	u32 spilled; // how many threads are in spill that would have this slot
 	u32 pad;
-	u64 unused;
+	u64 at_entry; // see stacks.h
 };
 
 struct {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -44,6 +45,7 @@ type Capturer struct {
 	idle      []*scratch
 	memories  int    // how many are open
 	cut       uint64 // stacks that end for want of a file
+	gone      uint64 // copies of processes that had ended
 	blind     error  // why stacks could not be looked at
 
 	storeMu sync.Mutex // guards what follows
@@ -67,6 +69,9 @@ type process struct {
 
 	memory *memory // nil: not open
 	memOf  uint32  // how often the mappings had changed when that was tried, and one more
+
+	program Program   // if it is known by copies
+	looked  time.Time // when its mappings were last read, likewise
 
 	fruitless uint // how often nothing had changed when code was missing
 	skip      uint // how often that is not to be looked into from now on
@@ -225,7 +230,7 @@ func (c *Capturer) unwind(s *space, at *scratch, thread Thread) (number uint32, 
 		}
 		need := c.unwinder.Need()
 		c.mu.Unlock()
-		inTime = c.reading.read(need)
+		inTime = c.reading.read(need, thread != nil)
 		c.mu.Lock()
 		at.window.Again()
 	}

@@ -24,6 +24,8 @@ type reading struct {
 const (
 	// maxWait is for one read. Opening the largest library takes less than 10 ms where it need not be fetched from a disk.
 	maxWait = 100 * time.Millisecond
+	// maxWaitOfNobody is for one read while no tracee waits.
+	maxWaitOfNobody = time.Second
 	// maxPatience is for all reads in a row, and patienceRegained the part of the time by which it grows again.
 	maxPatience      = time.Second
 	patienceRegained = 0.01
@@ -35,14 +37,19 @@ func newReading() *reading {
 	return &reading{running: make(map[uint32]chan struct{}), slow: make(map[uint32]bool), patience: maxPatience, at: time.Now()}
 }
 
-// read reads what a stack needs, and reports whether it was there in time.
-func (r *reading) read(need stack.Need) bool {
+// read reads what a stack needs, and reports whether it was there in time. standing says that a tracee stands still meanwhile.
+func (r *reading) read(need stack.Need, standing bool) bool {
 	r.mu.Lock()
 	done, ok := r.start(need)
 	begun := time.Now()
 	r.patience = min(maxPatience, r.patience+time.Duration(patienceRegained*float64(begun.Sub(r.at))))
 	r.at = begun
-	wait := min(maxWait, r.patience)
+	most := maxWait
+	wait := min(most, r.patience)
+	if !standing {
+		most = maxWaitOfNobody
+		wait = most
+	}
 	if r.slow[need.File()] {
 		wait = 0
 	}
@@ -64,8 +71,10 @@ func (r *reading) read(need stack.Need) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.patience -= time.Since(begun)
-	if !ok && wait == maxWait {
+	if standing {
+		r.patience -= time.Since(begun)
+	}
+	if !ok && wait == most {
 		r.slow[need.File()] = true
 	}
 	return ok

@@ -9,6 +9,7 @@ import (
 
 	"sysprof/profile"
 	"sysprof/profile/cost"
+	"sysprof/profile/inkernel"
 	"sysprof/profile/stack/capture"
 )
 
@@ -56,6 +57,13 @@ type Grower interface {
 	NoMore()
 }
 
+// Drawer is an engine that draws calls at random, and copies their stacks.
+type Drawer interface {
+	// Draw is called before Start. Each drawn call is handed to drawn; what that is given is valid only until it returns. It
+	// returns whether the stack was longer than what was copied. None are copied if stacks is false.
+	Draw(stacks bool, drawn func(*inkernel.Drawn) (short bool)) error
+}
+
 // Entered is told of a thread that stands at its entry-stop, of its program counter and stack pointer. It
 // returns the number of the thread's stack, or 0.
 type Entered func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32
@@ -64,6 +72,7 @@ type Entered func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32
 type Abilities struct {
 	SingleCalls bool // it hands over each call; otherwise only rows
 	Stacks      bool // it stops threads at the entry of their calls
+	Draws       bool // it is a Drawer
 }
 
 // Progress is how far a run is.

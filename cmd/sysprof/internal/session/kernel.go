@@ -26,6 +26,7 @@ type KernelOptions struct {
 	Everybody bool            // count all processes but this one
 	Calls     *syscalltab.Set // nil: all
 	Timed     int             // see inkernel.Options
+	Draws     bool            // likewise
 
 	// OnAttachFailed is told of processes that cannot be counted where others can; OnBegin is called once before the
 	// command runs. Either may be nil.
@@ -60,7 +61,8 @@ type kernelEngine struct {
 
 // Kernel makes an engine of package inkernel. An error is an *inkernel.Refused if another engine may do.
 func Kernel(options KernelOptions) (Engine, error) {
-	counter, err := inkernel.Load(inkernel.Options{Everybody: options.Everybody, Calls: options.Calls, Timed: options.Timed, Signals: options.Command != nil})
+	counter, err := inkernel.Load(inkernel.Options{Everybody: options.Everybody, Calls: options.Calls, Timed: options.Timed, Signals: options.Command != nil,
+		Draws: options.Draws})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +71,12 @@ func Kernel(options KernelOptions) (Engine, error) {
 		modelled: cost.Model{Counting: &cost.Counting{Counted: price.Counted, Others: price.Others}}}, nil
 }
 
-func (e *kernelEngine) Can() Abilities { return Abilities{} }
+func (e *kernelEngine) Can() Abilities { return Abilities{Draws: e.options.Draws} }
+
+// Draw has drawn calls be told of.
+func (e *kernelEngine) Draw(stacks bool, drawn func(*inkernel.Drawn) (short bool)) error {
+	return e.counter.Draw(stacks, drawn)
+}
 
 func (e *kernelEngine) Start(sink profile.Sink, _ Entered) error {
 	e.sink, e.start = sink, time.Now()
@@ -207,7 +214,7 @@ func (e *kernelEngine) finish() {
 	e.mu.Lock()
 	e.threads[0], e.threads[1], e.threads[2] = e.counter.Members()
 	e.elapsed = time.Since(e.start)
-	err := e.counter.End()
+	err := errors.Join(e.counter.End(), e.counter.DrawnAll())
 	e.losses = e.counter.Losses()
 	raw, takeErr := e.counter.TakeLast()
 	if takeErr == nil {
@@ -298,7 +305,7 @@ func lossesOf(losses inkernel.Losses) (all []profile.Warning) {
 		kind  profile.WarningKind
 		count uint64
 	}{{profile.CountsMissed, losses.Missed}, {profile.ThreadsUncounted, losses.NoThread}, {profile.CallsUncounted, losses.NoRow},
-		{profile.FlightsUncounted, losses.NoFlight}} {
+		{profile.FlightsUncounted, losses.NoFlight}, {profile.DrawnLost, losses.NoStack}} {
 		if loss.count > 0 {
 			all = append(all, profile.Warning{Kind: loss.kind, Count: loss.count})
 		}

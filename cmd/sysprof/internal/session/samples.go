@@ -27,13 +27,17 @@ const (
 // samples is what a profile with stacks is made from. A nil one takes nothing.
 type samples struct {
 	config   *Config
-	all      *profile.Samples  // nil: there is no profile, but stacks of slow calls
+	all      *profile.Samples  // nil: there is no profile, but stacks of slow calls; or only some of the calls are seen, …
+	drawn    *drawnSamples     // … which are these
 	capturer *capture.Capturer // nil: no stacks
 }
 
-func newSamples(config *Config) *samples {
+func newSamples(config *Config, draws bool) *samples {
 	s := &samples{config: config}
-	if config.Outputs.Pprof != "" {
+	switch {
+	case config.Outputs.Pprof != "" && draws:
+		s.drawn = newDrawnSamples(config)
+	case config.Outputs.Pprof != "":
 		s.all = profile.NewSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)
 	}
 	if config.Stacks != StacksOff {
@@ -72,7 +76,14 @@ func (s *samples) ended(pid, tid int32) {
 
 // taken returns the samples so far. If some of them, or of their stacks, are missing, the snapshot says so from then on.
 func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
-	all, folded := s.all.All()
+	var all []profile.Sample
+	var folded uint64
+	if s.drawn != nil {
+		all, folded = s.drawn.all.All(snapshot)
+		snapshot.Warnings = append(snapshot.Warnings, s.drawn.warnings(all, s.capturer)...)
+	} else {
+		all, folded = s.all.All()
+	}
 	if folded > 0 {
 		calls := uint64(0)
 		for i := range all {

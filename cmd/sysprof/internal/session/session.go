@@ -91,6 +91,7 @@ func New(config Config, engine Engine) (*Session, error) {
 	}
 	if config.Outputs.Pprof != "" {
 		switch can := engine.Can(); {
+		case can.Draws:
 		case !can.SingleCalls:
 			return nil, errors.New("--pprof: this engine sees no single calls, so it cannot write a profile of them")
 		case config.Stacks != StacksOff && !can.Stacks:
@@ -100,7 +101,7 @@ func New(config Config, engine Engine) (*Session, error) {
 		}
 	}
 	if config.Outputs.Pprof != "" || config.Slower.Stacks {
-		s.samples = newSamples(&s.config)
+		s.samples = newSamples(&s.config, engine.Can().Draws)
 	}
 	if config.Groups != nil || config.Only != nil {
 		switch can := engine.Can(); {
@@ -121,6 +122,11 @@ func New(config Config, engine Engine) (*Session, error) {
 
 // Start lets the engine begin.
 func (s *Session) Start() error {
+	if d, ok := s.engine.(Drawer); ok && s.engine.Can().Draws {
+		if err := d.Draw(s.config.Stacks != StacksOff, s.samples.draw); err != nil {
+			return err
+		}
+	}
 	s.begun = readCPUTime()
 	if err := s.engine.Start(s, s.alsoSlow(s.entered())); err != nil {
 		return err

@@ -1,0 +1,124 @@
+package inkernel
+
+import (
+	"math"
+	"sync/atomic"
+	"testing"
+
+	"sysprof/profile"
+	"sysprof/syscalltab"
+)
+
+// What drawn calls stand for is as many as there are, and as much time, for frequent calls and for rare ones.
+func TestDrawnCallsStandForAll(t *testing.T) {
+	for _, what := range []string{"busy 400", "sleeps", "getppid 4 200000"} {
+		t.Run(what, func(t *testing.T) {
+			c := load(t, Options{Draws: true})
+			type sums struct{ drawn, calls, ns float64 }
+			got := make(map[uint64]sums)
+			if err := c.Draw(true, func(d *Drawn) bool {
+				if d.Kind == Returned || d.Kind == Follows {
+					sum := got[d.Nr]
+					got[d.Nr] = sums{sum.drawn + 1, sum.calls + d.Weight, sum.ns + d.Weight*float64(d.Ns)}
+				}
+				return false
+			}); err != nil {
+				t.Fatal(err)
+			}
+			p := startTarget(t, what)
+			if err := c.Add(p.cmd.Process.Pid); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Begin(); err != nil {
+				t.Fatal(err)
+			}
+			p.makesCalls(t)
+			if err := c.End(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.DrawnAll(); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := c.TakeLast()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range raw.Calls[profile.SameCPU].Sorted() {
+				calls, _ := r.Counts()
+				sum := got[r.Nr]
+				if sum.drawn == 0 {
+					t.Errorf("%s: %d calls, none drawn", r.ABI.Name(r.Nr), calls)
+				}
+				if off := 6 / math.Sqrt(sum.drawn); c.Losses().NoStack == 0 && math.Abs(sum.calls/float64(calls)-1) > off {
+					t.Errorf("%s: %d calls, the %.0f that were drawn stand for %.0f", r.ABI.Name(r.Nr), calls, sum.drawn, sum.calls)
+				}
+			}
+		})
+	}
+}
+
+// A drawn call comes with the memory of its thread, from the stack pointer on.
+func TestDrawnCallHasItsStack(t *testing.T) {
+	c := load(t, Options{Draws: true})
+	var found atomic.Bool
+	if err := c.Draw(true, func(d *Drawn) bool {
+		nr, _ := syscalltab.Native()[0].Number("nanosleep")
+		if d.Kind == Returned && d.Nr == nr && len(d.Stack) > 0 && d.StackPointer() != 0 && d.IP != 0 && d.Process != "" && d.Name != "" {
+			found.Store(true)
+		}
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := startTarget(t, "sleeps")
+	if err := c.Add(p.cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	p.makesCalls(t)
+	if err := c.End(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DrawnAll(); err != nil {
+		t.Fatal(err)
+	}
+	if !found.Load() {
+		t.Error("no call was drawn with its stack")
+	}
+}
+
+// Records are not believed.
+func TestDrawnRecordsAreChecked(t *testing.T) {
+	var d Drawn
+	for _, size := range []int{0, 1, 100, 500, 1000, 10000} {
+		for _, fill := range []byte{0, 1, 0xff} {
+			record := make([]byte, size)
+			for i := range record {
+				record[i] = fill
+			}
+			d.parse(record)
+		}
+	}
+}
+
+// The pace follows how many there are, slowly and within bounds.
+func TestNextGap(t *testing.T) {
+	gap := shortestGap
+	for range 100 {
+		gap = nextGap(gap, 1e6)
+	}
+	if gap != longestGap {
+		t.Errorf("after too many for long it is %v", gap)
+	}
+	if next := nextGap(gap, drawnASecond); next != gap {
+		t.Errorf("from %v to %v when there are as many as there are to be", gap, next)
+	}
+	for range 100 {
+		gap = nextGap(gap, 0)
+	}
+	if gap != shortestGap {
+		t.Errorf("after none for long it is %v", gap)
+	}
+}
