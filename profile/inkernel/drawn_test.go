@@ -49,7 +49,8 @@ func TestDrawnCallsStandForAll(t *testing.T) {
 				if sum.drawn == 0 {
 					t.Errorf("%s: %d calls, none drawn", r.ABI.Name(r.Nr), calls)
 				}
-				if off := 6 / math.Sqrt(sum.drawn); c.Losses().NoStack == 0 && math.Abs(sum.calls/float64(calls)-1) > off {
+				const many = 1000 // a burst of less may be over before it is known how frequent its calls are
+				if off := 6 / math.Sqrt(sum.drawn); calls >= many && c.Losses().NoStack == 0 && math.Abs(sum.calls/float64(calls)-1) > off {
 					t.Errorf("%s: %d calls, the %.0f that were drawn stand for %.0f", r.ABI.Name(r.Nr), calls, sum.drawn, sum.calls)
 				}
 			}

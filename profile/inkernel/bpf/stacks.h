@@ -241,7 +241,7 @@ static __attribute__((noinline)) int choose(struct pace *pace, struct row *row, 
 {
 	if (!pace || !row)
 		return 0;
-	const u32 step = 16, most = 1 << 24;
+	const u32 step = 4, most = 1 << 24;
 	u64 every = pace->every ?: 1, calls = row->calls;
 	u64 next = every * pace->draws * stack_gap / ((now - pace->since) | 1);
 
