@@ -153,9 +153,6 @@ func TestIgnoredSignalsAreNotCounted(t *testing.T) {
 
 // Calls that the filter lets pass do not stop, but the signals do.
 func TestIgnoredSignalsWithFilter(t *testing.T) {
-	if runtime.GOARCH == "riscv64" {
-		t.Skip("a call that was not seen cannot be made again")
-	}
 	l, _, _ := launchFiltered(t, "getppid", "ignores")
 	for _, fault := range l.Faults {
 		if runtime.GOARCH == "arm64" && strings.Contains(fault, unix.EINTR.Error()) {
@@ -195,8 +192,11 @@ var _ = target("handles and ignores", func(l *ledger, args []string) {
 })
 
 // A call that was not seen, and that a handler has ended, stays so when an ignored signal comes behind the handler.
+//
+// The runtime sends such signals, too (SIGURG, to whom has run for 10 ms as far as it knows), which would end a call that
+// the target does not know of where an unseen one cannot be made again.
 func TestIgnoredSignalsBehindAHandlerWithFilter(t *testing.T) {
-	l, _, _ := launchFiltered(t, "getppid", "handles and ignores")
+	l, _, _ := launchFilteredWith(t, noPreemption, "getppid", "handles and ignores")
 	for _, fault := range l.Faults {
 		t.Error(fault)
 	}

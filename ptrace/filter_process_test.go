@@ -33,10 +33,16 @@ func setOf(t *testing.T, expr string) *syscalltab.Set {
 // launchFiltered is launch with a filter.
 func launchFiltered(t *testing.T, expr, name string, args ...string) (*ledger, *record, ptrace.Result) {
 	t.Helper()
+	return launchFilteredWith(t, nil, expr, name, args...)
+}
+
+// launchFilteredWith is launchFiltered of a target with more in its environment.
+func launchFilteredWith(t *testing.T, env []string, expr, name string, args ...string) (*ledger, *record, ptrace.Result) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ledger")
-	tracer, r := trace(t, ptrace.Options{
-		Command: targetCommand(file, name, args...), Follow: true, Filter: &ptrace.Filter{Calls: setOf(t, expr)},
-	})
+	command := targetCommand(file, name, args...)
+	command.Env = append(command.Env, env...)
+	tracer, r := trace(t, ptrace.Options{Command: command, Follow: true, Filter: &ptrace.Filter{Calls: setOf(t, expr)}})
 	result := finish(t, tracer)
 	if !result.CommandEnded || result.Command != 0 {
 		t.Fatalf("target %s: wait status %#x, ended: %v", name, result.Command, result.CommandEnded)

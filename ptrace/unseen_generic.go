@@ -1,4 +1,4 @@
-//go:build !arm64
+//go:build !arm64 && !riscv64
 
 package ptrace
 
@@ -9,6 +9,5 @@ type handlers struct{}
 
 func (*handlers) note(int32, unix.Signal) {}
 
-// unseenCall is the call, which was not seen, that tid is about to return EINTR from. On amd64 the registers tell; on
-// riscv64 the first argument is not to be had any more.
+// unseenCall is the call, which was not seen, that tid is about to return EINTR from: the registers tell.
 func unseenCall(int32, *handlers) asleep { return asleep{} }
