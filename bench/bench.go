@@ -17,11 +17,12 @@ import (
 
 // results are everything that was measured.
 type results struct {
-	Format  int       `json:"format"` // version of the JSON: 1
-	Machine machine   `json:"machine"`
-	Missing []string  `json:"missing,omitempty"` // tracers and workloads that were left out, and why
-	Timed   []*series `json:"timed,omitempty"`
-	Memory  *growth   `json:"memory,omitempty"`
+	Format  int            `json:"format"` // version of the JSON: 1
+	Machine machine        `json:"machine"`
+	Missing []string       `json:"missing,omitempty"` // tracers and workloads that were left out, and why
+	Timed   []*series      `json:"timed,omitempty"`
+	Memory  *growth        `json:"memory,omitempty"`
+	Pauses  []*crowdPauses `json:"pauses,omitempty"`
 
 	Accuracy *accuracy `json:"accuracy,omitempty"`
 	Matrix   []*row    `json:"matrix,omitempty"`
@@ -65,7 +66,7 @@ func bench(opt *options, stdout, stderr io.Writer) error {
 	if err := r.measurePinned(opt, k, stderr); err != nil {
 		return err
 	}
-	if len(r.Timed) == 0 && r.Memory == nil && r.Accuracy == nil && len(r.Matrix) == 0 {
+	if len(r.Timed) == 0 && r.Memory == nil && r.Pauses == nil && r.Accuracy == nil && len(r.Matrix) == 0 {
 		return fmt.Errorf("no workload matches %q (see -list), or all are left out:\n%s", opt.only, strings.Join(r.Missing, "\n"))
 	}
 	if err := r.write(opt, stdout); err != nil {
@@ -77,7 +78,7 @@ func bench(opt *options, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// measureEverywhere measures the matrix, on all CPUs. SIGINT and SIGTERM end it and all that it has
+// measureEverywhere measures the matrix, and pauses, on all CPUs. SIGINT and SIGTERM end it and all that it has
 // started.
 func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -87,6 +88,13 @@ func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer
 	defer runtime.UnlockOSThread()
 	rows, missing, err := measureMatrix(ctx, k, opt, r.tracers, progress)
 	r.Matrix, r.Missing = rows, append(r.Missing, missing...)
+	switch {
+	case err != nil || ctx.Err() != nil || !opt.only.MatchString(pausesWorkload):
+	case k.whyNoC != "":
+		r.Missing = append(r.Missing, fmt.Sprintf("%s is left out: %s", pausesWorkload, k.whyNoC))
+	default:
+		r.Pauses, err = measurePauses(ctx, k, r.tracers, opt, progress)
+	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
@@ -179,6 +187,7 @@ func list(w io.Writer, cpu int) {
 		fmt.Fprintf(w, "  %-23s %s\n", wl.name, wl.what)
 	}
 	fmt.Fprintf(w, "  %-23s %s\n", memoryWorkload, "resident memory of sysprof after many calls, processes and threads")
+	fmt.Fprintf(w, "  %-23s %s\n", pausesWorkload, "on all CPUs: how long threads pause when hundreds are attached to, and left")
 	fmt.Fprintf(w, "  %-23s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, compared with the truth")
 	fmt.Fprintln(w, "conditions of accuracy, with the place, what other CPUs do, what is measured, and the threads:")
 	for _, c := range allConditions() {

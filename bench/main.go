@@ -42,6 +42,9 @@
 // package to install. A tracer that fails, or does not end within a minute, is named as well. The others
 // go on without it, and the exit status is 1.
 //
+// The pauses part attaches sysprof and strace to hundreds of threads that are never idle, and finds out how long one of
+// them stands still at most because of that, and because it is left again.
+//
 // # How it measures
 //
 //  1. It builds sysprof and a few helpers. One run of sysprof counts the calls of each workload of the

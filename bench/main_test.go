@@ -42,7 +42,7 @@ func TestList(t *testing.T) {
 	if status := run([]string{"bench", "-list"}, nil, &stdout, &stderr); status != statusOK {
 		t.Fatalf("status %d: %s", status, stderr.String())
 	}
-	for _, name := range []string{"getppid", "dd-bs1", "memory", "accuracy", "untraced", "floor", "floor-c", "sysprof", "strace",
+	for _, name := range []string{"getppid", "dd-bs1", "memory", "pauses", "accuracy", "untraced", "floor", "floor-c", "sysprof", "strace",
 		"batch/find", "attached/redis", "filter/nothing", "crowd/busy", "floor-c pinned", "strace --seccomp-bpf", "perf trace -s", "bpftrace"} {
 		if !strings.Contains(stdout.String(), "\n  "+name+" ") {
 			t.Errorf("%s is not listed:\n%s", name, stdout.String())
@@ -59,7 +59,7 @@ func TestPinnedOnce(t *testing.T) {
 	t.Run("everything", func(t *testing.T) {
 		needPrograms(t, workload.Need{Program: "cc", Package: "gcc"}, strace)
 		needTwoCPUs(t)
-		pinnedOnce(t, "^[^/]*$", []string{"getppid", "dd-bs1", "stacks-other", "÷ strace", "again", "pinned/other/blocks/1", "warning: need >= 6 samples"})
+		pinnedOnce(t, "^[^/]*$", []string{"getppid", "dd-bs1", "stacks-other", "÷ strace", "again", "20x50", "stands still", "pinned/other/blocks/1", "warning: need >= 6 samples"})
 	})
 }
 
@@ -72,7 +72,7 @@ func pinnedOnce(t *testing.T, only string, texts []string) {
 	goFormat, json := filepath.Join(dir, "go"), filepath.Join(dir, "json")
 	var stdout, stderr bytes.Buffer
 	status := run([]string{"bench", "-n", "1", "-only", only, "-calls", "200", "-memory-calls", "1000",
-		"-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-conditions", "^pinned/other/(blocks/1|apart|programs)$", "-accuracy-raw", filepath.Join(dir, "raw"), "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
+		"-scale", "0.02", "-memory-processes", "3", "-memory-threads", "3", "-accuracy-calls", "50", "-accuracy-conditions", "^pinned/other/(blocks/1|apart|programs)$", "-accuracy-raw", filepath.Join(dir, "raw"), "-o", goFormat, "-json", json}, nil, &stdout, &stderr)
 	if status != statusOK {
 		t.Fatalf("status %d\n%s%s", status, stdout.String(), stderr.String())
 	}

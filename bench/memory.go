@@ -111,6 +111,7 @@ func (g *growth) writeTable(w io.Writer) error {
 		fmt.Fprintf(w, "- growth from the first time to the second: %s MB\n",
 			megabytes(g.Phases[n-1].ResidentKB-g.Phases[n-2].ResidentKB))
 	}
+	fmt.Fprintln(w)
 	return nil
 }
 

@@ -46,6 +46,11 @@ func (r *results) writeTables(w io.Writer) error {
 			return err
 		}
 	}
+	if len(r.Pauses) > 0 {
+		if err := writePauses(&out, r.Pauses); err != nil {
+			return err
+		}
+	}
 	if r.Accuracy != nil {
 		if err := r.Accuracy.writeTable(&out); err != nil {
 			return err

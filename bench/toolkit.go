@@ -23,6 +23,8 @@ var (
 	deepSource string
 	//go:embed c/crowd.c
 	crowdSource string
+	//go:embed c/pauses.c
+	pausesSource string
 )
 
 // toolkit is what bench has built to measure with. close removes it.
@@ -35,7 +37,7 @@ type toolkit struct {
 	sysprofs []version // those that the accuracy part compares
 
 	// The programs of directory c. They are empty where nothing compiles C.
-	floorC, target, deep, crowd string
+	floorC, target, deep, crowd, pauses string
 
 	whyNoC string // why nothing compiles C; empty: C was compiled
 }
@@ -61,7 +63,7 @@ func newToolkit(sysprofs []version) (*toolkit, error) {
 	}
 	k.sysprof = k.sysprofs[0].path
 	if err := k.compileC(); err != nil {
-		k.floorC, k.target, k.deep, k.crowd, k.whyNoC = "", "", "", "", err.Error()
+		k.floorC, k.target, k.deep, k.crowd, k.pauses, k.whyNoC = "", "", "", "", "", err.Error()
 	}
 	return k, nil
 }
@@ -76,8 +78,9 @@ func (k *toolkit) compileC() error {
 	k.target = filepath.Join(k.dir, "target")
 	k.deep = filepath.Join(k.dir, "deep")
 	k.crowd = filepath.Join(k.dir, "crowd")
+	k.pauses = filepath.Join(k.dir, "pauses")
 	for output, source := range map[string]string{k.floorC: floorSource, getppid: getppidSource, k.target: targetSource,
-		k.deep: deepSource, k.crowd: crowdSource} {
+		k.deep: deepSource, k.crowd: crowdSource, k.pauses: pausesSource} {
 		file := output + ".c"
 		if err := os.WriteFile(file, []byte(source), 0o666); err != nil {
 			return fmt.Errorf("write %s: %w", file, err)
