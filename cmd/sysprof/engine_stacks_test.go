@@ -239,3 +239,21 @@ func threadsCalls(pid int) (all string) {
 	}
 	return all
 }
+
+// Processes that are over in a moment have stacks, too: what they had mapped is known when it cannot be asked for any more.
+func TestStacksInKernelOfShortLives(t *testing.T) {
+	countsInKernel(t)
+	p := stacksByEngine(t, "kernel", nil, "/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do /bin/true; /bin/ls / >/dev/null; done")
+	calls := valueOf(t, p, "calls")
+	all, whole := int64(0), int64(0)
+	for _, s := range p.Sample {
+		names := frames(s)
+		all += s.Value[calls]
+		if len(names) > 1 && !strings.HasPrefix(names[len(names)-1], "[") {
+			whole += s.Value[calls]
+		}
+	}
+	if float64(whole) < 0.98*float64(all) {
+		t.Errorf("of %d calls %d have a whole stack", all, whole)
+	}
+}

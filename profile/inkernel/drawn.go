@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"sysprof/profile"
+	"sysprof/profile/inkernel/mapped"
 	"sysprof/syscalltab"
 )
 
@@ -29,6 +30,10 @@ type Drawn struct {
 	Started uint64
 	Program uint32
 
+	// Maps are the executable mappings of the process at that moment, in the words of /proc/PID/maps, if it has executed a program
+	// since Begin; else nil. It may be asked for as long as the call is handed over.
+	Maps func() []byte
+
 	Process, Name string // of the first thread, and of this one
 
 	ABI      syscalltab.ABI
@@ -40,6 +45,7 @@ type Drawn struct {
 	Why      profile.Ending // if InFlight
 	Unseen   bool           // it was entered before the counting
 
+	at        uint64
 	IP        uint64
 	Registers [33]uint64 // by their DWARF numbers
 	Stack     []byte     // from the stack pointer on
@@ -80,6 +86,7 @@ type drawnHead struct {
 	PID, TID, Parent    uint32
 	Stack, Beyond       uint32
 	Program             uint32
+	At                  uint64
 	Started, BeyondAt   uint64
 	Process, ThreadName [16]byte
 	IP                  uint64
@@ -93,6 +100,7 @@ type drawing struct {
 	gap    *ebpf.Variable
 	bytes  *ebpf.Variable
 	stop   atomic.Bool
+	mapped *mapped.Watch // nil: that is refused
 	failed error
 }
 
@@ -144,6 +152,9 @@ func (c *Counter) Draw(stacks bool, each func(*Drawn) (short bool)) error {
 			return err
 		}
 	}
+	if stacks {
+		d.mapped, _ = mapped.Begin() // without, mappings are read while processes last
+	}
 	c.drawing = d
 	go d.read(each)
 	return nil
@@ -163,6 +174,9 @@ func (c *Counter) DrawnAll() error {
 
 func (d *drawing) read(each func(*Drawn) bool) {
 	defer close(d.done)
+	if d.mapped != nil {
+		defer d.mapped.Close()
+	}
 	var record ringbuf.Record
 	var drawn Drawn
 	gap, n, last := shortestGap, 0, time.Now()
@@ -184,6 +198,10 @@ func (d *drawing) read(each func(*Drawn) bool) {
 				continue
 			}
 			n++
+			drawn.Maps = func() []byte { return nil }
+			if d.mapped != nil {
+				drawn.Maps = func() []byte { return d.mapped.Maps(drawn.PID, drawn.at) }
+			}
 			if each(&drawn) {
 				d.copyMore()
 			}
@@ -193,6 +211,9 @@ func (d *drawing) read(each func(*Drawn) bool) {
 				gap = next
 			}
 			n, last = 0, time.Now()
+			if d.mapped != nil {
+				d.mapped.Read()
+			}
 		}
 	}
 }
@@ -232,7 +253,7 @@ func (d *Drawn) parse(record []byte) bool {
 		Started: h.Started, Program: h.Program, Process: name(&h.Process), Name: name(&h.ThreadName),
 		ABI: abis[h.ABI], Nr: uint64(h.Nr), Errno: int32(h.Errno), Ns: int64(h.Ns), AsleepNs: h.asleepNs(),
 		Weight: float64(h.Weight) * float64(h.Every) / float64(max(h.Of, 1)), Why: endings[h.Why], Unseen: h.Unseen != 0,
-		IP: h.IP, BeyondAt: h.BeyondAt,
+		at: h.At, IP: h.IP, BeyondAt: h.BeyondAt,
 	}
 	copy(d.Registers[:], h.Registers[:])
 	if d.Kind == Returned || d.Kind == Copied {

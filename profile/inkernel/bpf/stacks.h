@@ -83,6 +83,7 @@ struct drawn {
 	u32 pid, tid, parent;
 	u32 stack, beyond; // so many bytes of each
 	u32 program;       // self_exec_id
+	u64 at;            // when it was copied, by ktime
 	u64 started;
 	u64 beyond_at;
 	char process[16], name[16];
@@ -139,6 +140,7 @@ INLINE void identify_thread(struct drawn *d, struct task_struct *of)
 {
 	struct task_struct___stacks *task = (void *)of, *leader = task->group_leader, *parent = task->real_parent;
 
+	d->at = ktime_ns();
 	d->pid = task->tgid;
 	d->tid = task->pid;
 	d->parent = parent->tgid;

@@ -201,7 +201,7 @@ func (c *Capturer) Stack(call *profile.Call, ip, sp uint64, thread Thread) uint3
 		return 0
 	}
 	number, end := c.unwind(space, at, thread)
-	if end == stack.Unmapped && c.lookAgain(p, call.PID, space, at, thread) {
+	if end == stack.Unmapped && c.lookAgain(p, space, func() bool { return c.readMaps(p, call.PID, at, thread) }) {
 		space = p.space
 		c.readWords(space, at, thread)
 		number, _ = c.unwind(space, at, thread)
@@ -342,12 +342,12 @@ const maxSkip = 1 << 10
 
 // lookAgain reads the mappings of a process of whose code some is in none of those that are known: something
 // was mapped in a way that we have not seen. It reports whether there are others now.
-func (c *Capturer) lookAgain(p *process, pid int32, before *space, at *scratch, thread Thread) bool {
+func (c *Capturer) lookAgain(p *process, before *space, look func() bool) bool {
 	if p.skip > 0 {
 		p.skip--
 		return false
 	}
-	if !c.readMaps(p, pid, at, thread) {
+	if !look() {
 		return false
 	}
 	if p.space == before {
@@ -377,11 +377,16 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch, thread Thread) b
 		}
 		return false
 	}
-	text = executable(text)
+	return c.useMaps(p, pid, changes, executable(text), thread)
+}
+
+// useMaps brings p's mappings up to date with the text of executable ones, as of that many changes.
+func (c *Capturer) useMaps(p *process, pid int32, changes uint32, text []byte, thread Thread) bool {
 	s := c.byMaps[string(text)] // as after a fork
 	if s == nil {
+		vdso := c.vdso
 		c.mu.Unlock()
-		s = c.newSpace(pid, text, thread)
+		s = c.newSpace(pid, text, thread, vdso)
 		c.mu.Lock()
 		if s == nil {
 			return false
@@ -407,10 +412,11 @@ func (c *Capturer) readMaps(p *process, pid int32, at *scratch, thread Thread) b
 	return true
 }
 
-// newSpace makes a space of the text of a process's executable mappings, nil if there are none.
+// newSpace makes a space of the text of a process's executable mappings, nil if there are none. vdso is what a process that has
+// ended had mapped of the kernel, in all likelihood.
 //
 // Precondition: c.mu is not held.
-func (c *Capturer) newSpace(pid int32, text []byte, thread Thread) *space {
+func (c *Capturer) newSpace(pid int32, text []byte, thread Thread, vdso []byte) *space {
 	mappings, err := stack.AppendMaps(nil, text)
 	if err != nil || len(mappings) == 0 {
 		return nil
@@ -421,7 +427,9 @@ func (c *Capturer) newSpace(pid int32, text []byte, thread Thread) *space {
 		switch m := &mappings[i]; {
 		case m.IsVDSO():
 			s.vdso = make([]byte, min(m.End-m.Start, 64<<10))
-			thread.ReadMemory(s.vdso, m.Start)
+			if thread.ReadMemory(s.vdso, m.Start) == 0 && len(vdso) == len(s.vdso) {
+				s.vdso = vdso
+			}
 		case !m.IsFile() && s.own == 0:
 			s.own, s.uid, s.ours = ownPID(pid), ownerOf(pid), sharesNames(pid)
 			if !s.ours {

@@ -10,7 +10,8 @@ import (
 type Copy struct {
 	PID, Parent int32
 	Program     Program
-	Narrow      bool // the thread executes 32-bit code on a 64-bit machine
+	Maps        func() []byte // the executable mappings that the process had, as /proc/PID/maps says it; nil if that is not known
+	Narrow      bool          // the thread executes 32-bit code on a 64-bit machine
 
 	IP        uint64
 	Registers [33]uint64 // by their DWARF numbers, as in stack.Regs
@@ -51,7 +52,7 @@ func (c *Capturer) Copied(copied *Copy) (number uint32, short bool) {
 	defer func() { c.idle = append(c.idle, at) }()
 	if now := time.Now(); p.stale() || now.Sub(p.looked) > mappingsHold {
 		p.looked = now
-		c.readMaps(p, copied.PID, at, theirs{copied.PID})
+		c.learnMaps(p, copied, at)
 	}
 	if p.space == nil {
 		c.gone++
@@ -62,7 +63,7 @@ func (c *Capturer) Copied(copied *Copy) (number uint32, short bool) {
 		at.regs.Arch = stack.I386
 	}
 	number, end := c.unwindCopy(p.space, at, copied)
-	if before := p.space; end == stack.Unmapped && c.lookAgain(p, copied.PID, before, at, theirs{copied.PID}) {
+	if before := p.space; end == stack.Unmapped && c.lookAgain(p, before, func() bool { return c.learnMaps(p, copied, at) }) {
 		number, end = c.unwindCopy(p.space, at, copied)
 	}
 	return number, end == stack.BadMemory
@@ -71,6 +72,17 @@ func (c *Capturer) Copied(copied *Copy) (number uint32, short bool) {
 func (c *Capturer) unwindCopy(s *space, at *scratch, copied *Copy) (uint32, stack.Reason) {
 	at.window.Reset(&copiedMemory{copied, s, c.files}, copied.StackAt, copied.Stack)
 	return c.unwind(s, at, nil)
+}
+
+// learnMaps brings the mappings up to date: to those that the process had when the copy was made, if that is known, else to those
+// that it has.
+func (c *Capturer) learnMaps(p *process, copied *Copy, at *scratch) bool {
+	if copied.Maps != nil {
+		if text := copied.Maps(); len(text) > 0 {
+			return c.useMaps(p, copied.PID, p.changes, text, theirs{copied.PID})
+		}
+	}
+	return c.readMaps(p, copied.PID, at, theirs{copied.PID})
 }
 
 // program returns what is known of the process, of the program that it is.

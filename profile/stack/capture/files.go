@@ -2,6 +2,7 @@ package capture
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -56,7 +57,7 @@ func (f *files) see(pid int32, mappings []stack.Mapping) {
 	if !any {
 		return
 	}
-	ours := sharesNames(pid)
+	ours := sharesNames(pid) || hasEnded(pid) // what is found by that name has to be the same file
 	var held *root
 	if !ours {
 		held = f.rootOf(pid)
@@ -80,6 +81,11 @@ func sharesNames(pid int32) bool {
 		}
 	}
 	return true
+}
+
+func hasEnded(pid int32) bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // open opens the file of a mapping, for the unwinder.

@@ -78,7 +78,7 @@ func (s *samples) unwindCopy(d *inkernel.Drawn) (number uint32, short bool) {
 		return 0, false
 	}
 	c := capture.Copy{PID: d.PID, Parent: d.Parent, Program: capture.Program{Started: d.Started, Number: d.Program},
-		IP: d.IP, Registers: d.Registers, Stack: d.Stack, StackAt: d.StackPointer(), Beyond: d.Beyond, BeyondAt: d.BeyondAt}
+		Maps: d.Maps, IP: d.IP, Registers: d.Registers, Stack: d.Stack, StackAt: d.StackPointer(), Beyond: d.Beyond, BeyondAt: d.BeyondAt}
 	if c.Narrow = d.IsNarrow(); c.Narrow {
 		c.Registers = d.NarrowRegisters()
 	}
