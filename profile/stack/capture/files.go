@@ -83,8 +83,10 @@ func sharesNames(pid int32) bool {
 	return true
 }
 
+// hasEnded reports whether a process has ended. Until its parent has taken note of that, its directory in /proc is there, but no
+// link in it leads anywhere.
 func hasEnded(pid int32) bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	_, err := os.Readlink(fmt.Sprintf("/proc/%d/root", pid))
 	return errors.Is(err, os.ErrNotExist)
 }
 
