@@ -1,10 +1,7 @@
 package profile
 
 import (
-	"cmp"
-	"iter"
 	"math"
-	"slices"
 	"sync"
 )
 
@@ -30,6 +27,7 @@ type Grouper struct {
 	byRow map[uint64]uint32 // by rowID, of groups with many
 	pool  sketchPool
 	cpus  slab[cpuSum]
+	fails slab[groupFailure]
 	total totals
 
 	buckets int // how many a row may have
@@ -54,7 +52,8 @@ type groupRow struct {
 	call                  uint32 // by its number
 	next                  uint32 // row of the group, and 1; 0: it is the last
 	cpu                   uint32 // CPU time, and 1; 0: it was of none measured
-	sketch                sketch
+	failed                uint32 // the first of its failures, which are a list, and 1; 0: no call has failed
+	sketch                sketch // of all calls
 }
 
 // cpuSum is the CPU time of calls.
@@ -120,10 +119,14 @@ func (g *Grouper) Add(c *Call, key, last *Values, memo *GroupMemo) (calls uint64
 	to.calls++
 	to.netNs = addSigned(to.netNs, netNs)
 	r.calls++
+	inLine := c.Queued || c.Disturbed
 	if c.Errno != 0 {
 		r.errors++
+		if f := g.failure(memo.number, r, c.Errno); f != nil {
+			f.add(&groupFailure{calls: 1, netNs: netNs, longNs: latencyNs}, inLine)
+			g.pool.record(&f.sketch, latencyNs, inLine, 1, g.buckets)
+		}
 	}
-	inLine := c.Queued || c.Disturbed
 	if c.Queued {
 		r.queued++
 	}
@@ -275,24 +278,39 @@ func (g *Grouper) foldOne(but uint32) {
 // moveRows adds the rows of a group to those of another one, and removes them.
 func (g *Grouper) moveRows(number, to uint32) {
 	of := g.groups.at(number)
+	g.addRows(g, of, to)
 	for next := of.row; next != 0; {
 		i := next - 1
-		from := g.rows.at(i)
-		r := g.rows.at(g.row(to, from.call))
-		r.add(from)
-		g.pool.merge(&r.sketch, &g.pool, &from.sketch)
-		g.pool.release(&from.sketch)
-		if from.cpu > 0 {
-			g.addCPU(r, *g.cpus.at(from.cpu - 1))
-			g.cpus.give(from.cpu - 1)
+		r := g.rows.at(i)
+		next = r.next
+		g.pool.release(&r.sketch)
+		g.giveFailures(r)
+		if r.cpu > 0 {
+			g.cpus.give(r.cpu - 1)
 		}
 		if of.rows >= manyRows {
-			delete(g.byRow, rowID(number, from.call))
+			delete(g.byRow, rowID(number, r.call))
 		}
-		next = from.next
 		g.rows.give(i)
 	}
 	of.row, of.rows = 0, 0
+}
+
+// addRows adds the rows of a group, which may be in another Grouper, to those of the others.
+func (g *Grouper) addRows(in *Grouper, of *group, to uint32) {
+	for from := range in.rowsOf(of) {
+		r := g.rows.at(g.row(to, g.call(in.keys[from.call])))
+		r.add(from)
+		g.pool.merge(&r.sketch, &in.pool, &from.sketch)
+		if cpu := in.cpuOf(from); cpu.calls > 0 {
+			g.addCPU(r, cpu)
+		}
+		for f := range in.failuresOf(from) {
+			its := g.failure(to, r, f.errno)
+			its.merge(f)
+			g.pool.merge(&its.sketch, &in.pool, &f.sketch)
+		}
+	}
 }
 
 func (r *groupRow) add(from *groupRow) {
@@ -326,129 +344,4 @@ func (g *Grouper) cpuOf(r *groupRow) cpuSum {
 // size is which part of all a group is, in calls or in time.
 func (g *group) size(of *totals) float64 {
 	return max(float64(g.calls)/max(of.calls, 1), float64(g.netNs)/max(of.ns, 1))
-}
-
-// RawGroup is the calls of a group as they were measured.
-type RawGroup struct {
-	Key, Last Values
-	Others    uint64 // see Group
-	Rows      []RawGroupRow
-	InFlight  []Flight
-}
-
-// RawGroupRow is the calls of one key of a group as they were measured.
-type RawGroupRow struct {
-	Key
-	Calls, Errors, Queued, CPUCalls uint64
-	NetNs, LinedNs                  int64 // sums of Call.NetNs of the calls that did not stand in line, and of those that did
-	HoldNs, CPUNs                   int64
-	LongestNs                       int64    // the longest latency of the calls that did not stand in line
-	Latency, InLine                 []Bucket // latencies of the calls that did not stand in line, and of those that did
-}
-
-// Folded says how many groups have become others so far, because there were too many, and how many of the calls these had.
-func (g *Grouper) Folded() (groups, calls, of uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.folded, g.groups.at(g.others).calls, uint64(g.total.calls)
-}
-
-// All returns a copy of the largest groups so far, most of them, in no order. Behind them comes the group of all others, if there are
-// any.
-func (g *Grouper) All(most int) []RawGroup {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	numbers := g.largest()
-	var rest []uint32
-	if len(numbers) > most {
-		numbers, rest = numbers[:most], numbers[most:]
-	}
-	all := make([]RawGroup, 0, len(numbers)+1)
-	for _, number := range numbers {
-		of := g.groups.at(number)
-		raw := RawGroup{Key: of.key, Last: of.last, InFlight: slices.Clone(of.inFlight), Rows: make([]RawGroupRow, 0, of.rows)}
-		for r := range g.rowsOf(of) {
-			raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &g.pool, g.cpuOf(r)))
-		}
-		all = append(all, raw)
-	}
-	if others, ok := g.allOthers(rest); ok {
-		all = append(all, others)
-	}
-	return all
-}
-
-// largest lists the groups by their time, the largest first.
-func (g *Grouper) largest() []uint32 {
-	numbers := make([]uint32, 0, g.groups.used())
-	for i := range uint32(g.groups.made()) {
-		if i != g.others && g.groups.at(i).alive {
-			numbers = append(numbers, i)
-		}
-	}
-	slices.SortFunc(numbers, func(a, b uint32) int {
-		x, y := g.groups.at(a), g.groups.at(b)
-		return cmp.Or(cmp.Compare(y.netNs, x.netNs), cmp.Compare(y.calls, x.calls), slices.Compare(x.key[:], y.key[:]))
-	})
-	return numbers
-}
-
-// rowsOf yields the rows of a group.
-func (g *Grouper) rowsOf(of *group) iter.Seq[*groupRow] {
-	return func(yield func(*groupRow) bool) {
-		for next := of.row; next != 0; {
-			r := g.rows.at(next - 1)
-			if !yield(r) {
-				return
-			}
-			next = r.next
-		}
-	}
-}
-
-// allOthers adds up the others and some groups besides.
-func (g *Grouper) allOthers(besides []uint32) (raw RawGroup, ok bool) {
-	if raw.Others = g.folded + uint64(len(besides)); raw.Others == 0 {
-		return raw, false
-	}
-	var pool sketchPool
-	rows, cpus := make(map[uint32]*groupRow), make(map[uint32]cpuSum)
-	for _, number := range append(besides, g.others) {
-		of := g.groups.at(number)
-		for from := range g.rowsOf(of) {
-			r := rows[from.call]
-			if r == nil {
-				r = &groupRow{call: from.call}
-				rows[from.call] = r
-			}
-			r.add(from)
-			pool.merge(&r.sketch, &g.pool, &from.sketch)
-			cpu, more := cpus[from.call], g.cpuOf(from)
-			cpus[from.call] = cpuSum{addSaturating(cpu.calls, more.calls), addClamped(cpu.ns, more.ns)}
-		}
-		for i := range of.inFlight {
-			raw.InFlight = addFlight(raw.InFlight, &of.inFlight[i])
-		}
-	}
-	for _, r := range rows {
-		raw.Rows = append(raw.Rows, r.copy(g.keys[r.call], &pool, cpus[r.call]))
-	}
-	return raw, true
-}
-
-// copy returns what the row has, whose sketch is in the pool.
-func (r *groupRow) copy(k Key, pool *sketchPool, cpu cpuSum) RawGroupRow {
-	raw := RawGroupRow{Key: k, Calls: r.calls, Errors: r.errors, Queued: r.queued, CPUCalls: cpu.calls,
-		NetNs: r.netNs, LinedNs: r.linedNs, HoldNs: r.holdNs, CPUNs: cpu.ns, LongestNs: r.longNs}
-	words := pool.words(&r.sketch)
-	buckets := make([]Bucket, len(words))
-	lined := len(words)
-	for i, w := range words {
-		buckets[i] = r.sketch.bucket(w)
-		if inLine(w) {
-			lined = min(lined, i)
-		}
-	}
-	raw.Latency, raw.InLine = buckets[:lined:lined], buckets[lined:]
-	return raw
 }

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -11,6 +12,24 @@ import (
 type Groups struct {
 	By   []string // the fields by which they are told apart: "pid", "fd"
 	List []Group  // by time, the longest first; the one of the others, if there is one, is the last
+
+	// More yields all groups, in about the order of List, which has the largest of them alone, and what the others are together. What
+	// it yields is valid until the next one. It is nil if List has all.
+	More iter.Seq[*Group]
+}
+
+// Each yields all groups. What it yields is valid until the next one.
+func (g *Groups) Each() iter.Seq[*Group] {
+	if g.More != nil {
+		return g.More
+	}
+	return func(yield func(*Group) bool) {
+		for i := range g.List {
+			if !yield(&g.List[i]) {
+				return
+			}
+		}
+	}
 }
 
 // Group is the calls of one group. It may have none that returned.
@@ -35,6 +54,16 @@ type GroupRow struct {
 	Key
 	Totals           // the minimum is that of a bucket
 	Buckets []Bucket // of the latencies of all calls, in ascending order; wider than those of a Histogram
+
+	Failed []GroupFailure // of the calls that failed, sorted by errno; nil if none did, or it is not known how
+}
+
+// GroupFailure is the calls of a row of a group that failed in the same way.
+type GroupFailure struct {
+	Errno        int32
+	Calls        uint64
+	SumNs, MaxNs int64
+	Buckets      []Bucket // as those of the row, which these calls are in, too
 }
 
 // GroupBucketError is by how much a quantile of a group's latencies is off at most, as a share of it, as long as there are no more
@@ -42,29 +71,118 @@ type GroupRow struct {
 const GroupBucketError = 0.5 / groupBuckets
 
 // Latency returns the distribution of the latencies. Its count, sum and maximum are exact.
-func (r *GroupRow) Latency() *Histogram {
+func (r *GroupRow) Latency() *Histogram { return histogramOf(r.Buckets, r.SumNs, r.MaxNs) }
+
+// Latency returns the distribution of the latencies. Its count, sum and maximum are exact.
+func (f *GroupFailure) Latency() *Histogram { return histogramOf(f.Buckets, f.SumNs, f.MaxNs) }
+
+func histogramOf(buckets []Bucket, sumNs, maxNs int64) *Histogram {
 	h := new(Histogram)
-	for i, b := range r.Buckets {
-		ns := min(b.LowNs+(b.HighNs-b.LowNs)/2, r.MaxNs)
-		if i == len(r.Buckets)-1 && b.Count > 0 {
-			h.Record(r.MaxNs)
+	for i, b := range buckets {
+		ns := min(b.LowNs+(b.HighNs-b.LowNs)/2, maxNs)
+		if i == len(buckets)-1 && b.Count > 0 {
+			h.Record(maxNs)
 			b.Count--
 		}
 		h.RecordN(ns, b.Count)
 	}
-	h.ShiftSum(r.SumNs - int64(h.Sum()))
+	h.ShiftSum(sumNs - int64(h.Sum()))
 	return h
 }
 
-// Snapshot returns the calls of the group as a snapshot of their own. Their latencies are all with those of the calls that
-// succeeded, but Errors says how many failed.
+// Succeeded returns the calls of the row that did not fail, nothing if that is not known of all. They have no queued calls, hold and CPU
+// time, since these are not known by outcome.
+func (r *GroupRow) Succeeded() (ok GroupRow, known bool) {
+	ok = *r
+	for i := range r.Failed {
+		f := &r.Failed[i]
+		ok.Calls -= min(f.Calls, ok.Calls)
+		ok.Errors -= min(f.Calls, ok.Errors)
+		ok.SumNs = max(ok.SumNs-f.SumNs, 0)
+	}
+	if ok.Errors > 0 {
+		return GroupRow{}, false
+	}
+	if len(r.Failed) > 0 {
+		ok.Failed, ok.Queued, ok.HoldNs, ok.CPUCalls, ok.CPUNs = nil, 0, 0, 0, 0
+		ok.Buckets = without(r.Buckets, r.Failed)
+		ok.MinNs, ok.MaxNs = boundsOf(ok.Buckets, ok.MinNs, ok.MaxNs)
+	}
+	return ok, true
+}
+
+// OnlyFailed returns those that did, in the same way.
+func (r *GroupRow) OnlyFailed() (failed GroupRow, known bool) {
+	failed = GroupRow{Key: r.Key, Failed: r.Failed}
+	for i := range r.Failed {
+		f := &r.Failed[i]
+		failed.Calls += f.Calls
+		failed.SumNs = addClamped(failed.SumNs, f.SumNs)
+		failed.Buckets = mergeBuckets(failed.Buckets, f.Buckets)
+	}
+	failed.Errors = failed.Calls
+	failed.MinNs, failed.MaxNs = boundsOf(failed.Buckets, r.MinNs, r.MaxNs)
+	if failed.Calls == r.Calls {
+		failed.Totals = r.Totals
+	}
+	return failed, failed.Calls == r.Errors
+}
+
+// boundsOf are the bounds of the latencies of a part of the calls of a row, by their buckets and the bounds of all.
+func boundsOf(part []Bucket, minNs, maxNs int64) (int64, int64) {
+	if len(part) == 0 {
+		return 0, 0
+	}
+	return max(minNs, part[0].LowNs), min(maxNs, part[len(part)-1].HighNs)
+}
+
+// without takes failed calls away from all. What was rounded into another bucket is taken from the nearest one above, or below.
+func without(all []Bucket, failed []GroupFailure) []Bucket {
+	rest := slices.Clone(all)
+	for i := range failed {
+		for _, b := range failed[i].Buckets {
+			middle := b.LowNs + (b.HighNs-b.LowNs)/2
+			at, _ := slices.BinarySearchFunc(rest, middle, func(b Bucket, ns int64) int { return cmp.Compare(b.HighNs, ns) })
+			take := func(j int) {
+				n := min(rest[j].Count, b.Count)
+				rest[j].Count -= n
+				b.Count -= n
+			}
+			for j := at; j < len(rest) && b.Count > 0; j++ {
+				take(j)
+			}
+			for j := min(at, len(rest)) - 1; j >= 0 && b.Count > 0; j-- {
+				take(j)
+			}
+		}
+	}
+	return slices.DeleteFunc(rest, func(b Bucket) bool { return b.Count == 0 })
+}
+
+// Snapshot returns the calls of the group as a snapshot of their own. If it is not known how calls failed, their latencies are with
+// those of the calls that succeeded, but Errors says how many failed.
 func (g *Group) Snapshot() *Snapshot {
 	s := &Snapshot{Total: g.Totals, InFlight: g.InFlight}
 	for i := range g.Rows {
 		r := &g.Rows[i]
-		s.Rows = append(s.Rows, Row{Key: r.Key, Totals: r.Totals, OK: r.Latency()})
+		s.Rows = append(s.Rows, r.Row())
 	}
 	return s
+}
+
+// Row returns the calls as a row of a snapshot. If it is not known how calls failed, their latencies are with those of the calls that
+// succeeded.
+func (r *GroupRow) Row() Row {
+	row := Row{Key: r.Key, Totals: r.Totals, OK: r.Latency()}
+	ok, known := r.Succeeded()
+	if !known || r.Errors == 0 {
+		return row
+	}
+	row.OK = ok.Latency()
+	for i := range r.Failed {
+		row.Failed = append(row.Failed, Outcome{r.Failed[i].Errno, r.Failed[i].Latency()})
+	}
+	return row
 }
 
 // Top returns the n largest groups, and one of all others behind them, if there are any. It changes nothing of g.
@@ -76,7 +194,7 @@ func (g *Groups) Top(n int) *Groups {
 	if len(rest) == 0 || len(rest) == 1 && rest[0].Others > 0 {
 		return g
 	}
-	return &Groups{g.By, append(kept, mergeGroups(rest))}
+	return &Groups{By: g.By, List: append(kept, mergeGroups(rest))}
 }
 
 // ByName returns the groups with those of the same name added up. The others are called so.
@@ -105,27 +223,42 @@ func (g *Groups) ByName() []Group {
 
 // mergeGroups returns the others that groups are together.
 func mergeGroups(groups []Group) Group {
-	var all Group
-	byKey := make(map[Key]int)
+	var sum groupSum
 	for i := range groups {
-		g := &groups[i]
-		all.Others += max(g.Others, 1)
-		for j := range g.Rows {
-			from := &g.Rows[j]
-			at, ok := byKey[from.Key]
-			if !ok {
-				at = len(all.Rows)
-				byKey[from.Key] = at
-				all.Rows = append(all.Rows, GroupRow{Key: from.Key})
-			}
-			all.Rows[at].add(from)
-		}
-		for j := range g.InFlight {
-			all.InFlight = addFlight(all.InFlight, &g.InFlight[j])
-		}
+		sum.add(&groups[i])
 	}
-	all.finish()
-	return all
+	return sum.group()
+}
+
+// groupSum adds groups up, one by one, of which it keeps nothing.
+type groupSum struct {
+	all   Group
+	byKey map[Key]int // places among the rows
+}
+
+func (s *groupSum) add(g *Group) {
+	if s.byKey == nil {
+		s.byKey = make(map[Key]int)
+	}
+	s.all.Others += max(g.Others, 1)
+	for i := range g.Rows {
+		from := &g.Rows[i]
+		at, ok := s.byKey[from.Key]
+		if !ok {
+			at = len(s.all.Rows)
+			s.byKey[from.Key] = at
+			s.all.Rows = append(s.all.Rows, GroupRow{Key: from.Key})
+		}
+		s.all.Rows[at].add(from)
+	}
+	for i := range g.InFlight {
+		s.all.InFlight = addFlight(s.all.InFlight, &g.InFlight[i])
+	}
+}
+
+func (s *groupSum) group() Group {
+	s.all.finish()
+	return s.all
 }
 
 // groupsOfAll adds up the groups of snapshots. Groups with the same values are one. There are none if a snapshot has none, or has
@@ -165,19 +298,77 @@ func groupsOfAll(snapshots []*Snapshot) *Groups {
 	return NewGroups(by, list)
 }
 
-// add adds the calls of another row.
+// add adds the calls of another row, of which it keeps nothing.
 func (r *GroupRow) add(from *GroupRow) {
+	known := (r.Errors == 0 || r.Failed != nil) && (from.Errors == 0 || from.Failed != nil)
 	r.Totals.add(&from.Totals)
 	r.Buckets = mergeBuckets(r.Buckets, from.Buckets)
+	if !known {
+		r.Failed = nil
+		return
+	}
+	for i := range from.Failed {
+		f := &from.Failed[i]
+		at, found := slices.BinarySearchFunc(r.Failed, f.Errno, func(f GroupFailure, errno int32) int { return cmp.Compare(f.Errno, errno) })
+		if !found {
+			r.Failed = slices.Insert(r.Failed, at, GroupFailure{Errno: f.Errno})
+		}
+		to := &r.Failed[at]
+		to.Calls = addSaturating(to.Calls, f.Calls)
+		to.SumNs = addClamped(to.SumNs, f.SumNs)
+		to.MaxNs = max(to.MaxNs, f.MaxNs)
+		to.Buckets = mergeBuckets(to.Buckets, f.Buckets)
+	}
 }
 
 // finish sorts the rows and adds them up.
 func (g *Group) finish() {
 	slices.SortFunc(g.Rows, func(a, b GroupRow) int { return compareKeys(a.Key, b.Key) })
+	for i := range g.Rows {
+		slices.SortFunc(g.Rows[i].Failed, func(a, b GroupFailure) int { return cmp.Compare(a.Errno, b.Errno) })
+	}
 	g.Totals = Totals{}
 	for i := range g.Rows {
 		g.Totals.add(&g.Rows[i].Totals)
 	}
+}
+
+// StreamGroups are groups that are not all in memory at once: all yields them, by time, the longest first, and the others, if there are
+// any, last. Their rows need not be sorted and added up. Of the largest, most of them, it makes a list.
+func StreamGroups(by []string, most int, all iter.Seq[*Group]) *Groups {
+	g := &Groups{By: by, More: func(yield func(*Group) bool) {
+		for one := range all {
+			if one.finish(); !yield(one) {
+				return
+			}
+		}
+	}}
+	var rest groupSum
+	for one := range g.More {
+		if len(g.List) < most && one.Others == 0 {
+			g.List = append(g.List, one.clone())
+		} else {
+			rest.add(one)
+		}
+	}
+	if rest.all.Others > 0 {
+		g.List = append(g.List, rest.group())
+	}
+	return g
+}
+
+// clone returns an independent copy.
+func (g *Group) clone() Group {
+	c := *g
+	c.Values, c.Rows, c.InFlight = slices.Clone(g.Values), slices.Clone(g.Rows), slices.Clone(g.InFlight)
+	for i := range c.Rows {
+		r := &c.Rows[i]
+		r.Buckets, r.Failed = slices.Clone(r.Buckets), slices.Clone(r.Failed)
+		for j := range r.Failed {
+			r.Failed[j].Buckets = slices.Clone(r.Failed[j].Buckets)
+		}
+	}
+	return c
 }
 
 // NewGroups adds up the rows of groups and puts them into their order. It takes the list over.
@@ -193,7 +384,7 @@ func NewGroups(by []string, list []Group) *Groups {
 			cmp.Compare(b.longestNs(), a.longestNs()),
 			slices.CompareFunc(a.Values, b.Values, compareNaturally))
 	})
-	return &Groups{by, list}
+	return &Groups{By: by, List: list}
 }
 
 // longestNs is how long the longest of the calls in flight has been under way.

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -81,4 +82,69 @@ func TestGroupsOfSnapshotsMerge(t *testing.T) {
 	if Merge(one, two).Groups != nil {
 		t.Error("groups by other fields are added up")
 	}
+}
+
+// TestRowsOfGroupsByOutcome: what succeeded and what failed add up to the row, also where a call was rounded into another bucket.
+func TestRowsOfGroupsByOutcome(t *testing.T) {
+	row := GroupRow{Key: Key{Nr: 1}, Totals: Totals{Calls: 10, Errors: 4, SumNs: 1_000, MinNs: 64, MaxNs: 300, Queued: 2, HoldNs: 70},
+		Buckets: []Bucket{{64, 71, 5}, {128, 135, 3}, {256, 319, 2}},
+		Failed: []GroupFailure{
+			{Errno: 4, Calls: 1, SumNs: 70, MaxNs: 70, Buckets: []Bucket{{64, 71, 1}}},
+			{Errno: 11, Calls: 3, SumNs: 430, MaxNs: 300, Buckets: []Bucket{{100, 101, 2}, {256, 319, 1}}},
+		}}
+	ok, known := row.Succeeded()
+	want := GroupRow{Key: row.Key, Totals: Totals{Calls: 6, SumNs: 500, MinNs: 64, MaxNs: 300}, Buckets: []Bucket{{64, 71, 4}, {128, 135, 1}, {256, 319, 1}}}
+	if d := cmp.Diff(want, ok); d != "" || !known {
+		t.Errorf("succeeded (-want +got):\n%s", d)
+	}
+	failed, known := row.OnlyFailed()
+	want = GroupRow{Key: row.Key, Totals: Totals{Calls: 4, Errors: 4, SumNs: 500, MinNs: 64, MaxNs: 300},
+		Buckets: []Bucket{{64, 71, 1}, {100, 101, 2}, {256, 319, 1}}, Failed: row.Failed}
+	if d := cmp.Diff(want, failed); d != "" || !known {
+		t.Errorf("failed (-want +got):\n%s", d)
+	}
+	its := row.Row()
+	if its.OK.Count() != 6 || len(its.Failed) != 2 || its.Failed[1].Latency.Count() != 3 || its.Latency().Sum() != 1_000 {
+		t.Errorf("as a row of a snapshot it has %d that succeeded, %v", its.OK.Count(), its.Failed)
+	}
+	row.Failed = nil
+	if _, known := row.Succeeded(); known {
+		t.Error("it is taken for known how calls failed")
+	}
+	if its := row.Row(); its.OK.Count() != 10 {
+		t.Errorf("%d calls are shown", its.OK.Count())
+	}
+}
+
+// TestStreamedGroups: those that are not listed are others, and all are yielded.
+func TestStreamedGroups(t *testing.T) {
+	var list []Group
+	for i := range 10 {
+		ns := int64(1_000 - 10*i)
+		list = append(list, Group{Values: []string{string(rune('a' + i))}, Rows: []GroupRow{{Key: Key{Nr: 2}, Totals: Totals{Calls: 1, SumNs: ns, MinNs: ns, MaxNs: ns},
+			Buckets: []Bucket{{ns, ns, 1}}}}})
+	}
+	list = append(list, Group{Others: 7, Rows: []GroupRow{{Key: Key{Nr: 2}, Totals: Totals{Calls: 5, SumNs: 5}, Buckets: []Bucket{{1, 1, 5}}}}})
+	var one Group
+	g := StreamGroups([]string{"comm"}, 3, func(yield func(*Group) bool) {
+		for i := range list {
+			rows := append(one.Rows[:0], list[i].Rows...) // as one that is made in the place of the one before
+			if one = list[i]; true {
+				one.Rows = rows
+			}
+			if !yield(&one) {
+				return
+			}
+		}
+	})
+	if d := cmp.Diff(NewGroups(g.By, slices.Clone(list)).Top(3).List, g.List); d != "" {
+		t.Errorf("the list (-want +got):\n%s", d)
+	}
+	n := 0
+	for one := range g.Each() {
+		if n++; one.Calls == 0 {
+			t.Error("a group is not added up")
+		}
+	}
+	equal(t, "groups", n, 11)
 }

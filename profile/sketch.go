@@ -1,5 +1,7 @@
 package profile
 
+import "slices"
+
 // A sketch is a distribution of a few latencies in a few bytes: a list of buckets that are not empty, a word each. There are
 // hundreds of thousands of sketches, with three or four buckets on average, so that a slice for each would be most of what they
 // take, and the garbage of growing these as much again. So all words are in one pool, in which the garbage collector has nothing to
@@ -165,4 +167,13 @@ func (p *sketchPool) take(class uint8) (at uint32) {
 func (p *sketchPool) give(at uint32, class uint8) {
 	p.at(at)[0] = uint64(p.free[class])
 	p.free[class] = at + 1
+}
+
+// clone returns a copy of all words.
+func (p *sketchPool) clone() sketchPool {
+	c := sketchPool{blocks: make([][]uint64, len(p.blocks)), used: p.used, free: p.free}
+	for i := range p.blocks {
+		c.blocks[i] = slices.Clone(p.blocks[i])
+	}
+	return c
 }

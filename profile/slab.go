@@ -1,5 +1,7 @@
 package profile
 
+import "slices"
+
 // slab has values in blocks, by their numbers. A value stays where it is. The zero slab is empty.
 type slab[T any] struct {
 	blocks [][]T
@@ -44,4 +46,13 @@ func (s *slab[T]) give(i uint32) {
 	var zero T
 	*s.at(i) = zero
 	s.free = append(s.free, i)
+}
+
+// clone returns a copy of all values.
+func (s *slab[T]) clone() slab[T] {
+	c := slab[T]{blocks: make([][]T, len(s.blocks)), free: slices.Clone(s.free)}
+	for i := range s.blocks {
+		c.blocks[i] = slices.Clone(s.blocks[i])
+	}
+	return c
 }

@@ -143,8 +143,7 @@ func groupColumns(by []string) []string {
 // writeGroupsCSV writes the lines of groups, with what is the same on all at their ends. What is not known of calls of a group is
 // empty.
 func writeGroupsCSV(out *csv.Writer, groups *profile.Groups, run, end []string) {
-	for i := range groups.List {
-		g := &groups.List[i]
+	for g := range groups.Each() {
 		who := []string{g.Who, g.Name}
 		if g.Others > 0 {
 			who = []string{whoOf(g), ""}
@@ -160,6 +159,10 @@ func writeGroupsCSV(out *csv.Writer, groups *profile.Groups, run, end []string) 
 }
 
 func groupRowCells(r *profile.GroupRow) []string {
+	if _, known := r.Succeeded(); known {
+		row := r.Row()
+		return rowCells(&row)
+	}
 	cpuCalls, cpuNs, offCPUNs := "", "", ""
 	if off, known := r.OffCPU(); known {
 		cpuCalls, cpuNs, offCPUNs = unsigned(r.CPUCalls), signed(r.CPUNs), signed(int64(off))

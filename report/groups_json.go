@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"sysprof/profile"
+	"sysprof/syscalltab"
 )
 
 // What a file may hold of groups.
@@ -49,6 +50,20 @@ type jsonGroupRow struct {
 	CPUCalls uint64      `json:"cpu_calls,omitempty"`
 	CPUNs    int64       `json:"cpu_ns,omitempty"`
 	Buckets  jsonBuckets `json:"buckets"`
+
+	Failed jsonList[jsonGroupFailure] `json:"failed,omitempty"`
+}
+
+// jsonGroupFailure is the calls of a row that failed with the same errno.
+type jsonGroupFailure struct {
+	Errno   int32       `json:"errno"`
+	Name    string      `json:"errno_name"`
+	Calls   uint64      `json:"calls"`
+	SumNs   int64       `json:"sum_ns"`
+	MaxNs   int64       `json:"max_ns"`
+	P50Ns   int64       `json:"p50_ns"`
+	P99Ns   int64       `json:"p99_ns"`
+	Buckets jsonBuckets `json:"buckets"`
 }
 
 // groupValue is a number in JSON if it is one of the fields that are numbers.
@@ -90,13 +105,15 @@ func marshalText(s string) ([]byte, error) {
 func (d *jsonWriter) groups(g *profile.Groups) {
 	d.field("groups_by", g.By)
 	d.printf("%q: [", "groups")
-	for i := range g.List {
-		if i > 0 {
+	first := true
+	for one := range g.Each() {
+		if !first {
 			d.printf(",")
 		}
+		first = false
 		d.printf("\n")
-		d.value(newJSONGroup(g.By, &g.List[i]))
-		const enough = 1 << 20
+		d.value(newJSONGroup(g.By, one))
+		const enough = 256 << 10
 		if d.out.Len() > enough {
 			d.flush()
 		}
@@ -117,9 +134,16 @@ func newJSONGroup(by []string, g *profile.Group) *jsonGroup {
 	for i := range g.Rows {
 		r := &g.Rows[i]
 		latency := r.Latency()
-		j.Rows = append(j.Rows, jsonGroupRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, Calls: r.Calls, Errors: r.Errors,
+		row := jsonGroupRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, Calls: r.Calls, Errors: r.Errors,
 			SumNs: r.SumNs, MinNs: r.MinNs, MaxNs: r.MaxNs, P50Ns: int64(latency.Quantile(0.5)), P99Ns: int64(latency.Quantile(0.99)),
-			Queued: r.Queued, HoldNs: r.HoldNs, CPUCalls: r.CPUCalls, CPUNs: r.CPUNs, Buckets: r.Buckets})
+			Queued: r.Queued, HoldNs: r.HoldNs, CPUCalls: r.CPUCalls, CPUNs: r.CPUNs, Buckets: r.Buckets}
+		for i := range r.Failed {
+			f := &r.Failed[i]
+			latency := f.Latency()
+			row.Failed = append(row.Failed, jsonGroupFailure{f.Errno, syscalltab.Errno(int(f.Errno)), f.Calls, f.SumNs, f.MaxNs,
+				int64(latency.Quantile(0.5)), int64(latency.Quantile(0.99)), f.Buckets})
+		}
+		j.Rows = append(j.Rows, row)
 	}
 	for i := range g.InFlight {
 		j.InFlight = append(j.InFlight, newJSONFlight(&g.InFlight[i]))
@@ -194,27 +218,66 @@ func (j *jsonGroupRow) row() (r profile.GroupRow, err error) {
 	r.Nr, r.Buckets = j.Nr, j.Buckets
 	r.Totals = profile.Totals{Calls: j.Calls, Errors: j.Errors, SumNs: j.SumNs, MinNs: j.MinNs, MaxNs: j.MaxNs,
 		Queued: j.Queued, HoldNs: j.HoldNs, CPUCalls: j.CPUCalls, CPUNs: j.CPUNs}
-	if len(r.Buckets) > maxRowBuckets {
-		return r, errors.New("it has too many buckets")
+	calls, err := callsOf(r.Buckets)
+	if err != nil {
+		return r, err
 	}
-	var calls counter
-	for i, b := range r.Buckets {
-		if b.LowNs < 0 || b.LowNs > b.HighNs || b.Count == 0 || i > 0 && b.LowNs < r.Buckets[i-1].LowNs {
-			return r, fmt.Errorf("the bucket of %d to %d ns is empty, or out of order", b.LowNs, b.HighNs)
+	failed := counter{}
+	for i := range j.Failed {
+		f, err := j.Failed[i].failure(r.Failed)
+		if err != nil {
+			return r, fmt.Errorf("errno %d: %w", j.Failed[i].Errno, err)
 		}
-		calls.add(b.Count)
+		r.Failed = append(r.Failed, f)
+		failed.add(f.Calls)
 	}
 	switch {
 	case r.Calls == 0:
 		return r, errors.New("it has no calls")
-	case calls.n != r.Calls:
-		return r, fmt.Errorf("it says %d calls, and its buckets say %d", r.Calls, calls.n)
+	case calls != r.Calls:
+		return r, fmt.Errorf("it says %d calls, and its buckets say %d", r.Calls, calls)
+	case len(r.Failed) > 0 && failed.n != r.Errors:
+		return r, fmt.Errorf("it says %d errors, and by errno they are %d", r.Errors, failed.n)
 	case r.Errors > r.Calls || r.CPUCalls > r.Calls || r.Queued > r.Calls:
 		return r, fmt.Errorf("of %d calls %d failed, %d stood in line, and %d have CPU times", r.Calls, r.Errors, r.Queued, r.CPUCalls)
 	case r.SumNs < 0 || r.HoldNs < 0 || r.CPUNs < 0 || r.MinNs < 0 || r.MaxNs < r.MinNs:
 		return r, errors.New("it has negative times, or a maximum below the minimum")
 	}
 	return r, nil
+}
+
+// failure checks and converts. before are those of the row so far.
+func (j *jsonGroupFailure) failure(before []profile.GroupFailure) (f profile.GroupFailure, err error) {
+	f = profile.GroupFailure{Errno: j.Errno, Calls: j.Calls, SumNs: j.SumNs, MaxNs: j.MaxNs, Buckets: j.Buckets}
+	calls, err := callsOf(f.Buckets)
+	switch {
+	case err != nil:
+		return f, err
+	case f.Errno < 1 || f.Errno > maxErrno:
+		return f, fmt.Errorf("it is not in 1 to %d", maxErrno)
+	case slices.ContainsFunc(before, func(one profile.GroupFailure) bool { return one.Errno == f.Errno }):
+		return f, errors.New("it stands there twice")
+	case calls == 0 || calls != f.Calls:
+		return f, fmt.Errorf("it says %d calls, and its buckets say %d", f.Calls, calls)
+	case f.SumNs < 0 || f.MaxNs < 0:
+		return f, errors.New("it has negative times")
+	}
+	return f, nil
+}
+
+// callsOf checks buckets and adds them up.
+func callsOf(buckets []profile.Bucket) (calls uint64, err error) {
+	if len(buckets) > maxRowBuckets {
+		return 0, errors.New("it has too many buckets")
+	}
+	var sum counter
+	for i, b := range buckets {
+		if b.LowNs < 0 || b.LowNs > b.HighNs || b.Count == 0 || i > 0 && b.LowNs < buckets[i-1].LowNs {
+			return 0, fmt.Errorf("the bucket of %d to %d ns is empty, or out of order", b.LowNs, b.HighNs)
+		}
+		sum.add(b.Count)
+	}
+	return sum.n, nil
 }
 
 // UnmarshalJSON reads the rows one by one.

@@ -43,6 +43,9 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 	}
 	d.field("total", newJSONTotals(&s.Total, all))
 	d.list("rows", rows, ",")
+	if m.OverTime != nil {
+		d.field("over_time", newJSONOverTime(m.OverTime))
+	}
 	flights := make([]any, len(s.InFlight))
 	for i := range s.InFlight {
 		flights[i] = newJSONFlight(&s.InFlight[i])
@@ -70,13 +73,21 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 // WriteJSONLine is WriteJSON in a single line, as they stand in a file of several objects: the intervals of a run, and last
 // the whole of it.
 func WriteJSONLine(w io.Writer, s *profile.Snapshot, m Meta) error {
-	var text bytes.Buffer
-	if err := WriteJSON(&text, s, m); err != nil {
+	if err := WriteJSON(oneLine{w}, s, m); err != nil {
 		return err
 	}
-	line := bytes.ReplaceAll(text.Bytes(), []byte{'\n'}, nil) // within a string there is none
-	_, err := w.Write(append(line, '\n'))
+	_, err := w.Write([]byte{'\n'})
 	return err
+}
+
+// oneLine leaves out the ends of lines. Within a string there are none.
+type oneLine struct{ to io.Writer }
+
+func (l oneLine) Write(p []byte) (int, error) {
+	if _, err := l.to.Write(bytes.ReplaceAll(p, []byte{'\n'}, nil)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // jsonWriter writes the outermost level by hand, for its lines.

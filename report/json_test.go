@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sysprof/profile"
+	"sysprof/profile/timeline"
 	"sysprof/syscalltab"
 )
 
@@ -24,6 +25,11 @@ var meta = Meta{
 	Version: "1.2.3", Command: []string{"sh", "-c", "echo <a> & \"µ\" \x00"}, PIDs: []int{17, 4}, Traced: "sh (17)", Threads: 3,
 	Start: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Duration: 3210 * time.Millisecond,
 	Host: "host", Kernel: "6.18.5", Arch: "x86_64", CPUs: 2,
+	OverTime: &timeline.Timeline{
+		Ends: []time.Duration{10 * time.Millisecond, 25 * time.Millisecond},
+		All:  []timeline.Cell{{Slice: 0, Bucket: 7, Calls: 2}, {Slice: 1, Bucket: 9, Calls: 3}},
+		Rows: []timeline.Row{{Key: profile.Key{ABI: syscalltab.AMD64, Nr: 1}, Calls: 3, SumNs: 3_000, Cells: []timeline.Cell{{Slice: 1, Bucket: 9, Calls: 3}}}},
+	},
 }
 
 func TestGoldenJSON(t *testing.T) {
@@ -134,6 +140,12 @@ func TestBadJSON(t *testing.T) {
 		{"a later version", `"version": 1`, `"version": 2`, "version 2 of the format; this sysprof reads up to 1"},
 		{"no version", `"version": 1`, `"version": 0`, "there is no version 0"},
 		{"a broken version", `"version": 1`, `"version": 1.5`, "cannot unmarshal number 1.5"},
+		{"slices of time out of order", `"ends_ns":[10000000,25000000]`, `"ends_ns":[25000000,25000000]`, "over_time: the slices are out of order"},
+		{"a slice that there is not", `"all":[0,7,2,1,9,3]`, `"all":[0,7,2,2,9,3]`, "over_time: there is no cell 2, 9 of 3 calls"},
+		{"a bucket that there is not", `"all":[0,7,2,1,9,3]`, `"all":[0,7,2,1,9999,3]`, "over_time: there is no cell 1, 9999 of 3 calls"},
+		{"half a cell", `"all":[0,7,2,1,9,3]`, `"all":[0,7,2,1,9]`, "over_time: a cell has not three numbers"},
+		{"cells out of order", `"all":[0,7,2,1,9,3]`, `"all":[1,9,3,0,7,2]`, "over_time: the cells are out of order"},
+		{"cells of an unknown ABI", `"abi":"amd64","nr":1,"calls":3`, `"abi":"","nr":1,"calls":3`, "over_time: write: unknown abi"},
 		{"rows are no list", `"rows": [`, `"rows": {}, "x": [`, "rows: want a list, not {}"},
 		{"a row is a number", `"rows": [`, `"rows": [7,`, "rows: item 0: json: cannot unmarshal number"},
 		{"a row is null", `"rows": [`, `"rows": [null,`, `rows: item 0:  (abi , nr 0): unknown abi ""`},

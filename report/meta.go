@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"sysprof/profile/timeline"
 )
 
 // Meta says what a snapshot is of: when, where and by what it was measured. It goes into the formats for
@@ -28,6 +30,8 @@ type Meta struct {
 	Kernel string `json:"kernel,omitempty"` // release: "6.18.5"
 	Arch   string `json:"arch,omitempty"`   // machine: "x86_64"
 	CPUs   int    `json:"cpus,omitempty"`   // that the tracer could use
+
+	OverTime *timeline.Timeline `json:"-"` // how latencies were distributed over the time; nil: not known
 }
 
 // line says what was traced, where and when, in a line; nothing if that is not known.

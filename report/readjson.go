@@ -43,6 +43,7 @@ type jsonDocument struct {
 	Meta     json.RawMessage           `json:"meta"`
 	Overhead *jsonOverhead             `json:"overhead"`
 	Rows     json.RawMessage           `json:"rows"`
+	OverTime *jsonOverTime             `json:"over_time"`
 	InFlight jsonList[jsonFlight]      `json:"in_flight"`
 	GroupsBy []string                  `json:"groups_by"`
 	Groups   json.RawMessage           `json:"groups"`
@@ -94,6 +95,11 @@ func readObject(text []byte) (*profile.Snapshot, Meta, error) {
 	whole.Warnings = d.warnings()
 	if whole.Groups, err = readGroups(d.GroupsBy, d.Groups); err != nil {
 		return nil, m, err
+	}
+	if d.OverTime != nil {
+		if m.OverTime, err = d.OverTime.timeline(); err != nil {
+			return nil, m, fmt.Errorf("over_time: %w", err)
+		}
 	}
 	if d.Overhead != nil {
 		if whole.Overhead, err = d.Overhead.overhead(); err != nil {

@@ -20,8 +20,8 @@ import (
 // announcer says what becomes of processes that are attached to. A nil one says nothing.
 //
 // Some programs have thousands of children in a second, so no more than some lines are written at once, most of them for
-// processes that were attached to, and of the rest how many have ended how: on a terminal once a second, elsewhere, where
-// nobody watches, at the end.
+// processes that were attached to, and of the rest how many have ended how: on a terminal once a second. Elsewhere, where nobody
+// watches, there are lines for processes that were attached to alone, and the others are said at the end.
 type announcer struct {
 	say      func(error)
 	terminal bool
@@ -56,7 +56,11 @@ func (p *process) announcer(opt *options) *announcer {
 }
 
 func newAnnouncer(say func(error), terminal bool) *announcer {
-	a := &announcer{say: say, terminal: terminal, left: announcedAtOnce, chosen: make(map[int]bool), more: make(map[string]int),
+	left := announcedAtOnce
+	if !terminal {
+		left[0] = 0 // a server's children would fill a log
+	}
+	a := &announcer{say: say, terminal: terminal, left: left, chosen: make(map[int]bool), more: make(map[string]int),
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go a.run()
 	return a
@@ -110,15 +114,20 @@ func (a *announcer) onAttached() func(threads, processes int) {
 	return func(threads, processes int) { a.attached(threads, countOf(processes, "process", "processes")) }
 }
 
-// attachedLater takes note of a process that was attached to during the run, and says so.
-func (a *announcer) attachedLater(threads, pid int) {
-	if a == nil {
-		return
+// attaching takes note of a process that is attached to during the run.
+func (a *announcer) attaching(pid int) {
+	if a != nil {
+		a.mu.Lock()
+		a.chosen[pid] = true
+		a.mu.Unlock()
 	}
-	a.mu.Lock()
-	a.chosen[pid] = true
-	a.mu.Unlock()
-	a.attached(threads, find.Describe("/proc", pid))
+}
+
+// attachedLater says that a process was attached to during the run.
+func (a *announcer) attachedLater(threads, pid int) {
+	if a != nil {
+		a.attached(threads, find.Describe("/proc", pid))
+	}
 }
 
 // attached says to how much has been attached, on a terminal. what says to what.

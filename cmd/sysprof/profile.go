@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -73,7 +74,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	}
 	announcer.above(status)
 	if finder != nil {
-		go p.newWatcher(opt, finder, engine, announcer).watch()
+		go p.newWatcher(opt, finder, s, engine, announcer).watch()
 	}
 	r.follow( // what goes wrong is said, and may go well the next time
 		func(ctx context.Context) {
@@ -116,6 +117,11 @@ func (p *process) profile(opt *options) (ending, error) {
 // newSession prepares a run and its engine.
 func (p *process) newSession(opt *options, command *ptrace.Command, announcer *announcer) (*session.Session, session.Engine, error) {
 	config := opt.config(command)
+	if config.Groups != nil {
+		// Of 10,000 groups there are 65 MB, with hardly a pointer in them: to collect the garbage often costs little then.
+		const percent = 10
+		debug.SetGCPercent(percent)
+	}
 	config.BeforeNames = p.finish.over
 	engine, err := p.newEngine(opt, command, &config, announcer)
 	if err != nil {

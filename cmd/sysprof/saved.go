@@ -62,10 +62,14 @@ func (p *process) showSaved(opt *options) (ending, error) {
 	}
 	ctx := context.Background() // signals end it as they end any program
 	chosen := session.Choose(snapshot, opt.trace, opt.statuses)
-	if snapshot.Groups != nil && chosen.Groups == nil {
-		p.messages.say(errors.New("of the groups of a saved run it is not known how calls ended: they are left out"))
+	overTime := meta.OverTime
+	if chosen != snapshot { // it has all calls, whatever their outcome
+		overTime, meta.OverTime = nil, nil
 	}
-	err = errors.Join(files.Write(ctx, chosen, meta), files.WritePage(ctx, page.Page{Snapshot: chosen, Meta: meta}))
+	if snapshot.Groups != nil && chosen.Groups == nil {
+		p.messages.say(errors.New("of some groups of this saved run it is not known how calls failed: groups are left out"))
+	}
+	err = errors.Join(files.Write(ctx, chosen, meta), files.WritePage(ctx, page.Page{Snapshot: chosen, Meta: meta, Timeline: overTime}))
 	return endingOfSaved(errors.Join(err, files.Close(ctx)), ending{})
 }
 

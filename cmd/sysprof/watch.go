@@ -20,9 +20,11 @@ type watcher struct {
 	finder *find.Finder
 	engine session.Engine
 	grower session.Grower
-	lasts  bool // there may be new ones; otherwise only some that the first look has missed
-	waits  bool // when nothing is traced any more, for others to come
+	lasts  bool          // there may be new ones; otherwise only some that the first look has missed
+	waits  bool          // when nothing is traced any more, for others to come
+	begun  func(pid int) // before it is attached to: it may end while it is
 	told   func(threads, pid int)
+	noted  func(pid int)
 	failed func(error)
 }
 
@@ -35,11 +37,13 @@ const (
 )
 
 // newWatcher makes one for a run that has started.
-func (p *process) newWatcher(opt *options, finder *find.Finder, engine session.Engine, announcer *announcer) *watcher {
+func (p *process) newWatcher(opt *options, finder *find.Finder, s *session.Session, engine session.Engine, announcer *announcer) *watcher {
 	return &watcher{
 		finder: finder, engine: engine, grower: engine.(session.Grower),
 		lasts: finder.Lasts(), waits: opt.duration > 0,
+		begun:  announcer.attaching,
 		told:   announcer.attachedLater,
+		noted:  s.Attached,
 		failed: announcer.failed(p.messages.say),
 	}
 }
@@ -81,10 +85,12 @@ func (w *watcher) watch() {
 // attach attaches to processes, and returns to how many threads.
 func (w *watcher) attach(found []int) (sum int) {
 	for _, pid := range found {
+		w.begun(pid)
 		threads, err := w.grower.Attach(pid)
 		switch {
 		case threads > 0:
 			sum += threads
+			w.noted(pid)
 			w.told(threads, pid)
 		case err != nil && !errors.Is(err, unix.ESRCH):
 			w.failed(err)

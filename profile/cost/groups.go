@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"iter"
 	"slices"
 
 	"sysprof/profile"
@@ -10,12 +11,36 @@ import (
 // They come in the order in which they are given, without anything that says who they are, and are to be put into
 // profile.NewGroups. The rows that are given are gone, since there may be many.
 func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group {
-	unlined, cpuNs := make(map[profile.Key]uint64), make(map[profile.Key]float64) // calls that did not stand in line, and CPU time of all
+	c := NewGroupCorrection(s, func(yield func(*profile.RawGroup) bool) {
+		for i := range raw {
+			if !yield(&raw[i]) {
+				return
+			}
+		}
+	})
+	groups := make([]profile.Group, len(raw))
 	for i := range raw {
-		for j := range raw[i].Rows {
-			r := &raw[i].Rows[j]
+		c.Group(&raw[i], &groups[i])
+		raw[i].Rows = nil
+	}
+	return groups
+}
+
+// GroupCorrection takes off groups, one after the other, what tracing added to them.
+type GroupCorrection struct {
+	off map[profile.Key]*takeOff
+}
+
+// NewGroupCorrection prepares to correct all groups of a snapshot, which are gone through twice.
+func NewGroupCorrection(s *profile.Snapshot, all iter.Seq[*profile.RawGroup]) *GroupCorrection {
+	unlined, cpuNs := make(map[profile.Key]uint64), make(map[profile.Key]float64) // calls that did not stand in line, and CPU time of all
+	rows := make(map[profile.Key]int)
+	for g := range all {
+		for i := range g.Rows {
+			r := &g.Rows[i]
 			unlined[r.Key] += countOf(r.Latency)
 			cpuNs[r.Key] += float64(r.CPUNs)
+			rows[r.Key]++
 		}
 	}
 	raws := s.Overhead != nil && s.Overhead.Source == profile.Uncorrected
@@ -26,13 +51,16 @@ func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group 
 			ofCPU: float64(r.CPUNs) / max(cpuNs[r.Key], 1)}
 	}
 	byCall := make(map[profile.Key][]net)
-	for i := range raw {
-		for j := range raw[i].Rows {
-			r := &raw[i].Rows[j]
+	for key, n := range rows {
+		byCall[key] = make([]net, 0, n) // to grow would take as much again
+	}
+	for g := range all {
+		for i := range g.Rows {
+			r := &g.Rows[i]
 			if off[r.Key] == nil { // the snapshot has no row of these yet
 				off[r.Key] = &takeOff{asTheyAre: true, ofCPU: 1}
 			}
-			byCall[r.Key] = append(byCall[r.Key], net{float64(r.Calls), off[r.Key].estimate(r)})
+			byCall[r.Key] = append(byCall[r.Key], net{float64(r.Calls), off[r.Key].estimate(&r.RawGroupCalls)})
 		}
 	}
 	for i := range s.Rows {
@@ -40,17 +68,25 @@ func CorrectGroups(s *profile.Snapshot, raw []profile.RawGroup) []profile.Group 
 			off[r.Key].excessNs = excess(r, byCall[r.Key], float64(r.MinNs))
 		}
 	}
-	groups := make([]profile.Group, len(raw))
-	for i := range raw {
-		from, to := &raw[i], &groups[i]
-		to.Others, to.InFlight = from.Others, from.InFlight
-		to.Rows = slices.Grow(to.Rows, len(from.Rows)) // which leaves nil of none
-		for j := range from.Rows {
-			to.Rows = append(to.Rows, off[from.Rows[j].Key].from(&from.Rows[j]))
-		}
-		from.Rows = nil
+	return &GroupCorrection{off}
+}
+
+// SumNs is how much time the calls of a group took.
+func (c *GroupCorrection) SumNs(from *profile.RawGroup) (ns int64) {
+	for i := range from.Rows {
+		r := &from.Rows[i]
+		ns += c.off[r.Key].sumNs(&r.RawGroupCalls)
 	}
-	return groups
+	return ns
+}
+
+// Group makes a corrected group, into the memory of one that is not needed any more. It may share what from has.
+func (c *GroupCorrection) Group(from *profile.RawGroup, to *profile.Group) {
+	to.Others, to.InFlight = from.Others, from.InFlight
+	to.Rows = slices.Grow(to.Rows[:0], len(from.Rows)) // which leaves nil of none
+	for i := range from.Rows {
+		to.Rows = append(to.Rows, c.off[from.Rows[i].Key].from(&from.Rows[i]))
+	}
 }
 
 // takeOff is what is taken off calls of one key: so much off each, so that leastNs are left at least.
@@ -66,7 +102,7 @@ type takeOff struct {
 
 // estimate is how long the calls of a row took, but for the excess. Those that stood in line are taken to be like the others, as in
 // a row of the snapshot (see correction.withQueued): like those of the group, if there are enough, or like those of all.
-func (o *takeOff) estimate(r *profile.RawGroupRow) float64 {
+func (o *takeOff) estimate(r *profile.RawGroupCalls) float64 {
 	lined := float64(countOf(r.InLine))
 	calls := float64(r.Calls)
 	switch {
@@ -78,18 +114,39 @@ func (o *takeOff) estimate(r *profile.RawGroupRow) float64 {
 	return float64(r.NetNs) + lined*o.meanNs
 }
 
+// sumNs is what is left of them.
+func (o *takeOff) sumNs(r *profile.RawGroupCalls) int64 {
+	calls := float64(r.Calls)
+	return int64(max(o.estimate(r)-o.excessNs*calls, float64(o.leastNs)*calls))
+}
+
 // from returns the row that is left of what was measured, which has at least one call.
 func (o *takeOff) from(from *profile.RawGroupRow) profile.GroupRow {
-	calls := float64(from.Calls)
-	ns := max(o.estimate(from)-o.excessNs*calls, float64(o.leastNs)*calls)
-	r := profile.GroupRow{Key: from.Key, Buckets: likeOthers(from), Totals: profile.Totals{
+	r := profile.GroupRow{Key: from.Key, Totals: profile.Totals{
 		Calls: from.Calls, Errors: from.Errors, Queued: from.Queued, HoldNs: from.HoldNs,
-		CPUCalls: from.CPUCalls, CPUNs: int64(float64(from.CPUNs) * o.ofCPU), SumNs: int64(ns),
+		CPUCalls: from.CPUCalls, CPUNs: int64(float64(from.CPUNs) * o.ofCPU), SumNs: o.sumNs(&from.RawGroupCalls),
 	}}
-	r.Buckets = atLeast(r.Buckets, o.leastNs)
-	first, last := r.Buckets[0], r.Buckets[len(r.Buckets)-1]
-	r.MinNs, r.MaxNs = max(first.LowNs, o.leastNs), max(min(max(from.LongestNs, last.LowNs), last.HighNs), o.leastNs)
+	r.Buckets, r.MinNs, r.MaxNs = o.latencies(&from.RawGroupCalls)
+	restNs := r.SumNs
+	for i := range from.Failed {
+		f := &from.Failed[i]
+		failure := profile.GroupFailure{Errno: f.Errno, Calls: f.Calls, SumNs: min(o.sumNs(&f.RawGroupCalls), restNs)}
+		if len(from.Failed) == 1 && f.Calls == from.Calls {
+			failure.SumNs = restNs
+		}
+		restNs -= failure.SumNs
+		failure.Buckets, _, failure.MaxNs = o.latencies(&f.RawGroupCalls)
+		failure.MaxNs = min(failure.MaxNs, r.MaxNs)
+		r.Failed = append(r.Failed, failure)
+	}
 	return r
+}
+
+// latencies are those that are left, the least, and the longest.
+func (o *takeOff) latencies(of *profile.RawGroupCalls) (left []profile.Bucket, minNs, maxNs int64) {
+	left = atLeast(likeOthers(of), o.leastNs)
+	first, last := left[0], left[len(left)-1]
+	return left, max(first.LowNs, o.leastNs), max(min(max(of.LongestNs, last.LowNs), last.HighNs), o.leastNs)
 }
 
 // atLeast raises latencies to what a call takes at least.
@@ -112,7 +169,7 @@ func atLeast(buckets []profile.Bucket, leastNs int64) []profile.Bucket {
 
 // likeOthers are the latencies of all calls of a row: of those that stood in line the latencies of the others, if there are enough of
 // these, as in a row of the snapshot (see correction.withQueued).
-func likeOthers(r *profile.RawGroupRow) []profile.Bucket {
+func likeOthers(r *profile.RawGroupCalls) []profile.Bucket {
 	queued := countOf(r.InLine)
 	switch others := countOf(r.Latency); {
 	case queued == 0:

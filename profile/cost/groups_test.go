@@ -59,8 +59,8 @@ func TestNothingIsLeftOfAGroup(t *testing.T) {
 	h.RecordN(1_100, 10)
 	snapshot := profile.NewSnapshot([]*profile.Row{{Key: profile.Key{Nr: 1}, OK: h}}, nil)
 	raw := []profile.RawGroup{
-		{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, Calls: 10, NetNs: -4_000, Latency: []profile.Bucket{{LowNs: 0, HighNs: 7, Count: 10}}}}},
-		{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, Calls: 10, NetNs: 50_000, LongestNs: 5_000, Latency: []profile.Bucket{{LowNs: 4_992, HighNs: 5_119, Count: 10}}}}},
+		{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, RawGroupCalls: profile.RawGroupCalls{Calls: 10, NetNs: -4_000, Latency: []profile.Bucket{{LowNs: 0, HighNs: 7, Count: 10}}}}}},
+		{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, RawGroupCalls: profile.RawGroupCalls{Calls: 10, NetNs: 50_000, LongestNs: 5_000, Latency: []profile.Bucket{{LowNs: 4_992, HighNs: 5_119, Count: 10}}}}}},
 	}
 	groups := CorrectGroups(snapshot, raw)
 	if small, large := groups[0].Rows[0], groups[1].Rows[0]; small.SumNs != 1_000 || large.SumNs != 11_000 {
@@ -80,13 +80,12 @@ func TestOneSlowCallStays(t *testing.T) {
 	snapshot := profile.NewSnapshot([]*profile.Row{{Key: profile.Key{Nr: 1}, OK: h}}, nil)
 	short := profile.Bucket{LowNs: 992, HighNs: 1_023}
 	buckets := func(n uint64) []profile.Bucket { b := short; b.Count = n; return []profile.Bucket{b} }
-	row := func(r profile.RawGroupRow) profile.RawGroup {
-		r.Nr = 1
-		return profile.RawGroup{Rows: []profile.RawGroupRow{r}}
+	row := func(calls profile.RawGroupCalls) profile.RawGroup {
+		return profile.RawGroup{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, RawGroupCalls: calls}}}
 	}
 	groups := CorrectGroups(snapshot, []profile.RawGroup{
-		row(profile.RawGroupRow{Calls: 101, NetNs: 100_000, LongestNs: 1_000, Latency: buckets(100), LinedNs: linedNs, InLine: []profile.Bucket{{LowNs: linedNs, HighNs: linedNs, Count: 1}}}),
-		row(profile.RawGroupRow{Calls: 100, NetNs: 99_000 + slowNs, LongestNs: slowNs, Latency: append(buckets(99), profile.Bucket{LowNs: slowNs, HighNs: slowNs, Count: 1})}),
+		row(profile.RawGroupCalls{Calls: 101, NetNs: 100_000, LongestNs: 1_000, Latency: buckets(100), LinedNs: linedNs, InLine: []profile.Bucket{{LowNs: linedNs, HighNs: linedNs, Count: 1}}}),
+		row(profile.RawGroupCalls{Calls: 100, NetNs: 99_000 + slowNs, LongestNs: slowNs, Latency: append(buckets(99), profile.Bucket{LowNs: slowNs, HighNs: slowNs, Count: 1})}),
 	})
 	if in, out := groups[0].Rows[0].SumNs, groups[1].Rows[0].SumNs; in > 120_000 || out < 4_090_000 {
 		t.Errorf("the group that stood in line took %d ns, that with the slow call %d", in, out)

@@ -52,6 +52,9 @@ type Cell struct {
 	Calls  uint64
 }
 
+// NumBuckets is how many buckets there are.
+const NumBuckets = profile.NumBuckets / perBucket
+
 // Bounds are the smallest and the largest latency, in nanoseconds, of a bucket of a Cell.
 func Bounds(bucket uint16) (lowNs, highNs int64) {
 	first := int(bucket) * perBucket
@@ -62,14 +65,16 @@ func Bounds(bucket uint16) (lowNs, highNs int64) {
 
 // Builder makes a Timeline. Its zero value is ready. It is not safe for concurrent use.
 type Builder struct {
+	First time.Duration // how long the first slices are; 0: First
+
 	ends  []time.Duration
 	all   []Cell
 	rows  map[profile.Key]*Row
-	width time.Duration // of the next slice; 0: First
+	width time.Duration // of the next slice; 0: as the first
 }
 
 // Width is how long the next slice should be.
-func (b *Builder) Width() time.Duration { return cmp.Or(b.width, First) }
+func (b *Builder) Width() time.Duration { return cmp.Or(b.width, b.First, First) }
 
 // Add adds a slice: what returned from the end of the last one to this one. If it does not end later than that, as it may
 // be when it turns out that the clock should have stood still, it becomes part of the last one.

@@ -59,7 +59,7 @@ type fail struct {
 	Buckets buckets `json:"h"`
 }
 
-// group is the calls of one group. Of its rows the errnos are not known.
+// group is the calls of one group.
 type group struct {
 	row
 	Rows    []*row   `json:"rows"`
@@ -142,13 +142,19 @@ func (p *Page) groups() []*group {
 	for i := range top.List {
 		g := &top.List[i]
 		its := g.Snapshot()
-		all := profile.Row{Totals: g.Totals, OK: new(profile.Histogram)}
+		all, failed := profile.Row{Totals: g.Totals, OK: new(profile.Histogram)}, new(profile.Histogram)
 		out := &group{Rows: []*row{}, Flights: lines(its, report.InFlight)}
 		for j := range its.Rows {
 			r := &its.Rows[j]
 			r.UpperBound = bounded[r.Key]
 			all.OK.Merge(r.OK)
+			for _, f := range r.Failed {
+				failed.Merge(f.Latency)
+			}
 			out.Rows = append(out.Rows, newRow(report.CallName(r.Key), r))
+		}
+		if failed.Count() > 0 {
+			all.Failed = []profile.Outcome{{Latency: failed}}
 		}
 		out.row = *newRow(report.WhoOf(g), &all)
 		groups = append(groups, out)

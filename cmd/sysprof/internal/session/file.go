@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -177,37 +178,36 @@ func (f *file) findFolder() {
 	f.dir, f.base = dir, base
 }
 
-// replace makes data all that the file holds. A reader never sees half of it, and a failure leaves what was there.
-func (f *file) replace(ctx context.Context, data []byte) error {
+// replace makes what is written all that the file holds. A reader never sees half of it, and a failure leaves what was there.
+func (f *file) replace(ctx context.Context, write content) error {
 	return f.within(ctx, func() error {
 		switch {
 		case f.stream:
-			return f.writeStream(ctx, data)
+			return f.writeStream(ctx, write)
 		case f.open == nil && f.isLink():
 			if err := f.createThere(); err != nil {
 				return err
 			}
-			return overwrite(f.open, data)
+			return overwrite(f.open, write)
 		case f.dir < 0:
-			return overwrite(f.open, data)
+			return overwrite(f.open, write)
 		}
-		err := f.exchange(data, false)
+		err := f.exchange(write, false)
 		if errors.Is(err, errNoLink) {
-			err = f.exchange(data, true)
+			err = f.exchange(write, true)
 		}
 		if f.open != nil && staysInPlace(err) {
-			return overwrite(f.open, data)
+			return overwrite(f.open, write)
 		}
 		return err
 	})
 }
 
-// put writes data to the same file again and again. What was there is gone with the first, unless it is to be
-// appended to.
-func (f *file) put(ctx context.Context, data []byte, appending bool) error {
+// put writes to the same file again and again. What was there is gone with the first, unless it is to be appended to.
+func (f *file) put(ctx context.Context, write content, appending bool) error {
 	return f.within(ctx, func() error {
 		if f.stream {
-			return f.writeStream(ctx, data)
+			return f.writeStream(ctx, write)
 		}
 		if f.open == nil {
 			if err := f.createThere(); err != nil {
@@ -216,9 +216,9 @@ func (f *file) put(ctx context.Context, data []byte, appending bool) error {
 		}
 		var err error
 		if !f.begun && !appending {
-			err = overwrite(f.open, data)
+			err = overwrite(f.open, write)
 		} else {
-			err = appendTo(f.open, data)
+			err = appendTo(f.open, write)
 		}
 		f.begun = f.begun || err == nil
 		return err
@@ -293,7 +293,7 @@ func within(ctx context.Context, f func() error) error {
 }
 
 // writeStream writes to what is no regular file. A FIFO that nobody reads is waited for.
-func (f *file) writeStream(ctx context.Context, data []byte) error {
+func (f *file) writeStream(ctx context.Context, write content) error {
 	for f.open == nil {
 		if ctx.Err() != nil {
 			return errInterrupted // who has given it up does not close what is opened now
@@ -313,34 +313,42 @@ func (f *file) writeStream(ctx context.Context, data []byte) error {
 			return errInterrupted
 		}
 	}
-	_, err := f.open.Write(data)
-	return err
+	return write.to(f.open)
 }
 
-// overwrite makes data what a file holds. What cannot be done leaves it as it was, as far as the file system tells
-// before.
-func overwrite(file *os.File, data []byte) error {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && limit.Cur < uint64(len(data)) {
-		return unix.EFBIG
-	}
-	switch err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, max(int64(len(data)), 1)); err {
-	case unix.ENOSPC, unix.EDQUOT, unix.EFBIG:
-		return err
-	}
-	if _, err := file.WriteAt(data, 0); err != nil {
-		return err
-	}
-	return file.Truncate(int64(len(data)))
-}
-
-// appendTo writes data to the end of a file, all of it or nothing.
-func appendTo(file *os.File, data []byte) error {
-	end, err := file.Seek(0, 2)
+// overwrite makes what is written all that a file holds. What cannot be done leaves it as it was, as far as the file system
+// tells before.
+func overwrite(file *os.File, write content) error {
+	size, err := write.size()
 	if err != nil {
 		return err
 	}
-	if _, err = file.Write(data); err != nil {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && limit.Cur < uint64(size) {
+		return unix.EFBIG
+	}
+	switch err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, max(size, 1)); err {
+	case unix.ENOSPC, unix.EDQUOT, unix.EFBIG:
+		return err
+	}
+	from := io.NewOffsetWriter(file, 0)
+	if err := write.to(from); err != nil {
+		return err
+	}
+	end, err := from.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	return file.Truncate(end)
+}
+
+// appendTo writes to the end of a file, all of it or nothing.
+func appendTo(file *os.File, write content) error {
+	end, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if err = write.to(file); err != nil {
 		file.Truncate(end)
 	}
 	return err
@@ -354,7 +362,7 @@ var (
 
 // exchange writes a file beside the one that is there, and renames it. It has no name until it is whole, so that
 // nothing remains when this process is killed; but named, where the file system has no such files.
-func (f *file) exchange(data []byte, named bool) error {
+func (f *file) exchange(write content, named bool) error {
 	made, name, err := f.create(named)
 	if err != nil {
 		return err
@@ -364,7 +372,7 @@ func (f *file) exchange(data []byte, named bool) error {
 		err = f.likeBefore(int(made.Fd()))
 	}
 	if err == nil {
-		_, err = made.Write(data)
+		err = write.to(made)
 	}
 	if err == nil && name == "" {
 		name = temporaryName()

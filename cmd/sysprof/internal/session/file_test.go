@@ -81,10 +81,10 @@ func TestReplacedFileKeepsWhoseItIs(t *testing.T) {
 		}
 		check(t, os.Symlink("file", link))
 		f := opened(t, link)
-		if err := f.exchange([]byte("new"), named); err != nil {
+		if err := f.exchange(text("new"), named); err != nil {
 			t.Fatal(err)
 		}
-		check(t, f.replace(t.Context(), []byte("newer")))
+		check(t, f.replace(t.Context(), text("newer")))
 		holds(t, path, "newer")
 		var stat unix.Stat_t
 		check(t, unix.Lstat(path, &stat))
@@ -103,8 +103,8 @@ func TestLinkToNothing(t *testing.T) {
 	link := filepath.Join(dir, "link")
 	check(t, os.Symlink("file", link))
 	f := opened(t, link)
-	check(t, f.replace(t.Context(), []byte("new")))
-	check(t, f.replace(t.Context(), []byte("newer")))
+	check(t, f.replace(t.Context(), text("new")))
+	check(t, f.replace(t.Context(), text("newer")))
 	holds(t, filepath.Join(dir, "file"), "newer")
 }
 
@@ -143,7 +143,7 @@ func TestLinksThatAreFollowed(t *testing.T) {
 				t.Errorf("%v: %v", one, err)
 				break
 			}
-			check(t, f.replace(t.Context(), []byte(content)))
+			check(t, f.replace(t.Context(), text(content)))
 			f.close()
 			holds(t, file, content)
 			if _, err := os.Readlink(link); err != nil {
@@ -178,10 +178,10 @@ func TestPlantedLink(t *testing.T) {
 	}
 	f := opened(t, filepath.Join(tmp, "after"))
 	plant("after")
-	f.replace(t.Context(), []byte("new")) // whatever becomes of it
+	f.replace(t.Context(), text("new")) // whatever becomes of it
 	f = opened(t, filepath.Join(tmp, "table"))
 	plant("table")
-	f.put(t.Context(), []byte("new"), false)
+	f.put(t.Context(), text("new"), false)
 	holds(t, victim, "root's")
 }
 
@@ -208,7 +208,7 @@ func TestFailedWriteLeavesWhatWasThere(t *testing.T) {
 	f := opened(t, path)
 	f.base = "no/such/place"
 	for _, named := range []bool{false, true} {
-		if err := f.exchange([]byte("new"), named); err == nil {
+		if err := f.exchange(text("new"), named); err == nil {
 			t.Error("it was written")
 		}
 	}
@@ -231,8 +231,8 @@ func TestPutKeepsWhatItHasWritten(t *testing.T) {
 			check(t, os.WriteFile(path, []byte(test.before), 0o600))
 		}
 		f := opened(t, path)
-		check(t, f.put(t.Context(), []byte("1\n"), test.appending))
-		check(t, f.put(t.Context(), []byte("2\n"), test.appending))
+		check(t, f.put(t.Context(), text("1\n"), test.appending))
+		check(t, f.put(t.Context(), text("2\n"), test.appending))
 		holds(t, path, test.want)
 	}
 }
@@ -244,7 +244,7 @@ func TestFIFOWithoutAReader(t *testing.T) {
 	f := opened(t, path)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	if err := f.replace(ctx, []byte("new")); !errors.Is(err, errInterrupted) {
+	if err := f.replace(ctx, text("new")); !errors.Is(err, errInterrupted) {
 		t.Errorf("%v", err)
 	}
 	f = opened(t, path)
@@ -253,7 +253,7 @@ func TestFIFOWithoutAReader(t *testing.T) {
 		data, _ := os.ReadFile(path)
 		read <- string(data)
 	}()
-	check(t, f.replace(t.Context(), []byte("new")))
+	check(t, f.replace(t.Context(), text("new")))
 	f.open.Close()
 	if got := <-read; got != "new" {
 		t.Errorf("the reader got %q", got)
@@ -269,7 +269,7 @@ func TestAWriteThatBlocks(t *testing.T) {
 	f := opened(t, "/proc/self/fd/"+strconv.Itoa(int(w.Fd())))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	if err := f.replace(ctx, make([]byte, 1<<20)); !errors.Is(err, errInterrupted) {
+	if err := f.replace(ctx, text(make([]byte, 1<<20))); !errors.Is(err, errInterrupted) {
 		t.Errorf("%v", err)
 	}
 }

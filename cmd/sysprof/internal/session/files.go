@@ -95,8 +95,8 @@ func (f *Files) write(ctx context.Context, s *profile.Snapshot, meta report.Meta
 		return errors.Join(tables, f.writeLines(ctx, s, &meta))
 	}
 	return errors.Join(tables,
-		f.writeFile(ctx, grace, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
-		f.writeFile(ctx, grace, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
+		f.stream(ctx, f.json, func(w io.Writer) error { return report.WriteJSON(w, s, meta) }),
+		f.stream(ctx, f.csv, func(w io.Writer) error { return report.WriteCSV(w, s) }),
 	)
 }
 
@@ -156,7 +156,17 @@ func (f *Files) writeFile(ctx context.Context, grace time.Duration, file *file, 
 	if err != nil {
 		return f.said(fmt.Errorf("%s was not written: %w", file.show, err))
 	}
-	return f.said(file.replace(ctx, data.Bytes()))
+	return f.said(file.replace(ctx, text(data.Bytes())))
+}
+
+// stream is writeFile of what may be more than is to be in memory, and can be written again.
+func (f *Files) stream(ctx context.Context, file *file, write content) error {
+	if file == nil {
+		return nil
+	}
+	ctx, cancel := after(ctx, grace)
+	defer cancel()
+	return f.said(file.replace(ctx, write))
 }
 
 // said says an error, unless it is that nobody reads a standard stream any more, and returns it.

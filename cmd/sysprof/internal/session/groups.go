@@ -1,7 +1,8 @@
 package session
 
 import (
-	"math"
+	"cmp"
+	"slices"
 	"sync"
 
 	"sysprof/profile"
@@ -89,9 +90,6 @@ func (g *groups) inFlight(f *profile.InFlight, values *profile.Values) {
 	}
 }
 
-// AllGroups is more than there are.
-const AllGroups = math.MaxInt
-
 // Group adds the largest groups so far, most of them, to a snapshot that has just been made. The others are one. Nothing is done if
 // no groups were asked for.
 func (s *Session) Group(snapshot *profile.Snapshot, most int) {
@@ -100,6 +98,64 @@ func (s *Session) Group(snapshot *profile.Snapshot, most int) {
 	}
 	s.group(snapshot, s.groups.all, most)
 	s.warnOfGroups(snapshot)
+}
+
+// stream adds all groups to a snapshot that has just been made, in no more memory than they take already, of which the largest,
+// most of them, are listed.
+//
+// Precondition: nothing is added to them any more.
+func (s *Session) stream(snapshot *profile.Snapshot, of *profile.Grouper, most int) {
+	list := of.List()
+	var last []profile.Values
+	for raw := range list.All() {
+		if raw.Others == 0 {
+			last = append(last, raw.Last)
+		}
+	}
+	s.groups.by.Refresh(last)
+	correction := cost.NewGroupCorrection(snapshot, list.All())
+	order := orderOf(list, correction)
+	snapshot.Groups = profile.StreamGroups(s.groups.by.By(), most, func(yield func(*profile.Group) bool) {
+		var raw profile.RawGroup
+		var rows []profile.GroupRow
+		for _, i := range order {
+			list.At(i, &raw)
+			group := profile.Group{Rows: rows}
+			correction.Group(&raw, &group)
+			if raw.Others == 0 {
+				s.groups.by.Describe(&group, &raw.Key, &raw.Last)
+			}
+			if rows = group.Rows; !yield(&group) {
+				return
+			}
+		}
+	})
+}
+
+// orderOf lists groups by their time, the longest first, and last the others, if there are any.
+func orderOf(list *profile.GroupList, correction *cost.GroupCorrection) []int {
+	type place struct {
+		at     int
+		others uint64
+		sumNs  int64
+		calls  uint64
+	}
+	places := make([]place, 0, list.Len())
+	for raw := range list.All() {
+		p := place{at: len(places), others: min(raw.Others, 1), sumNs: correction.SumNs(raw)}
+		for i := range raw.Rows {
+			p.calls += raw.Rows[i].Calls
+		}
+		places = append(places, p)
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.others, b.others), cmp.Compare(b.sumNs, a.sumNs), cmp.Compare(b.calls, a.calls), cmp.Compare(a.at, b.at))
+	})
+	order := make([]int, len(places))
+	for i := range places {
+		order[i] = places[i].at
+	}
+	return order
 }
 
 // group adds the groups of what a snapshot is of.
@@ -130,18 +186,33 @@ func (s *Session) warnOfGroups(snapshot *profile.Snapshot) {
 	}
 }
 
-// written adds to a snapshot the groups that are written.
-func (s *Session) written(snapshot *profile.Snapshot) {
-	if !s.config.Outputs.NoGroups {
-		s.Group(snapshot, s.mostWritten())
+// written adds to a snapshot of a part of the run the groups that are written.
+func (s *Session) written(snapshot *profile.Snapshot, what part) {
+	if s.groups == nil || s.config.Outputs.NoGroups {
+		return
 	}
+	of := s.groups.all
+	if what == soFar && s.config.Outputs.listsGroups() {
+		of = of.Clone() // others are still being added
+	}
+	s.addGroups(snapshot, of)
+	s.warnOfGroups(snapshot)
 }
 
-// mostWritten is how many groups are written at most.
-func (s *Session) mostWritten() int {
-	if s.config.Outputs.JSON != "" || s.config.Outputs.CSV != "" {
-		return AllGroups
+// addGroups adds to a snapshot the groups that are written of what it is of, to which nothing is added any more.
+func (s *Session) addGroups(snapshot *profile.Snapshot, of *profile.Grouper) {
+	if s.config.Outputs.listsGroups() {
+		s.stream(snapshot, of, s.mostListed())
+		return
 	}
+	s.group(snapshot, of, s.mostListed())
+}
+
+// listsGroups reports whether there is a file that all groups are written to.
+func (o *Outputs) listsGroups() bool { return o.JSON != "" || o.CSV != "" }
+
+// mostListed is how many groups are shown at most.
+func (s *Session) mostListed() int {
 	if s.config.Outputs.HTML != "" {
 		return max(s.config.Outputs.Top, page.MaxGroups)
 	}

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -56,7 +55,7 @@ func (p *pieces) next() *Interval {
 	var i *Interval
 	groups := p.s.groups.cut(func(done func()) { i = p.Intervals.next(done) })
 	if groups != nil {
-		p.s.group(i.Snapshot, groups, p.s.mostWritten())
+		p.s.addGroups(i.Snapshot, groups)
 	}
 	p.sum.Add(i.Snapshot)
 	return i
@@ -130,11 +129,7 @@ func (f *Files) putFile(ctx context.Context, file *file, write func(io.Writer) e
 	}
 	ctx, cancel := after(ctx, grace)
 	defer cancel()
-	var data bytes.Buffer
-	if err := write(&data); err != nil {
-		return f.said(err)
-	}
-	return f.saidOnce(file.put(ctx, data.Bytes(), false))
+	return f.saidOnce(file.put(ctx, write, false))
 }
 
 // saidOnce is said of what is tried again and again.

@@ -64,7 +64,7 @@ func openTables(o *Outputs, std Streams) (*tablesOutput, error) {
 		return nil, fmt.Errorf("-o: %w", err)
 	}
 	out := &tablesOutput{
-		write: func(ctx context.Context, data []byte) error { return file.put(ctx, data, o.Append) },
+		write: func(ctx context.Context, data []byte) error { return file.put(ctx, text(data), o.Append) },
 		close: func(context.Context) error { file.close(); return nil },
 	}
 	if file.open != nil {

@@ -24,7 +24,7 @@ func (t *timelineTaker) begin() {
 	}
 	t.intervals = t.s.Intervals()
 	go func() {
-		timer := time.NewTimer(timeline.First)
+		timer := time.NewTimer(t.slices.Width())
 		defer timer.Stop()
 		for {
 			select {

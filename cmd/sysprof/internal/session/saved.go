@@ -30,9 +30,8 @@ func ReadSaved(path string, stdin *os.File) (*profile.Snapshot, report.Meta, err
 }
 
 // Choose returns what of a saved run are calls of the set (nil: all) with these outcomes. A call whose outcomes were
-// mixed has no queued calls, hold, raw latency and CPU time then, since these are not known by outcome; nor are groups, of which there
-// are none then. What tracing cost,
-// and the warnings, remain those of the whole run.
+// mixed has no queued calls, hold, raw latency and CPU time then, since these are not known by outcome. If it is not known of some group
+// how its calls failed, there are none then. What tracing cost, and the warnings, remain those of the whole run.
 func Choose(s *profile.Snapshot, trace *syscalltab.Set, statuses Statuses) *profile.Snapshot {
 	if trace == nil && statuses == AllStatuses {
 		return s
@@ -45,11 +44,7 @@ func Choose(s *profile.Snapshot, trace *syscalltab.Set, statuses Statuses) *prof
 		}
 	}
 	for _, f := range s.InFlight {
-		outcome := Unfinished
-		if f.Why == profile.Detached {
-			outcome = Detached
-		}
-		if statuses&outcome != 0 && has(f.Key) {
+		if statuses.ofFlight(&f) && has(f.Key) {
 			chosen.InFlight = append(chosen.InFlight, f)
 		}
 	}
@@ -76,18 +71,50 @@ func ofOutcomes(r profile.Row, statuses Statuses) profile.Row {
 	return r
 }
 
+// ofFlight reports whether a call that has not returned has one of the outcomes.
+func (s Statuses) ofFlight(f *profile.Flight) bool {
+	if f.Why == profile.Detached {
+		return s&Detached != 0
+	}
+	return s&Unfinished != 0
+}
+
 // chooseGroups returns what of groups are such calls; nil if that is not known.
 func chooseGroups(groups *profile.Groups, has func(profile.Key) bool, statuses Statuses) *profile.Groups {
-	if statuses != AllStatuses {
-		return nil
-	}
 	var list []profile.Group
 	for _, g := range groups.List {
-		g.Rows = slices.DeleteFunc(slices.Clone(g.Rows), func(r profile.GroupRow) bool { return !has(r.Key) })
-		g.InFlight = slices.DeleteFunc(slices.Clone(g.InFlight), func(f profile.Flight) bool { return !has(f.Key) })
+		var rows []profile.GroupRow
+		for i := range g.Rows {
+			row := &g.Rows[i]
+			if !has(row.Key) {
+				continue
+			}
+			part, known := statuses.ofRow(row)
+			if !known {
+				return nil
+			}
+			if part.Calls > 0 {
+				rows = append(rows, part)
+			}
+		}
+		g.Rows = rows
+		g.InFlight = slices.DeleteFunc(slices.Clone(g.InFlight), func(f profile.Flight) bool { return !has(f.Key) || !statuses.ofFlight(&f) })
 		if len(g.Rows)+len(g.InFlight) > 0 {
 			list = append(list, g)
 		}
 	}
 	return profile.NewGroups(groups.By, list)
+}
+
+// ofRow returns what of a row of a group are calls with these outcomes.
+func (s Statuses) ofRow(r *profile.GroupRow) (part profile.GroupRow, known bool) {
+	switch ok, failed := s&Successful != 0, s&Failed != 0; {
+	case ok && failed:
+		return *r, true
+	case ok:
+		return r.Succeeded()
+	case failed:
+		return r.OnlyFailed()
+	}
+	return profile.GroupRow{}, true
 }

@@ -11,6 +11,7 @@ import (
 	"sysprof/profile/label"
 	"sysprof/profile/paths"
 	"sysprof/profile/stack/capture"
+	"sysprof/profile/timeline"
 	"sysprof/syscalltab"
 )
 
@@ -79,7 +80,8 @@ type Session struct {
 	cuts     cuts
 	pieces   *pieces        // that are written; nil: none
 	slow     *slow.Log      // nil: nothing is written about single calls
-	timeline *timelineTaker // nil: no page is asked for
+	timeline *timelineTaker // nil: nobody asks for it
+	later    later
 	singles  singles
 }
 
@@ -114,8 +116,11 @@ func New(config Config, engine Engine) (*Session, error) {
 	if config.Groups != nil {
 		s.groups = newGroups(config.Groups, config.Outputs.Interval > 0 && !config.Outputs.NoGroups)
 	}
-	if config.Outputs.HTML != "" {
+	if o := &config.Outputs; o.HTML != "" || o.JSON != "" && o.Interval == 0 {
 		s.timeline = &timelineTaker{s: s}
+		if o.HTML == "" { // nobody may ever look at it
+			s.timeline.slices.First = 10 * timeline.First
+		}
 	}
 	return s, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,7 +77,7 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 	if unread := s.config.Paths.Unread(); unread > 0 {
 		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.PathsUnread, Count: unread})
 	}
-	s.written(snapshot)
+	s.written(snapshot, what)
 	var all []profile.Sample
 	profiles := s.config.Outputs.Pprof != ""
 	if profiles {
@@ -86,7 +87,8 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 	if what == wholeOfIntervals {
 		meta.Intervals, meta.End = s.pieces.written, s.pieces.endAt
 	}
-	view := page.Page{Snapshot: snapshot, Meta: meta, Timeline: s.timeline.upToNow()}
+	meta.OverTime = s.timeline.upToNow()
+	view := page.Page{Snapshot: snapshot, Meta: meta, Timeline: meta.OverTime}
 	err := files.write(ctx, snapshot, meta, what)
 	if !profiles {
 		return errors.Join(err, files.WritePage(ctx, view))
@@ -113,7 +115,7 @@ func (s *Session) meta() report.Meta {
 	return report.Meta{
 		Version:  s.config.Meta.Version,
 		Command:  s.config.Meta.Command,
-		PIDs:     s.config.Meta.PIDs,
+		PIDs:     slices.Concat(s.config.Meta.PIDs, s.later.all()),
 		Traced:   s.traced(),
 		Threads:  progress.Seen,
 		Start:    progress.Start,
