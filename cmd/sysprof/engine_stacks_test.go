@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -255,5 +256,32 @@ func TestStacksInKernelOfShortLives(t *testing.T) {
 	}
 	if float64(whole) < 0.98*float64(all) {
 		t.Errorf("of %d calls %d have a whole stack", all, whole)
+	}
+}
+
+// Whatever a program has in its registers, its calls are counted, none of its bytes is taken for a stack that it is not, and nothing
+// is read that is not the program's own.
+func TestStacksInKernelOfOddStacks(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the program is in amd64's assembly")
+	}
+	countsInKernel(t)
+	target := filepath.Join(t.TempDir(), "oddstacks")
+	succeed(t, exec.Command(needs.C(t), "-O1", "-g", "-pthread", "-o", target, "testdata/oddstacks.c"))
+	want, _ := strconv.ParseInt(strings.TrimSpace(succeed(t, exec.Command(target, "300"))), 10, 64)
+	p := stacksByEngine(t, "kernel", nil, target, "300")
+	got := int64(0)
+	for _, s := range p.Sample {
+		names := frames(s)
+		if names[0] != "sys_getppid" {
+			continue
+		}
+		got += s.Value[0]
+		if !slices.Contains(names, "[incomplete]") && len(names) > 1 {
+			t.Errorf("a stack of nothing is %q", names)
+		}
+	}
+	if got != want {
+		t.Errorf("%d calls, want %d", got, want)
 	}
 }

@@ -221,7 +221,7 @@ func TestKernelEngineKilled(t *testing.T) {
 	countsInKernel(t)
 	sleeper := start(t, exec.Command("sleep", "1000"))
 	before := loadedPrograms(t)
-	s := start(t, plain(t, "--engine=kernel", "-p", fmt.Sprint(sleeper.pid())))
+	s := start(t, plain(t, "--engine=kernel", "--pprof", filepath.Join(t.TempDir(), "never"), "-p", fmt.Sprint(sleeper.pid())))
 	eventually(t, "programs are loaded", func() bool { return loadedPrograms(t) > before })
 	kill(s.pid())
 	eventually(t, "programs are gone", func() bool { return loadedPrograms(t) <= before })

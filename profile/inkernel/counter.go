@@ -29,6 +29,7 @@ type Options struct {
 	// Draws has calls be drawn, with their stacks (Draw).
 	Draws bool
 
+	ring         int // for tests: bytes for drawn calls
 	slots, spill int // for tests: how many threads have a slot of their own, a power of two, and how many more there may be
 }
 

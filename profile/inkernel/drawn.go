@@ -122,6 +122,9 @@ func (c *Counter) setDrawing(spec *ebpf.CollectionSpec) (constants map[string]an
 		spec.Maps[programsMapRing].MaxEntries = uint32(os.Getpagesize())
 		return nil
 	}
+	if c.options.ring > 0 {
+		spec.Maps[programsMapRing].MaxEntries = uint32(c.options.ring)
+	}
 	var atEntry [(kernelABICount*numbers + 63) / 64]uint64
 	for i, abi := range kernelABIs() {
 		for _, name := range []string{"execve", "execveat", "rt_sigreturn", "sigreturn"} {

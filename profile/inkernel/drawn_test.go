@@ -123,3 +123,41 @@ func TestNextGap(t *testing.T) {
 		t.Errorf("after none for long it is %v", gap)
 	}
 }
+
+// Where drawn calls come faster than they are taken, some are lost, and known to be. What is counted does not depend on it.
+func TestDrawnCallsThatAreLost(t *testing.T) {
+	c := load(t, Options{Draws: true, ring: 64 << 10})
+	goOn := make(chan struct{})
+	got := 0
+	if err := c.Draw(true, func(*Drawn) bool {
+		<-goOn
+		got++
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := startTarget(t, "getppid 4 20000")
+	if err := c.Add(p.cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	p.makesCalls(t)
+	if err := c.End(); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	if err := c.DrawnAll(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := c.TakeLast()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nr, _ := syscalltab.Native()[0].Number("getppid")
+	calls, _ := raw.Calls[profile.SameCPU].Row(profile.Key{ABI: syscalltab.Native()[0], Nr: nr}).Counts()
+	if lost := c.Losses().NoStack; calls != 80000 || lost == 0 || got == 0 {
+		t.Errorf("%d calls, %d drawn, %d lost", calls, got, lost)
+	}
+}
