@@ -92,6 +92,8 @@ const (
 	DrawnLost WarningKind = "drawn-lost"
 	// StacksGone: Count drawn calls have no stack, as their processes ended too soon.
 	StacksGone WarningKind = "stacks-gone"
+	// StacksHidden: there are no stacks, as this process is in a PID namespace, and the kernel names processes otherwise.
+	StacksHidden WarningKind = "stacks-hidden"
 	// StacksMissing: Count calls have no stack, because /proc does not show the process; Text says why.
 	StacksMissing WarningKind = "stacks-missing"
 )

@@ -123,6 +123,9 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.StacksGone: func(w *profile.Warning) string {
 		return fmt.Sprintf("%s that were drawn have no stack, as their processes had ended before it was known what these had mapped", plural(w.Count, "call"))
 	},
+	profile.StacksHidden: func(*profile.Warning) string {
+		return "the profile is without stacks: sysprof runs in a PID namespace, where processes have other numbers than the kernel says"
+	},
 	profile.StacksMissing: func(w *profile.Warning) string {
 		return fmt.Sprintf("%d calls are in the profile without stacks, which take a /proc that shows the traced processes: %s", w.Count, w.Text)
 	},

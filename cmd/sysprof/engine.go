@@ -87,7 +87,7 @@ func (o *options) checkEngine() error {
 func (o *options) kernelCannot() string {
 	switch {
 	case o.outputs.Pprof != "" && o.hasLabel("fd"):
-		return "--labels=fd needs a look at each call, which counting in the kernel does not have: leave it out, or use --engine=ptrace"
+		return "--labels=fd needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"
 	case o.groups.by != "" || len(o.groups.only) > 0:
 		return "--by and --only need single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.slower.AtLeast != 0:

@@ -172,7 +172,7 @@ func TestEngineRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--engine=kernel", "--pprof=x", "--labels=pid,fd", "true"}, "--labels=fd needs a look at each call, which counting in the kernel does not have: leave it out, or use --engine=ptrace"},
+		{[]string{"--engine=kernel", "--pprof=x", "--labels=pid,fd", "true"}, "--labels=fd needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"},
 		{[]string{"--engine=kernel", "--slower=1ms", "true"}, "--slower needs single calls"},
 		{[]string{"--engine=kernel", "--time=cpu", "true"}, "--time=cpu needs a look at each call"},
 		{[]string{"--engine=kernel", "--no-follow", "true"}, "--no-follow is for --engine=ptrace"},

@@ -25,6 +25,7 @@ type Drawn struct {
 	PID    int32
 	TID    int32
 	Parent int32 // of the process
+	Hidden bool  // these numbers are others than the processes have here (SharesPIDs): they cannot be looked at
 
 	// What the process is: another one may have its number later, and it may become another program.
 	Started uint64
@@ -100,6 +101,7 @@ type drawing struct {
 	gap    *ebpf.Variable
 	bytes  *ebpf.Variable
 	stop   atomic.Bool
+	hidden bool
 	mapped *mapped.Watch // nil: that is refused
 	failed error
 }
@@ -149,13 +151,14 @@ func (c *Counter) Draw(stacks bool, each func(*Drawn) (short bool)) error {
 	if err != nil {
 		return fmt.Errorf("read the ring of stacks: %w", err)
 	}
-	d := &drawing{reader: reader, done: make(chan struct{}), gap: c.programs.StackGap, bytes: c.programs.StackBytes}
-	if !stacks {
+	d := &drawing{reader: reader, done: make(chan struct{}), gap: c.programs.StackGap, bytes: c.programs.StackBytes,
+		hidden: !c.SharesPIDs()}
+	if !stacks || d.hidden {
 		if err := d.bytes.Set(uint32(0)); err != nil {
 			return err
 		}
 	}
-	if stacks {
+	if stacks && !d.hidden {
 		d.mapped, _ = mapped.Begin() // without, mappings are read while processes last
 	}
 	c.drawing = d
@@ -201,6 +204,7 @@ func (d *drawing) read(each func(*Drawn) bool) {
 				continue
 			}
 			n++
+			drawn.Hidden = d.hidden
 			drawn.Maps = func() []byte { return nil }
 			if d.mapped != nil {
 				drawn.Maps = func() []byte { return d.mapped.Maps(drawn.PID, drawn.at) }

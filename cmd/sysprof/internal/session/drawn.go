@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"sysprof/profile"
 	"sysprof/profile/inkernel"
@@ -18,6 +19,8 @@ type drawnSamples struct {
 
 	// Stacks that were copied before it is known how their calls end, by thread. Only who is told of drawn calls uses it.
 	copied map[uint64]uint32
+
+	hidden atomic.Bool // processes cannot be looked at
 }
 
 // maxCopied bounds copied: a thread whose end is lost leaves its stack there.
@@ -31,6 +34,9 @@ func newDrawnSamples(config *Config) *drawnSamples {
 // draw takes a call that was drawn. It reports whether its stack was longer than what was copied.
 func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 	number := uint32(0)
+	if d.Hidden {
+		s.drawn.hidden.Store(true)
+	}
 	switch d.Kind {
 	case inkernel.Returned, inkernel.Copied:
 		number, short = s.unwindCopy(d)
@@ -74,7 +80,7 @@ func callOf(d *inkernel.Drawn) profile.Call {
 
 // unwindCopy finds the stack in what was copied.
 func (s *samples) unwindCopy(d *inkernel.Drawn) (number uint32, short bool) {
-	if s.capturer == nil || !hasStacks(d.ABI) {
+	if s.capturer == nil || !hasStacks(d.ABI) || d.Hidden {
 		return 0, false
 	}
 	c := capture.Copy{PID: d.PID, Parent: d.Parent, Program: capture.Program{Started: d.Started, Number: d.Program},
@@ -87,7 +93,7 @@ func (s *samples) unwindCopy(d *inkernel.Drawn) (number uint32, short bool) {
 
 // standing takes the stack of a thread that was in a call when the counting ended, if it still is.
 func (s *samples) standing(d *inkernel.Drawn) uint32 {
-	if s.capturer == nil || !hasStacks(d.ABI) || !isStanding(d) {
+	if s.capturer == nil || !hasStacks(d.ABI) || d.Hidden || !isStanding(d) {
 		return 0
 	}
 	c := callOf(d)
@@ -131,7 +137,7 @@ func (s *drawnSamples) warnings(all []profile.Sample, capturer *capture.Capturer
 	if w.Count == 0 {
 		return nil
 	}
-	if capturer == nil {
+	if capturer == nil || s.hidden.Load() {
 		return []profile.Warning{w}
 	}
 	var calls, whole float64

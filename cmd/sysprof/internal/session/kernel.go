@@ -75,6 +75,9 @@ func (e *kernelEngine) Can() Abilities { return Abilities{Draws: e.options.Draws
 
 // Draw has drawn calls be told of.
 func (e *kernelEngine) Draw(stacks bool, drawn func(*inkernel.Drawn) (short bool)) error {
+	if stacks && !e.counter.SharesPIDs() {
+		e.failed = append(e.failed, profile.Warning{Kind: profile.StacksHidden})
+	}
 	return e.counter.Draw(stacks, drawn)
 }
 
