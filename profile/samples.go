@@ -137,16 +137,25 @@ func (s *Samples) Add(c *Call, k SampleKey) {
 
 // AddInFlight counts a call that has not returned. Its number, ABI and stack are filled into the key.
 func (s *Samples) AddInFlight(f *InFlight, k SampleKey) {
+	its := unfinished(f, k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sample(its.SampleKey, its.UnfinishedNs).add(&its)
+}
+
+// unfinished is the sample of one call that has not returned.
+func unfinished(f *InFlight, k SampleKey) Sample {
 	k.Key, k.Stack = Key{f.ABI, f.Nr}, f.Stack
 	if f.NotStopped {
 		k.Stack = NotStopped
 	}
-	ns := max(f.SoFarNs, 0)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sample := s.sample(k, ns)
-	sample.Unfinished++
-	sample.UnfinishedNs = addClamped(sample.UnfinishedNs, ns)
+	return Sample{SampleKey: k, Unfinished: 1, UnfinishedNs: max(f.SoFarNs, 0)}
+}
+
+// An Unreturned is a call that has not returned yet, but may.
+type Unreturned struct {
+	InFlight
+	Values Values
 }
 
 // sample finds or makes the sample of a call that took so long.
@@ -209,12 +218,19 @@ func (s *Samples) fold(others map[SampleKey]*Sample, from *Sample) {
 }
 
 // All returns a copy of the samples so far, in no order, and of how many calls these have only that they are among the
-// others of their kind.
-func (s *Samples) All() (samples []Sample, folded uint64) {
+// others of their kind. They have now's calls, too, which are not kept.
+func (s *Samples) All(now ...Unreturned) (samples []Sample, folded uint64) {
 	s.mu.Lock()
 	total := s.total
-	samples = make([]Sample, 0, len(s.byKey)+len(s.others))
-	for _, sample := range s.byKey {
+	samples = make([]Sample, 0, len(s.byKey)+len(s.others)+len(now))
+	at := make(map[SampleKey]int, len(now)) // the places of those that get more
+	for i := range now {
+		at[unfinished(&now[i].InFlight, SampleKey{Values: now[i].Values}).SampleKey] = -1
+	}
+	for k, sample := range s.byKey {
+		if _, more := at[k]; more {
+			at[k] = len(samples)
+		}
 		samples = append(samples, *sample)
 	}
 	others := make(map[SampleKey]*Sample, len(s.others))
@@ -223,6 +239,16 @@ func (s *Samples) All() (samples []Sample, folded uint64) {
 		others[k] = &its
 	}
 	s.mu.Unlock()
+	for i := range now {
+		its := unfinished(&now[i].InFlight, SampleKey{Values: now[i].Values})
+		total.calls++
+		total.ns += float64(its.UnfinishedNs)
+		if at[its.SampleKey] < 0 {
+			at[its.SampleKey] = len(samples)
+			samples = append(samples, Sample{SampleKey: its.SampleKey})
+		}
+		samples[at[its.SampleKey]].add(&its)
+	}
 	if len(samples)+len(others) > s.most {
 		samples = s.largest(samples, others, &total)
 	}

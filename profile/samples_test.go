@@ -233,3 +233,42 @@ func BenchmarkKnownSample(b *testing.B) {
 		s.Add(c, SampleKey{})
 	}
 }
+
+// TestSamplesWithUnreturnedCalls: calls that have not returned yet are in one copy of the samples, with those that have not
+// returned for good, and the next copy knows nothing of them.
+func TestSamplesWithUnreturnedCalls(t *testing.T) {
+	s := NewSamples(10, nil)
+	hung := func(stack uint32, ns int64) InFlight {
+		return InFlight{ABI: syscalltab.AMD64, Nr: readNr, Stack: stack, SoFarNs: ns}
+	}
+	ended := hung(1, 5)
+	s.AddInFlight(&ended, SampleKey{Values: Values{7}})
+	asleep := hung(3, 30)
+	asleep.NotStopped = true
+	all, folded := s.All(Unreturned{hung(1, 10), Values{7}}, Unreturned{hung(2, 20), Values{7}}, Unreturned{hung(2, 21), Values{7}},
+		Unreturned{hung(2, -1), Values{8}}, Unreturned{asleep, Values{}})
+	got := map[SampleKey]Sample{}
+	for _, sample := range all {
+		got[sample.SampleKey] = sample
+	}
+	key := func(stack, value uint32) SampleKey {
+		return SampleKey{Key: Key{syscalltab.AMD64, readNr}, Stack: stack, Values: Values{value}}
+	}
+	want := map[SampleKey][2]int64{key(1, 7): {2, 15}, key(2, 7): {2, 41}, key(2, 8): {1, 0}, key(NotStopped, 0): {1, 30}}
+	for k, w := range want {
+		if sample := got[k]; int64(sample.Unfinished) != w[0] || sample.UnfinishedNs != w[1] {
+			t.Errorf("%+v: %d calls in %d ns, want %v", k, sample.Unfinished, sample.UnfinishedNs, w)
+		}
+	}
+	if len(all) != len(want) || folded != 0 {
+		t.Errorf("%d samples, %d calls folded", len(all), folded)
+	}
+	if all, _ := s.All(); len(all) != 1 || all[0].Unfinished != 1 || all[0].UnfinishedNs != 5 {
+		t.Errorf("afterwards there are %+v", all)
+	}
+	few := NewSamples(2, nil)
+	all, folded = few.All(Unreturned{hung(1, 10), Values{}}, Unreturned{hung(2, 20), Values{}}, Unreturned{hung(3, 30), Values{}})
+	if len(all) != 2 || folded != 2 {
+		t.Errorf("of two samples there are %+v, with %d calls folded", all, folded)
+	}
+}

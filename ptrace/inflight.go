@@ -1,6 +1,10 @@
 package ptrace
 
-import "sysprof/profile"
+import (
+	"sync"
+
+	"sysprof/profile"
+)
 
 // flushInFlight hands the calls that are in flight at the end to the sink. Why is Replaced if the tracees are gone
 // without a report of their deaths: they were leaders of their processes when another thread made an execve.
@@ -26,15 +30,8 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 		tr.inCall, tr.broken.state = true, anew
 	}
 	w.handOn(tr)
-	f := profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Args: tr.call.Args, Why: why,
-		Resumed: tr.resumed, Stack: tr.call.Stack, Unwanted: tr.call.Unwanted}
-	switch {
-	case tr.inCall:
-		f.SoFarNs = w.t.now() - tr.call.EntrySeenNs // a standstill of ours in it, too: the thread was in the call meanwhile
-		if w.t.isRestart(&tr.call) {
-			f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
-		}
-	case !w.foundAsleep(tr, &f):
+	f, ok := w.flight(tr, why)
+	if !ok {
 		return
 	}
 	if why == profile.Killed && w.t.endsThread(f.ABI, f.Nr) {
@@ -44,6 +41,20 @@ func (w *worker) endCall(tr *tracee, why profile.Ending) {
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
 	w.t.options.Sink.InFlight(&f)
+}
+
+// flight is the call that tr is in. It reports false if it is in none.
+func (w *worker) flight(tr *tracee, why profile.Ending) (f profile.InFlight, ok bool) {
+	f = profile.InFlight{PID: tr.call.PID, TID: tr.call.TID, ABI: tr.call.ABI, Nr: tr.call.Nr, Args: tr.call.Args, Why: why,
+		Resumed: tr.resumed, Stack: tr.call.Stack, Unwanted: tr.call.Unwanted}
+	if !tr.inCall && tr.broken.state != goesOn {
+		return f, w.foundAsleep(tr, &f)
+	}
+	f.SoFarNs = w.t.now() - tr.call.EntrySeenNs // a standstill of ours in it, too: the thread was in the call meanwhile
+	if w.t.isRestart(&tr.call) {
+		f.Nr, f.SoFarNs = w.restartedCall(tr, f.SoFarNs)
+	}
+	return f, true
 }
 
 // foundAsleep fills in the call that tr has been in since before it was attached to, without having stopped. It reports false if
@@ -82,6 +93,31 @@ func (t *Tracer) Asleep(f func(*profile.InFlight)) {
 			}
 		})
 	}
+}
+
+// InFlight tells of the calls that threads are in now: each as it would be handed to the sink if tracing ended. f is called on
+// tracer threads, and on each in the order in which the sink is told of its calls. InFlight returns when all have told, which may
+// take as long as OnEntry and the sink do.
+func (t *Tracer) InFlight(f func(*profile.InFlight)) {
+	var all sync.WaitGroup
+	for _, w := range t.workers {
+		all.Go(func() {
+			w.thread.ask(func() {
+				if is := t.run.is(); is == calibrating || is >= countingOver {
+					return
+				}
+				for _, tr := range w.table.tracees {
+					if tr.launching {
+						continue
+					}
+					if call, ok := w.flight(tr, profile.Detached); ok {
+						f(&call)
+					}
+				}
+			})
+		})
+	}
+	all.Wait()
 }
 
 // restartedCall names the call that tr's restart_syscall(2) goes on with, and for how long tr is known to be in it.

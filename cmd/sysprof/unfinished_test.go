@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +135,87 @@ func TestWhereAnAttachedProcessHangs(t *testing.T) {
 				t.Errorf("%v works on %q", frames(s), s.Label["fd"])
 			}
 		}
+	}
+}
+
+// TestWhereItHangsSoFar: SIGUSR1 shows where a program hangs that goes on, and what comes after knows nothing of that.
+func TestWhereItHangsSoFar(t *testing.T) {
+	program := compile(t, hangsC)
+	want := []string{"sys_clock_nanosleep hang_sleep", "sys_clock_nanosleep main", "sys_epoll_wait hang_epoll", "sys_read hang_read"}
+	for _, attached := range []bool{false, true} {
+		file := filepath.Join(t.TempDir(), "profile")
+		flags := []string{"-q", "-o", "/dev/null", "--labels=fd,state,tid", "--pprof", file}
+		var s, target *talk
+		var pid int
+		if attached {
+			target = start(t, exec.Command(program, "read", "sleep", "epoll"))
+			pid, _ = strconv.Atoi(target.line())
+			eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
+			s = start(t, plain(t, append(flags, "-p", strconv.Itoa(pid))...))
+			eventually(t, "sysprof has attached", func() bool { return status(pid, "TracerPid") != "0" })
+		} else {
+			s = start(t, plain(t, append(flags, program, "read", "sleep", "epoll")...))
+			pid, _ = strconv.Atoi(s.line())
+		}
+		eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
+		hangs := func(when string) {
+			t.Helper()
+			p := parseProfile(t, file)
+			got := hanging(p, valueOf(t, p, "latency"))
+			where := slices.Sorted(maps.Keys(got))
+			same := slices.EqualFunc(where, want, func(got, want string) bool {
+				call, _, _ := strings.Cut(want, " ")
+				return got == want || attached && got == call+" [not stopped]"
+			})
+			if !same {
+				t.Errorf("%s, attached %v: it hangs in %v", when, attached, got)
+			}
+			for _, s := range p.Sample {
+				if isUnfinished(s) && s.Value[valueOf(t, p, "calls")] != 1 {
+					t.Errorf("%s: %v is there %v times", when, frames(s), s.Value)
+				}
+			}
+		}
+		for i := range 3 {
+			os.Remove(file)
+			s.signal(unix.SIGUSR1)
+			eventually(t, "there is a profile", func() bool { _, err := os.Stat(file); return err == nil })
+			hangs(fmt.Sprintf("SIGUSR1 %d", i+1))
+		}
+		if attached {
+			s.signal(unix.SIGINT)
+			s.end()
+			target.signal(unix.SIGKILL)
+		} else {
+			check(t, unix.Kill(pid, unix.SIGKILL))
+			s.end()
+		}
+		hangs("the end")
+	}
+}
+
+// TestFileOfAnOpenThatHangs: a call that opens a file and has not returned has no descriptor yet.
+func TestFileOfAnOpenThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	file, fifo := filepath.Join(dir, "profile"), filepath.Join(dir, "fifo")
+	check(t, unix.Mkfifo(fifo, 0o600))
+	s := start(t, plain(t, "-q", "-o", "/dev/null", "--labels=fd", "--pprof", file, "sh", "-c", "echo $$; exec cat <"+fifo))
+	pid, err := strconv.Atoi(s.line())
+	check(t, err)
+	eventually(t, "it waits for a writer", func() bool { return asleep(pid) == 1 })
+	check(t, unix.Kill(pid, unix.SIGKILL))
+	s.end()
+	found := 0
+	for _, s := range parseProfile(t, file).Sample {
+		if isUnfinished(s) {
+			found++
+			if frames(s)[0] != "sys_openat" || len(s.Label["fd"]) > 0 {
+				t.Errorf("%v works on %q", frames(s), s.Label["fd"])
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d samples of calls that have not returned", found)
 	}
 }
 

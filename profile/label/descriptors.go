@@ -230,7 +230,7 @@ func (d *descriptors) finish(pid, tid int32) {
 func (d *descriptors) value(c *profile.Call) uint32 {
 	d.mu.Lock()
 	name := d.now[c.TID].name
-	if c.Errno == 0 && opens.Of(c.ABI, c.Nr) { // which is known now, and kept for the next call on it
+	if c.Errno == 0 && c.Ret >= 0 && opens.Of(c.ABI, c.Nr) { // which is known now, and kept for the next call on it
 		name = d.describe(c.PID, int32(c.Ret))
 	}
 	d.mu.Unlock()

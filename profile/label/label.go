@@ -241,7 +241,7 @@ func (p *Projection) Unfinished(f *profile.InFlight) profile.Values {
 	if p == nil {
 		return profile.Values{}
 	}
-	c := profile.Call{PID: f.PID, TID: f.TID, ABI: f.ABI, Nr: f.Nr, Args: f.Args, ExitSeenNs: f.SoFarNs, ExitResumedNs: f.SoFarNs, CPUNs: -1, GapNs: -1}
+	c := profile.Call{PID: f.PID, TID: f.TID, ABI: f.ABI, Nr: f.Nr, Args: f.Args, Ret: -1, ExitSeenNs: f.SoFarNs, ExitResumedNs: f.SoFarNs, CPUNs: -1, GapNs: -1}
 	if f.NotStopped {
 		p.Entered(&c, true)
 	}

@@ -68,6 +68,7 @@ func (e *ptraceEngine) OnSlow(atLeast time.Duration, f func(*profile.Call)) {
 	e.options.Slow, e.options.OnSlow = atLeast, f
 }
 func (e *ptraceEngine) Asleep(f func(*profile.InFlight))        { e.tracer.Asleep(f) }
+func (e *ptraceEngine) InFlight(f func(*profile.InFlight))      { e.tracer.InFlight(f) }
 func (e *ptraceEngine) Attach(pid int) (threads int, err error) { return e.tracer.Attach(pid) }
 func (e *ptraceEngine) NoMore()                                 { e.tracer.NoMore() }
 

@@ -74,15 +74,16 @@ func (s *samples) ended(pid, tid int32) {
 	}
 }
 
-// taken returns the samples so far. If some of them, or of their stacks, are missing, the snapshot says so from then on.
-func (s *samples) taken(snapshot *profile.Snapshot) []profile.Sample {
+// taken returns the samples so far, with the calls that have not returned now. If some of them, or of their stacks, are missing,
+// the snapshot says so from then on.
+func (s *samples) taken(snapshot *profile.Snapshot, now []profile.Unreturned) []profile.Sample {
 	var all []profile.Sample
 	var folded uint64
 	if s.drawn != nil {
 		all, folded = s.drawn.all.All(snapshot)
 		snapshot.Warnings = append(snapshot.Warnings, s.drawn.warnings(all, s.capturer)...)
 	} else {
-		all, folded = s.all.All()
+		all, folded = s.all.All(now...)
 	}
 	if folded > 0 {
 		calls := uint64(0)

@@ -268,27 +268,34 @@ func (c *Config) counts(abi syscalltab.ABI, nr uint64) bool {
 
 // InFlight takes a call that was never seen to return.
 func (s *Session) InFlight(f *profile.InFlight) {
+	values, counted := s.inFlight(f)
+	if !counted {
+		return
+	}
+	named := *f
+	if s.groups != nil || s.longest.is(f) {
+		named.Thread = threadName(f)
+	}
+	s.groups.begin()
+	s.profile.AddInFlight(named)
+	s.groups.inFlight(&named, &values)
+	s.groups.end()
+	s.slow.InFlight(f)
+	s.samples.inFlight(f, &values)
+}
+
+// inFlight returns what tells a call apart that has not returned, and reports whether it is to be counted.
+func (s *Session) inFlight(f *profile.InFlight) (values profile.Values, counted bool) {
 	outcome := Unfinished
 	if f.Why == profile.Detached {
 		outcome = Detached
 	}
 	unwanted := s.config.Paths != nil && f.Unwanted || f.NotStopped && !s.config.Paths.Unfinished(f)
-	if s.config.Statuses&outcome != 0 && s.config.counts(f.ABI, f.Nr) && !unwanted {
-		values := s.config.Labels.Unfinished(f)
-		if !s.config.Only.Keeps(&values) {
-			return
-		}
-		named := *f
-		if s.groups != nil || s.longest.is(f) {
-			named.Thread = threadName(f)
-		}
-		s.groups.begin()
-		s.profile.AddInFlight(named)
-		s.groups.inFlight(&named, &values)
-		s.groups.end()
-		s.slow.InFlight(f)
-		s.samples.inFlight(f, &values)
+	if s.config.Statuses&outcome == 0 || !s.config.counts(f.ABI, f.Nr) || unwanted {
+		return values, false
 	}
+	values = s.config.Labels.Unfinished(f)
+	return values, s.config.Only.Keeps(&values)
 }
 
 // Counted takes whole rows.

@@ -81,7 +81,11 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 	var all []profile.Sample
 	profiles := s.config.Outputs.Pprof != ""
 	if profiles {
-		all = s.samples.taken(snapshot)
+		var now []profile.Unreturned
+		if what == soFar {
+			now = s.waiting(ctx)
+		}
+		all = s.samples.taken(snapshot, now)
 	}
 	meta := s.meta()
 	if what == wholeOfIntervals {
