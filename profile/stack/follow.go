@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"encoding/binary"
 	"strings"
 
 	"sysprof/profile/stack/elf"
@@ -76,12 +75,11 @@ func (v *codeView) At(addr uint64) (b []byte, ok bool) {
 	return b, true
 }
 
-func (v *codeView) Word(addr uint64) (uint64, bool) {
-	var b [8]byte
-	if v.mem == nil || v.mem.ReadMemory(b[:], addr) != len(b) {
-		return 0, false
+func (v *codeView) Data(into []byte, addr uint64) int {
+	if v.mem == nil {
+		return 0
 	}
-	return binary.LittleEndian.Uint64(b[:]), true
+	return v.mem.ReadMemory(into, addr)
 }
 
 func (v *codeView) Place(addr uint64) (file uint32, addrInFile uint64) {

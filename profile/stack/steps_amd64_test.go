@@ -270,9 +270,9 @@ func buildSteps(t *testing.T, compiler string, flags ...string) string {
 }
 
 // TestEveryStepIsTrue looks at the stack after every instruction of programs without unwind information, or with little of
-// it. No frame may be wrong.
+// it. No frame may be wrong, and few stacks may end early.
 func TestEveryStepIsTrue(t *testing.T) {
-	const maxSteps = 150_000
+	const maxSteps, atLeast = 150_000, 0.95
 	bare := []string{"-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-exceptions"}
 	for _, c := range []struct {
 		name  string
@@ -304,6 +304,9 @@ func TestEveryStepIsTrue(t *testing.T) {
 			}
 			if all.wrong > 0 {
 				t.Errorf("%d of %d stacks have a wrong frame", all.wrong, all.steps)
+			}
+			if float64(all.wholeAtCalls) < atLeast*float64(all.atCalls) {
+				t.Errorf("%d of %d stacks of system calls are whole", all.wholeAtCalls, all.atCalls)
 			}
 		})
 	}

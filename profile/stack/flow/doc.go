@@ -12,6 +12,11 @@
 // by looking for a path to a return instruction in it, and in what it calls. Paths that come to different
 // ends make no Frame.
 //
+// A jump by a table of addresses, as of a switch, goes to each of them. How many there are is not known, and what
+// follows a table may be another function's (table.go). So Forward does not follow it. From does, as a path that strays
+// into another function does not come to the address that it looks for; and so does Returns, which believes such a
+// path if it has taken down the frame that was there at the jump.
+//
 // It follows compiled code's conventions (System V psABI AMD64, 3.2; AAPCS64, 6.1): a function that
 // returns has left the stack pointer and the callee-saved registers as they were. Nothing here believes that an
 // address which was found is one: that is for the caller to check.
@@ -46,8 +51,8 @@ type Code interface {
 	// At returns the bytes of code from addr on, MaxInsn if there are as many, and none where there is no code. It reports
 	// false if they have to be read first.
 	At(addr uint64) (b []byte, ok bool)
-	// Word returns the word of data at addr.
-	Word(addr uint64) (uint64, bool)
+	// Data reads data at addr. It returns how many bytes it has read.
+	Data(into []byte, addr uint64) int
 	// Place returns a name for addr that is the same wherever its file is mapped.
 	Place(addr uint64) (file uint32, addrInFile uint64)
 }

@@ -25,7 +25,12 @@ func (c bytesAt) At(addr uint64) ([]byte, bool) {
 	return nil, true
 }
 
-func (c bytesAt) Word(uint64) (uint64, bool) { return 0, false }
+func (c bytesAt) Data(into []byte, addr uint64) int {
+	if off := addr - c.base; off < uint64(len(c.b)) {
+		return copy(into, c.b[off:])
+	}
+	return 0
+}
 
 func (c bytesAt) Place(addr uint64) (uint32, uint64) { return c.file, addr }
 
@@ -154,6 +159,64 @@ func TestFrom(t *testing.T) {
 	want := Place{Reg: x86RSP, Add: 48}
 	if rbx, _ := frame.saved(x86RBX); v != Found || frame.CFA != want || rbx != (Place{Reg: x86RSP, Add: 32}) {
 		t.Errorf("%v, %+v", v, frame)
+	}
+}
+
+// TestJumpTables: code behind a jump by a table is found from where the function begins, whatever follows the table; and so is
+// that a function returns, unless nothing shows that the return is its own.
+func TestJumpTables(t *testing.T) {
+	for name, test := range map[string]struct {
+		code    string
+		pc      uint64 // behind the call that is looked for
+		add     int64  // from the stack pointer there to the CFA
+		returns Verdict
+	}{
+		"distances": {`
+			53 48 83 ec 10       # push %rbx; sub $16,%rsp
+			48 8d 15 2a 00 00 00 # lea table(%rip),%rdx
+			48 63 04 82          # movslq (%rdx,%rax,4),%rax
+			48 01 d0             # add %rdx,%rax
+			3e ff e0             # notrack jmp *%rax
+			ff d1 eb fc          # 16: call *%rcx; jmp to it
+			48 83 c4 10 5b c3    # 1a: add $16,%rsp; pop %rbx; ret
+			90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90
+			e0 ff ff ff e0 ff ff ff e0 ff ff ff e0 ff ff ff e4 ff ff ff 00 00 00 80`, 0x18, 32, Found},
+		"addresses": {`
+			48 83 ec 18             # sub $24,%rsp
+			ff 24 c5 20 00 01 00    # jmp *table(,%rax,8)
+			ff d1 eb fc             # b: call *%rcx; jmp to it
+			48 83 c4 18 c3          # f: add $24,%rsp; ret
+			90 90 90 90 90 90 90 90 90 90 90 90
+			0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0f 00 01 00 00 00 00 00 00 00`,
+			0xd, 32, Found},
+		"another function behind the table": {`
+			48 83 ec 18             # sub $24,%rsp
+			ff 24 c5 20 00 01 00    # jmp *table(,%rax,8)
+			ff d1 eb fc             # b: call *%rcx; jmp to it
+			48 83 c4 08 c3          # f: add $8,%rsp; ret, of another function
+			90 90 90 90 90 90 90 90 90 90 90 90
+			0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0f 00 01 00 00 00 00 00 00 00`,
+			0xd, 32, Unsure},
+		"another function, and no frame": {`
+			ff 24 c5 20 00 01 00    # jmp *table(,%rax,8)
+			ff d1 eb fc             # 7: call *%rcx; jmp to it
+			c3                      # b: ret, of another function
+			90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90
+			07 00 01 00 00 00 00 00 07 00 01 00 00 00 00 00 07 00 01 00 00 00 00 00 07 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 00 00`,
+			0x9, 8, Unsure},
+	} {
+		code := parse(t, test.code)
+		f := NewFollower()
+		frame, v := f.From(code, AMD64, codeBase, codeBase+test.pc, maxFrom)
+		if want := (Place{Reg: x86RSP, Add: test.add}); v != Found || frame.CFA != want {
+			t.Errorf("%s: %v, %+v, want %+v", name, v, frame.CFA, want)
+		}
+		if v := f.Returns(code, AMD64, codeBase); v != test.returns {
+			t.Errorf("%s: it returns: %v, want %v", name, v, test.returns)
+		}
+		if _, v := f.Forward(code, AMD64, codeBase, true); v == Found {
+			t.Errorf("%s: it was followed through the table", name)
+		}
 	}
 }
 

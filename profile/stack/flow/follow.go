@@ -1,5 +1,7 @@
 package flow
 
+import "encoding/binary"
+
 // Bounds of one search. A path to the nearest return instruction has some dozen instructions in nearly all functions.
 const (
 	maxForward = 600     // instructions of Forward, until a return is found …
@@ -8,7 +10,8 @@ const (
 	maxReturns = 500     // of Returns, in one function …
 	maxAll     = 5000    // … and of one search with all that it asks about other functions
 	maxCallees = 6       // how deep functions that are called are looked into
-	maxWaiting = 24      // branches whose other side is still to be followed
+	maxTabled  = 1       // how deep of these jump tables are followed in
+	maxWaiting = 48      // branches whose other side is still to be followed
 	maxDoubts  = 12      // calls of what may never return, behind which is still to be looked
 	maxVisited = 2048    // a power of two
 	maxKnown   = 1 << 17 // functions that are remembered; a start of chromium goes through 50,000
@@ -44,6 +47,8 @@ type knowledge struct {
 type level struct {
 	visited [maxVisited]visit
 	n       int
+	wanted  uint64 // an address that is looked for; 0: none
+	asks    bool   // it is looked for a return, wherever that is
 	waiting [maxWaiting]path
 	paths   int
 	doubts  [maxDoubts]path
@@ -63,6 +68,7 @@ type visit struct {
 type path struct {
 	addr  uint64
 	state state
+	stray bool // it may have left the function by what stands behind a table
 }
 
 // NewFollower returns a Follower that knows nothing.
@@ -77,7 +83,8 @@ func (f *Follower) begin(code Code, arch Arch) {
 func (l *level) start(addr uint64, c *convention) {
 	clear(l.visited[:])
 	l.n, l.paths, l.first, l.last, l.unsure = 0, 0, 0, 0, false
-	l.at.addr = addr
+	l.wanted, l.asks = 0, false
+	l.at.addr, l.at.stray = addr, false
 	l.at.state.init(c)
 }
 
@@ -102,7 +109,7 @@ func (l *level) wait(addr uint64) {
 		l.unsure = true
 		return
 	}
-	l.waiting[l.paths].addr, l.waiting[l.paths].state = addr, l.at.state
+	l.waiting[l.paths].addr, l.waiting[l.paths].state, l.waiting[l.paths].stray = addr, l.at.state, l.at.stray
 	l.paths++
 }
 
@@ -176,6 +183,7 @@ func (f *Follower) step(l *level, depth int, trusting bool) stepped {
 	case jumpFar:
 		var ok bool
 		if next, ok = f.far(&in, s, target); !ok {
+			f.elements(l, s.jumpsTo(&in))
 			return fails
 		}
 	case branch:
@@ -217,7 +225,7 @@ func (f *Follower) step(l *level, depth int, trusting bool) stepped {
 func (f *Follower) doubt(trusting bool, s *state, next uint64, l *level) stepped {
 	if trusting && l.last < maxDoubts {
 		s.called(f.c)
-		l.doubts[l.last].addr, l.doubts[l.last].state = next, *s
+		l.doubts[l.last].addr, l.doubts[l.last].state, l.doubts[l.last].stray = next, *s, l.at.stray
 		l.last++
 	}
 	return fails
@@ -227,9 +235,14 @@ func (f *Follower) doubt(trusting bool, s *state, next uint64, l *level) stepped
 // that code refers to by its distance is the table of other files' functions.
 func (f *Follower) far(in *insn, s *state, target uint64) (uint64, bool) {
 	switch {
+	case in.table:
 	case in.mem:
-		to, ok := f.code.Word(target)
-		if !ok || to == 0 {
+		var word [8]byte
+		if f.code.Data(word[:], target) != len(word) {
+			return 0, false
+		}
+		to := binary.LittleEndian.Uint64(word[:])
+		if to == 0 {
 			return 0, false
 		}
 		b, ok := f.code.At(to)
@@ -282,6 +295,7 @@ func (f *Follower) returns(addr uint64, depth int) Verdict {
 func (f *Follower) findReturn(addr uint64, depth int) Verdict {
 	l := &f.levels[depth]
 	l.start(addr, f.c)
+	l.asks = depth <= maxTabled
 	for range maxReturns {
 		sp := l.at.state.regs[f.c.sp]
 		before, _ := l.seen(sp)
@@ -295,6 +309,8 @@ func (f *Follower) findReturn(addr uint64, depth int) Verdict {
 		switch {
 		case how == goesOn:
 			continue
+		case how == returns && l.at.stray && !f.c.undone(&l.at.state):
+			l.unsure = true
 		case how == returns && (sp.kind != entry || sp == value{kind: entry, reg: f.c.sp}):
 			return Found
 		case how != ends:

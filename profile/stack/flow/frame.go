@@ -168,6 +168,7 @@ func (f *Follower) From(code Code, arch Arch, first, pc uint64, limit int) (Fram
 	f.begin(code, arch)
 	l := &f.levels[0]
 	l.start(first, f.c)
+	l.wanted = pc
 	for range min(limit, maxFrom) {
 		before, _ := l.seen(l.at.state.regs[f.c.sp])
 		how := ends

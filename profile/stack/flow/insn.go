@@ -28,6 +28,8 @@ const (
 	store                     // the word at dst + imm = src; src noReg: size bytes that are not known
 	lose                      // dst = something
 	align                     // dst is rounded down
+	lookUp                    // dst = an element, of size bytes, of the table at src + imm; src noReg: at imm
+	sum                       // dst = dst + src
 )
 
 type effect struct {
@@ -45,7 +47,8 @@ type insn struct {
 	size   uint8
 	n      uint8
 	reg    uint8 // jumpFar, callFar: the register that says where; noReg: memory does, …
-	mem    bool  // … the word at target
+	mem    bool  // … the word at target, …
+	table  bool  // … or an element of the table at target, from what is in reg if that is one
 	target int64 // from the instruction's address, which makes it the same wherever it is mapped
 	does   [maxEffects]effect
 }

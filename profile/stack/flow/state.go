@@ -8,6 +8,8 @@ const (
 	entry             // what register reg held at the beginning, plus add
 	slot              // what stood in memory at the beginning where register reg plus off points to, plus add
 	literal           // add
+	offset            // an element of the table of the kind reg at off, plus add
+	element           // an address: the same if the table has addresses, or if add is what its offsets count from
 )
 
 type value struct {
@@ -73,6 +75,10 @@ func (s *state) do(in *insn, addr uint64) {
 			s.align(e.dst)
 		case lose:
 			s.regs[e.dst] = value{}
+		case lookUp:
+			s.regs[e.dst] = s.lookedUp(&e)
+		case sum:
+			s.regs[e.dst] = added(s.regs[e.dst], s.regs[e.src])
 		case load:
 			s.regs[e.dst] = s.load(s.regs[e.src].plus(e.imm))
 		case store:

@@ -105,6 +105,8 @@ func goesX86(x *x86asm.Inst, in *insn) bool {
 			case x86asm.Mem:
 				if arg.Base == x86asm.RIP && arg.Index == 0 {
 					in.mem, in.target = true, int64(x.Len)+arg.Disp
+				} else if base, ok := tableX86(arg, x, 8); ok {
+					in.table, in.reg, in.target = true, base, arg.Disp
 				}
 			}
 		}
@@ -212,6 +214,17 @@ func doesX86(x *x86asm.Inst, in *insn) {
 			in.add(effect{kind: set, dst: dst, src: dst, imm: int64(imm)})
 			return
 		}
+		if whole && src != noReg && srcSize == 8 {
+			in.add(effect{kind: sum, dst: dst, src: src})
+			return
+		}
+	case x86asm.MOVSXD:
+		if m, ok := x.Args[1].(x86asm.Mem); ok && whole {
+			if base, ok := tableX86(m, x, 4); ok {
+				in.add(effect{kind: lookUp, dst: dst, src: base, size: 4, imm: m.Disp})
+				return
+			}
+		}
 	case x86asm.SUB:
 		if whole && isImm {
 			in.add(effect{kind: set, dst: dst, src: dst, imm: -int64(imm)})
@@ -266,6 +279,12 @@ func movX86(x *x86asm.Inst, in *insn, dst, dstSize, src, srcSize uint8) bool {
 		in.add(effect{kind: set, dst: dst, src: src})
 		return true
 	}
+	if m, ok := x.Args[1].(x86asm.Mem); ok && dst != noReg && dstSize == 8 {
+		if base, ok := tableX86(m, x, 8); ok {
+			in.add(effect{kind: lookUp, dst: dst, src: base, size: 8, imm: m.Disp})
+			return true
+		}
+	}
 	if base, off, ok := plainMem(x.Args[1], x); ok && dstSize == 8 {
 		in.add(effect{kind: load, dst: dst, src: base, imm: off})
 		return true
@@ -285,6 +304,19 @@ func plainMem(a x86asm.Arg, x *x86asm.Inst) (base uint8, off int64, ok bool) {
 	}
 	base, size, ok := gpr(m.Base)
 	return base, m.Disp, ok && size == 8
+}
+
+// tableX86 is an operand in a table whose elements have so many bytes. base is the register that it begins at, before the
+// distance, or noReg.
+func tableX86(m x86asm.Mem, x *x86asm.Inst, size uint8) (base uint8, ok bool) {
+	if m.Index == 0 || m.Scale != size || x.AddrSize != 64 || m.Segment == x86asm.FS || m.Segment == x86asm.GS {
+		return noReg, false
+	}
+	if m.Base == 0 {
+		return noReg, true
+	}
+	base, bytes, ok := gpr(m.Base)
+	return base, ok && bytes == 8
 }
 
 // othersX86 assumes the worst of an instruction: it writes all its operands, and the registers that some use without

@@ -30,10 +30,44 @@ static void at_exit(void) { leaf(); }
 
 NOINLINE static long recurse(int n) { volatile char a[40]; a[n % 40] = 1; return n ? recurse(n - 1) + a[3] : (leaf(), 1); }
 
+/* A machine that goes on by tables, as interpreters do, and is left by nothing else. */
+NOINLINE static int by_switch(const unsigned char *code, void (*f)(void)) {
+	volatile char room[72];
+	for (int n = 0;; code++) {
+		room[n % 72] = 1;
+		switch (*code) {
+		case 3: sink += 7; f(); break;
+		case 4: sink ^= 3; f(), leaf(); n++; break;
+		case 5: n += room[0]; leaf(); break;
+		case 6: n ^= 5; f(); room[1] = 2; break;
+		case 7: sink -= n; leaf(); f(); break;
+		case 8: n *= 3; f(); break;
+		case 9: return n;
+		case 10: sink |= 1; leaf(); break;
+		case 11: n -= 2; f(); f(); break;
+		default: f(); n = 1; break;
+		}
+	}
+}
+NOINLINE static int by_labels(const unsigned char *code, void (*f)(void)) {
+	static const void *const to[] = {&&add, &&call, &&both, &&end, &&twice};
+	volatile char room[40];
+	int n = 0;
+next:
+	room[n & 31] = 1;
+	goto *to[*code++];
+add: sink += 3; n++; goto next;
+call: f(); n += room[3]; goto next;
+both: leaf(); f(); goto next;
+twice: f(); leaf(); n ^= 7; goto next;
+end: return n;
+}
+
 int main(int argc, char **argv) {
 	push_pop(leaf), sub_add(leaf), framed(leaf), leaves(leaf), tail_jump(leaf), frameless(leaf);
 	early_return(leaf, 0), early_return(leaf, 1), sized(leaf, 64), realigned(leaf), moves(leaf), looping(leaf, 3);
 	far_tail(leaf), where(leaf), balanced(leaf);
+	sink += by_switch((const unsigned char *)"\3\4\5\6\7\10\12\13\77\11", leaf) + by_labels((const unsigned char *)"\0\1\2\4\1\3", leaf);
 	if (!setjmp(back))
 		never_returns(leaf, leaves_early, 7);
 	if (!setjmp(back))

@@ -1,0 +1,109 @@
+package flow
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Jump tables. Compilers make two kinds: of addresses, and of signed distances from a base, which is mostly the table's own
+// address. That a function is longer than its tables say, or a table than was looked at, only makes that less is found.
+const (
+	maxElements = 512 // a table of all bytes, and some
+	maxSpan     = 1 << 20
+	maxCases    = 8 // that are followed to an address
+	fewest      = 4 // a switch with fewer cases has no table (GCC's case-values-threshold, LLVM's min-jump-table-entries)
+)
+
+// lookedUp is what an instruction finds in a table.
+func (s *state) lookedUp(e *effect) value {
+	at := value{kind: literal}
+	if e.src != noReg {
+		at = s.regs[e.src]
+	}
+	if at.kind != literal {
+		return value{}
+	}
+	v := value{kind: element, reg: e.size, off: at.add + e.imm}
+	if e.size < 8 {
+		v.kind = offset
+	}
+	return v
+}
+
+// added is the sum of two values, as far as it is known. It is where a jump by a table goes if one is its element, and the other
+// what its elements count from.
+func added(x, y value) value {
+	if y.kind == literal {
+		x, y = y, x
+	}
+	switch {
+	case x.kind != literal:
+		return value{}
+	case y.kind == offset:
+		y.kind = element
+	case y.kind == element:
+		return value{}
+	}
+	return y.plus(x.add)
+}
+
+// jumpsTo is where a jump goes: an element, if that is known to be one.
+func (s *state) jumpsTo(in *insn) value {
+	switch {
+	case in.table:
+		return s.lookedUp(&effect{src: in.reg, size: 8, imm: in.target})
+	case in.reg != noReg:
+		return s.regs[in.reg]
+	}
+	return value{}
+}
+
+// elements leaves the targets of a jump for later: if an address is looked for, those nearest before it, from where code leads to
+// it in the shortest way; if a return is, as many as there is room for.
+func (f *Follower) elements(l *level, to value) {
+	if to.kind != element || l.wanted == 0 && !l.asks {
+		return
+	}
+	size := int(to.reg)
+	var table [8 * maxElements]byte
+	n := f.code.Data(table[:size*maxElements], uint64(to.off))
+	all := make([]uint64, 0, maxElements)
+	for b := table[:n]; len(b) >= size; b = b[size:] {
+		target := uint64(to.add)
+		switch size {
+		case 8:
+			target += binary.LittleEndian.Uint64(b)
+		case 4:
+			target += uint64(int64(int32(binary.LittleEndian.Uint32(b))))
+		}
+		if target-l.at.addr+maxSpan > 2*maxSpan {
+			break // behind the table
+		}
+		all = append(all, target)
+	}
+	most, stray := maxCases, l.at.stray
+	if l.wanted != 0 {
+		all = slices.DeleteFunc(all, func(target uint64) bool { return target > l.wanted })
+	} else if most = maxWaiting - l.paths; l.at.state.regs[f.c.sp] == (value{kind: entry, reg: f.c.sp}) {
+		all = all[:min(len(all), fewest)] // nothing would show that it is another function's return
+	} else {
+		l.at.stray = true
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	for _, target := range all[max(len(all)-most, 0):] { // the last one is followed first
+		l.wait(target)
+	}
+	l.at.stray = stray
+}
+
+// undone reports whether a function has left nothing behind: the stack pointer is where it was, and so is what is in the registers
+// that callers rely on, though some were saved.
+func (c *convention) undone(s *state) bool {
+	for _, r := range append([]uint8{c.sp}, c.preserved...) {
+		if s.regs[r] != (value{kind: entry, reg: r}) {
+			return false
+		}
+	}
+	return true
+}
