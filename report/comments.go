@@ -87,7 +87,6 @@ var briefly = map[profile.WarningKind]string{
 	profile.CallsDrawn:        "labels are those of calls drawn at random, weighted so that each row adds up to its exact counts and times",
 	profile.DrawnLost:         "some drawn calls came too fast: others stand for them",
 	profile.StacksGone:        "some drawn calls have no stack, as their processes ended too soon",
-	profile.StacksHidden:      "calls are without stacks, as sysprof ran in a PID namespace",
 	profile.StacksMissing:     "calls are without stacks, which take a /proc that shows the traced processes",
 	profile.WholeMissing:      "the file ended before the run did: its intervals are added up",
 	profile.CountsMissed:      "the kernel left out runs of the programs that count: counts are not exact",
