@@ -124,6 +124,7 @@ type sysprofJSON struct {
 	} `json:"overhead"`
 	Rows []struct {
 		Name    string `json:"name"`
+		Nr      uint64 `json:"nr"`
 		Calls   int    `json:"calls"`
 		Latency struct {
 			MeanNs float64 `json:"mean_ns"`

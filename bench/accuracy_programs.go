@@ -128,8 +128,12 @@ func (r *accuracyRun) program(ctx context.Context, c condition, round int, p *pr
 		return err
 	}
 	sysprofs := r.kit.sysprofs
+	var callsBefore []recording.Truth
 	if r.kit.record != "" {
 		sysprofs = []version{{recordName, ""}}
+		if callsBefore, err = run.counted(ctx); err != nil {
+			return err
+		}
 	}
 	for _, i := range rand.Perm(len(sysprofs)) {
 		s := &sysprofs[i]
@@ -141,11 +145,19 @@ func (r *accuracyRun) program(ctx context.Context, c condition, round int, p *pr
 		if err != nil {
 			return err
 		}
-		err = r.kit.keepRecording(c.String(), round, "-"+p.name, func(to *recording.Run) {
-			to.UntracedNs = [2]float64{before.P50, after.P50}
-		})
-		if err != nil {
-			return err
+		if r.kit.record != "" {
+			callsAfter, err := run.counted(ctx)
+			if err != nil {
+				return err
+			}
+			err = r.kit.keepRecording(c.String(), round, "-"+p.name, func(to *recording.Run) {
+				to.UntracedNs = [2]float64{before.P50, after.P50}
+				to.Truth = truthOf(callsBefore, callsAfter)
+			})
+			if err != nil {
+				return err
+			}
+			callsBefore = callsAfter
 		}
 		row := judged{Condition: c.String(), Round: round, Kind: p.name, By: s.name, Before: before, After: after, Run: got}
 		if err := r.to.row(row); err != nil {
