@@ -86,6 +86,16 @@ func (w *worker) beginControl(tr *tracee) {
 	w.controls.take(c.Condition(), c.ExitSeenNs)
 }
 
+// countFirst hands over the call of tr before it is resumed for a control. What is done behind the resumption of a tracee
+// makes the tracer late at its next stop, where both are on one CPU. There is no such work behind that of an entry-stop,
+// so that the transit of calls would be less than that of controls: by 0.4 µs of 2.7, and by 0.9 of 4.9 in another minute.
+func (w *worker) countFirst(tr *tracee) {
+	w.shortenExitHold(&tr.call)
+	w.feed.Call(&tr.call)
+	tr.controlHeldNs = w.t.now() - tr.call.ExitResumedNs
+	tr.call.ExitResumedNs += tr.controlHeldNs
+}
+
 // mayControl reports whether a control of tr would show what a stop costs, and harm nothing.
 func (w *worker) mayControl(tr *tracee) bool {
 	c := &tr.call
@@ -122,6 +132,6 @@ func (w *worker) controlled(tr *tracee) {
 	w.controls.usualNs = min(seenNs-begunNs, most)
 	c := &w.controls.last
 	*c = profile.Control{PID: tr.call.PID, TID: tr.call.TID, AtNs: begunNs, RawNs: seenNs - begunNs,
-		HoldNs: tr.call.ExitResumedNs - seenNs, CrossCPU: tr.call.CrossCPU, Queued: queued, Waits: waits}
+		HoldNs: tr.controlHeldNs + tr.call.ExitResumedNs - seenNs, CrossCPU: tr.call.CrossCPU, Queued: queued, Waits: waits}
 	w.feed.Control(c)
 }

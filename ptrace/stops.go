@@ -226,6 +226,9 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 		w.beginControl(tr)
 	}
 	tr.call.ExitResumedNs = w.t.now()
+	if tr.control {
+		w.countFirst(tr)
+	}
 	w.resumedNs = tr.call.ExitResumedNs
 	w.lookIfHeld(tr, tr.call.ExitResumedNs-tr.call.ExitSeenNs, tr.call.ExitResumedNs)
 	w.waits.resumed(tr)
@@ -235,7 +238,7 @@ func (w *worker) returned(tr *tracee, seenNs int64) {
 	} else {
 		w.resume(tr, 0)
 	}
-	if !tr.launching && !heldBack {
+	if !tr.launching && !heldBack && !tr.control {
 		w.feed.Call(&tr.call)
 	}
 	tr.resumed = false

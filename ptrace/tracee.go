@@ -9,13 +9,14 @@ import (
 type tracee struct {
 	call profile.Call // the call it is in, or was in last
 
-	inCall           bool // between an entry-stop and its exit-stop
-	launching        bool // our own child, before its execve
-	interruptPending bool // a PTRACE_INTERRUPT has not been answered yet
-	spoilt           bool // the call that it is in was entered at a stop that answered an interrupt
-	control          bool // it was interrupted at an exit-stop, and has not stopped since
-	stopped          bool // by job control: it was resumed with PTRACE_LISTEN
-	detachRequested  bool // to be detached at its next stop, for a tracer of its own
+	inCall           bool  // between an entry-stop and its exit-stop
+	launching        bool  // our own child, before its execve
+	interruptPending bool  // a PTRACE_INTERRUPT has not been answered yet
+	spoilt           bool  // the call that it is in was entered at a stop that answered an interrupt
+	control          bool  // it was interrupted at an exit-stop, and has not stopped since
+	controlHeldNs    int64 // how long it stood still for that before it was resumed
+	stopped          bool  // by job control: it was resumed with PTRACE_LISTEN
+	detachRequested  bool  // to be detached at its next stop, for a tracer of its own
 
 	waits traceeWaits
 	place place.Thread
