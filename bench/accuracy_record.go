@@ -129,7 +129,7 @@ func record(to, table string, words []string) error {
 	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
 	tracer, err := ptrace.Start(ptrace.Options{
 		Command: &ptrace.Command{Path: path, Args: words, Env: os.Environ()}, Follow: true,
-		Sink: sink, Calibration: calibrator.Call, Controls: ptrace.ControlsAuto,
+		Sink: sink, Calibration: calibrator, Controls: ptrace.ControlsAuto,
 		Calibrated: func(of []*ptrace.Calibration) { sink.run.Model = calibrator.Finish(untracedCalls(of)) },
 	})
 	if err != nil {

@@ -35,7 +35,7 @@ const (
 // is so for some of their calls only, elsewhere.
 //
 // Precondition: the caller is the tracer thread and nothing is traced yet.
-func (w *worker) calibrateAll(to func(*profile.Call)) error {
+func (w *worker) calibrateAll(to profile.Feeder) error {
 	defer func() {
 		w.home.RestoreAll()
 		w.rest()
@@ -62,7 +62,7 @@ func (w *worker) calibrateAll(to func(*profile.Call)) error {
 //
 // The child is forked and executes nothing, so it makes no call but those that are asked of it, and
 // it is traced by the very loop that traces everything else.
-func (w *worker) calibrate(to func(*profile.Call), crossCPU bool, batches int) (*Calibration, error) {
+func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Calibration, error) {
 	page, err := raw.MapShared[calibrationPage]()
 	if err != nil {
 		return nil, fmt.Errorf("map a page to share with a child: %w", err)
@@ -77,14 +77,14 @@ func (w *worker) calibrate(to func(*profile.Call), crossCPU bool, batches int) (
 	fastestNs := int64(math.MaxInt64)
 	var gaps []int64
 	feed, decide := w.feed, w.controls
-	w.controls = controls{mode: ControlsOff}
-	w.feed = calibration(func(c *profile.Call) {
-		to(c)
+	w.controls = controls{mode: min(decide.mode, controlsHalf)}
+	w.feed = calibration{to, func(c *profile.Call) {
+		to.Call(c)
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
 		if crossCPU && c.GapNs >= 0 {
 			gaps = append(gaps, c.GapNs)
 		}
-	})
+	}}
 	w.traceCalibrated(page, pid)
 	w.feed, w.controls = feed, decide
 	if err := w.t.failed(); err != nil {
@@ -102,11 +102,13 @@ func (w *worker) calibrate(to func(*profile.Call), crossCPU bool, batches int) (
 	return page.calibration(crossCPU), nil
 }
 
-// calibration takes the calls of a calibration.
-type calibration func(*profile.Call)
+// calibration takes the calls and controls of a calibration.
+type calibration struct {
+	profile.Feeder
+	call func(*profile.Call)
+}
 
-func (c calibration) Call(call *profile.Call) { c(call) }
-func (calibration) Control(*profile.Control)  {}
+func (c calibration) Call(call *profile.Call) { c.call(call) }
 
 // forkCalibrated forks a calibration child, and returns when it is seized and makes its untraced calls, or has made
 // them.

@@ -10,6 +10,7 @@ type Controls uint8
 
 const (
 	ControlsOff   Controls = iota
+	controlsHalf           // after every other call: to compare them with its calls
 	ControlsAuto           // now and then: at most 1 % of the time that tracing takes
 	ControlsEvery          // after every call: to find out whether a program notices
 )
@@ -54,6 +55,8 @@ func (c *controls) due(condition profile.Condition) bool {
 	switch {
 	case c.mode == ControlsEvery:
 		return true
+	case c.mode == controlsHalf:
+		return c.calls >= 2
 	case c.mode == ControlsOff || c.calls < callsToNext:
 		return false
 	}

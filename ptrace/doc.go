@@ -18,7 +18,8 @@
 //  4. A syscall-stop is read with PTRACE_GET_SYSCALL_INFO, which tells entry from exit by itself:
 //     nothing is ever inferred by toggling.
 //  5. The tracee is resumed with PTRACE_SYSCALL, and only then is a finished call handed to the sink, so
-//     that what the sink does with it is not added to the time the tracee stands still.
+//     that what the sink does with it is not added to the time the tracee stands still. Before a control it is
+//     handed over first: its transit would have that work in it, and no call's has.
 //
 // A call therefore costs two times wait4, GET_SYSCALL_INFO and PTRACE_SYSCALL, four readings of
 // the clock, and no allocation.

@@ -68,9 +68,9 @@ type Options struct {
 	// stands still.
 	OnReady func(pid int)
 
-	// Calibration, if not nil, is given the calls of calibration children that are traced first, pinned to the tracer's
-	// CPU or not.
-	Calibration func(*profile.Call)
+	// Calibration, if not nil, is given the calls and controls of calibration children that are traced first, pinned to
+	// the tracer's CPU or not.
+	Calibration profile.Feeder
 	// Calibrated, if not nil, is told what these children took: one that was pinned to the tracer's CPU, and one that
 	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
 	Calibrated func([]*Calibration)

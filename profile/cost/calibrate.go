@@ -22,6 +22,10 @@ type tracedCalls struct {
 	raws []int64
 	gaps []int64
 	cpus []int64
+
+	lastNs    int64   // the raw latency of the last call; 0: it is not to be compared with
+	controlNs int64   // the control since then; 0: none
+	overs     []int64 // by how much controls took longer than the calls before and after them
 }
 
 // Untraced is how long batches of the call that does nothing took that a calibration's program made before it was
@@ -38,15 +42,26 @@ func NewCalibrator(cheapNr uint64) *Calibrator { return &Calibrator{cheapNr: che
 // warmUp is how many calls of each calibration are not looked at: the first ones find everything cold.
 const warmUp = 8
 
+// Control takes a control of a calibration's program; control is not kept.
+func (c *Calibrator) Control(control *profile.Control) {
+	c.traced[control.Condition()].controlNs = control.RawNs
+}
+
 // Call takes a traced call of a calibration's program; call is not kept.
 func (c *Calibrator) Call(call *profile.Call) {
 	t := &c.traced[call.Condition()]
+	controlNs, lastNs := t.controlNs, t.lastNs
+	t.controlNs, t.lastNs = 0, 0
 	if t.seen++; t.seen <= warmUp || call.Nr != c.cheapNr {
 		return
 	}
 	rawNs := int64(call.RawLatency())
+	t.lastNs = rawNs
 	t.raws = append(t.raws, rawNs)
-	if call.GapNs >= 0 {
+	if controlNs != 0 && lastNs != 0 {
+		t.overs = append(t.overs, controlNs-(lastNs+rawNs)/2)
+	}
+	if call.GapNs >= 0 && controlNs == 0 {
 		t.gaps = append(t.gaps, call.GapNs)
 	}
 	if call.CPUNs >= 0 {
@@ -75,8 +90,18 @@ func (t *tracedCalls) calibration(callNs int64) Calibration {
 		CallNs:    callNs,
 		TransitNs: max(median(t.raws)-callNs, 0),
 		GapNs:     median(t.gaps),
+		OverNs:    t.overNs(callNs),
 		CPUNs:     max(median(t.cpus)-callNs, 0),
 	}
+}
+
+// overNs is by how much controls took longer than the transit of calls, of which one takes callNs untraced: between nothing and
+// a sixth of it, which is more than has been seen.
+func (t *tracedCalls) overNs(callNs int64) int64 {
+	if len(t.overs) == 0 {
+		return 0
+	}
+	return min(max(median(t.overs)+callNs, 0), median(t.raws)/6)
 }
 
 // median is the middle one of values, 0 if there are none. It sorts them.

@@ -32,6 +32,24 @@ func TestCalibrator(t *testing.T) {
 	}
 }
 
+// TestCalibratorComparesControls with the calls before and after each, whatever stops cost at that time. What comes after a
+// control says nothing of the switches.
+func TestCalibratorComparesControls(t *testing.T) {
+	const cheap = 39
+	k := NewCalibrator(cheap)
+	for i := range int64(80) {
+		transitNs := 3_000 + 20*i // it becomes dearer all the time
+		k.Call(&profile.Call{Nr: cheap, ExitSeenNs: transitNs + 100, GapNs: 3_500 + (i+1)%2*900, CPUNs: -1})
+		if i%2 == 1 {
+			k.Control(&profile.Control{RawNs: transitNs + 10 + 400})
+		}
+	}
+	m := k.Finish([]Untraced{{Calls: 24, BatchNs: []int64{2_400}}})
+	if got := m.Conditions[profile.SameCPU]; got.OverNs != 400 || got.GapNs != 3_500 {
+		t.Errorf("controls take %d ns longer, and gaps %d; want 400 and 3500", got.OverNs, got.GapNs)
+	}
+}
+
 // TestOtherConditionIsLent: a condition that was not calibrated goes by the other one.
 func TestOtherConditionIsLent(t *testing.T) {
 	m := calibrated()
@@ -47,7 +65,7 @@ func TestOtherConditionIsLent(t *testing.T) {
 
 // TestCold is in proportion to what a call does, and flat beyond what a stop can make cold.
 func TestCold(t *testing.T) {
-	for longerNs, want := range map[float64]float64{-5: 0, 0: 0, 200: 70, 1_000: 7_200.0 / 30, 5_000: 800, 50_000: 7_200.0 / 7} {
+	for longerNs, want := range map[float64]float64{-5: 0, 0: 0, 200: 70, 1_000: 7_200.0 / 30, 5_000: 1_060, 50_000: 7_200.0 / 3} {
 		if got := cold(7_200, longerNs); got != want {
 			t.Errorf("of %v: %v, want %v", longerNs, got, want)
 		}

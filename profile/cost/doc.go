@@ -12,9 +12,10 @@
 //
 //  1. A calibration traces a child that makes a call that does nothing, of which the child has said how long it takes
 //     untraced. A Calibrator makes a Model of that (calibrate.go, model.go): how long such a call, a transit and the
-//     switches outside of it take. By how much controls take longer than a transit, and what cold caches cost calls that
-//     do more, which controls do not show, are shares of a transit that were measured once (stream.go, cold.go): the
-//     few calls of a calibration cannot tell.
+//     switches outside of it take. By how much controls take
+//     longer than a transit it knows, too; where a program's own calls show that it is more, it is that: none takes
+//     less than one that does nothing (own.go). What cold caches cost calls that do more, which controls do not show,
+//     is a share of a transit that was measured once (cold.go): the few calls of a calibration cannot tell.
 //  2. A Stream takes off each call the transit of its moment: the median of the last controls of that tracer thread, in
 //     that condition (tracer and tracee pinned to one CPU, or not), and the cold caches (stream.go).
 //  3. A call, or a control, that took long because the thread or its tracer waited for a CPU is known by their

@@ -28,6 +28,7 @@ type Calibration struct {
 	CallNs    int64 // what such a call takes untraced
 	TransitNs int64 // the median of their transit
 	GapNs     int64 // the median from an exit-stop to the next entry-stop, with no work between
+	OverNs    int64 // by how much a control takes longer than a transit
 	CPUNs     int64 // what stops add to the CPU time of a call; 0: not measured
 }
 

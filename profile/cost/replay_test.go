@@ -41,18 +41,20 @@ func (s score) share() float64 { return float64(s.within) / float64(max(s.of, 1)
 
 // reached is the share of medians, and of means, that have to be within the goal in each condition: what the
 // model reaches, less one row.
+//
+// The recording of find, with all CPUs busy, is of a tracer whose controls came when time had passed, so that they were mostly
+// made where a stop takes longest: by them alone, most calls took nothing. What its calls took is what counting in the
+// kernel said.
 var reached = map[string][2]float64{
-	"free/other/blocks/1":        {0.84, 0.71}, // 12 of 13, 6 of 7
-	"free/other/interleaved/1":   {0.75, 0.72}, // 10 of 12, 9 of 11
-	"free/quiet/blocks/1":        {0.58, 0.91}, // 8 of 12, 12 of 12
-	"free/quiet/blocks/8":        {0.33, 0.00}, // 5 of 12, 0 of 6
-	"free/quiet/interleaved/1":   {0.71, 0.78}, // 11 of 14, 12 of 14
-	"pinned/all/blocks/1":        {0.69, 0.60}, // 10 of 13, 7 of 10
-	"pinned/all/interleaved/1":   {0.61, 0.50}, // 9 of 13, 5 of 8
-	"pinned/other/blocks/1":      {0.84, 0.90}, // 12 of 13, 11 of 11
-	"pinned/other/interleaved/1": {0.84, 0.45}, // 12 of 13, 6 of 11
-	"pinned/quiet/blocks/1":      {0.64, 0.92}, // 10 of 14, 13 of 13
-	"pinned/quiet/interleaved/1": {0.78, 0.91}, // 12 of 14, 12 of 12
+	"free/all/blocks/1":          {0.83, 0.60}, // 11 of 12, 4 of 5
+	"free/all/programs":          {0.75, 0.20}, // 3 of 4, 2 of 5
+	"free/other/blocks/1":        {0.91, 0.83}, // 12 of 12, 6 of 6
+	"free/quiet/blocks/8":        {0.18, 0.12}, // 3 of 11, 2 of 8
+	"free/quiet/nocheap/1":       {0.84, 0.84}, // 12 of 13, 12 of 13
+	"pinned/all/interleaved/1":   {0.66, 0.37}, // 7 of 9, 4 of 8
+	"pinned/other/interleaved/1": {0.54, 0.37}, // 7 of 11, 4 of 8
+	"pinned/quiet/blocks/1":      {0.92, 0.92}, // 14 of 14, 14 of 14
+	"pinned/quiet/interleaved/1": {0.78, 0.92}, // 12 of 14, 14 of 14
 }
 
 // TestReplay judges the model by recorded runs.
@@ -73,9 +75,8 @@ func TestReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := r.Replay(r.Model)
-			if len(r.Truth) == 0 {
+			if r.UntracedNs[0] != 0 {
 				judgeUntraced(t, r, s)
-				return
 			}
 			p50, mean := judgeRows(t, r, s)
 			t.Logf("p50 %d of %d, mean %d of %d", p50.within, p50.of, mean.within, mean.of)

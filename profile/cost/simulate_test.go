@@ -15,6 +15,7 @@ type simulation struct {
 	transitNs func(nowNs int64) int64 // of a call that does nothing
 	switches  float64                 // of a transit
 	noiseNs   func() int64            // what other programs add to a stop
+	overNs    int64                   // how much longer a control takes than a transit
 
 	profile  *profile.Profile
 	shard    *profile.Shard
@@ -33,8 +34,8 @@ type simulation struct {
 	truth    map[uint64][]int64 // latencies, by number
 }
 
-// overNs is how much longer a control takes than a transit.
-const overNs = 5_300 / over
+// calibratedOverNs is how much longer a control takes than a transit, if nothing else is said.
+const calibratedOverNs = 265
 
 // nullNs is what a call that does nothing takes.
 const nullNs = 100
@@ -42,7 +43,7 @@ const nullNs = 100
 func simulate(m Model) *simulation {
 	p := profile.New()
 	return &simulation{
-		random: rand.New(rand.NewPCG(1, 2)), transitNs: func(int64) int64 { return 5_300 }, switches: 1.08, noiseNs: func() int64 { return 0 },
+		random: rand.New(rand.NewPCG(1, 2)), transitNs: func(int64) int64 { return 5_300 }, switches: 1.08, noiseNs: func() int64 { return 0 }, overNs: calibratedOverNs,
 		profile: p, shard: p.Shard(), samples: profile.NewSamples(profile.DefaultSamples, nil), stream: m.NewStream(), model: m,
 		truth: make(map[uint64][]int64),
 	}
@@ -51,7 +52,7 @@ func simulate(m Model) *simulation {
 // calibrated is a model of a quiet machine.
 func calibrated() Model {
 	var m Model
-	m.Conditions[profile.SameCPU] = Calibration{Calls: 70, CallNs: nullNs, TransitNs: 5_300, GapNs: 5_724}
+	m.Conditions[profile.SameCPU] = Calibration{Calls: 70, CallNs: nullNs, TransitNs: 5_300, GapNs: 5_724, OverNs: calibratedOverNs}
 	return m
 }
 
@@ -120,8 +121,8 @@ func (s *simulation) call(nr uint64, ns, workNs int64) {
 
 func (s *simulation) control() {
 	c := &profile.Control{PID: 1, TID: 1, AtNs: s.nowNs}
-	c.RawNs = s.stop() + overNs
-	s.nowNs += overNs
+	c.RawNs = s.stop() + s.overNs
+	s.nowNs += s.overNs
 	c.Waits = s.look()
 	c.HoldNs = 900
 	s.nowNs += c.HoldNs

@@ -18,8 +18,10 @@ type Stream struct {
 type local struct {
 	Calibration
 	stopNs    int64
+	own       own            // what the program's own calls show of the same
 	overNs    int64          // by how much controls take longer than the transit of a call
-	nearest   [nearest]int64 // the last controls, less overNs, in the order of their times
+	controlNs int64          // the median of the last controls
+	nearest   [nearest]int64 // the last controls, in the order of their times
 	known     int            // how many of them there are
 	next      int            // where the next one goes
 	sorted    [nearest]int64
@@ -36,12 +38,6 @@ type local struct {
 // enough for a median; and 21 of them reach back for 40 ms, in which a busy machine changes.
 const nearest = 21
 
-// over is the part of a stop by which controls take longer than the transit of a call: they go a way through the kernel
-// that is gone once in 2 ms, and find it cold. It is from 0.13 to 0.45 µs of 5.8 in programs that make getppid, beside
-// nothing and beside busy programs. In a calibration, where it is gone for every fourth call, it is 0.1, and the median
-// of 16 differences was off by up to 0.3.
-const over = 20
-
 // NewStream returns a Stream that knows nothing but the model.
 func (m *Model) NewStream() *Stream {
 	s := &Stream{raw: m.IsRaw()}
@@ -54,7 +50,7 @@ func (m *Model) NewStream() *Stream {
 		l.Calibration = m.completed(i)
 		l.transitNs = l.TransitNs
 		l.stopNs = m.stopNs()
-		l.overNs = l.stopNs / over
+		l.overNs = l.OverNs
 	}
 	return s
 }
@@ -82,6 +78,10 @@ func (s *Stream) Call(c *profile.Call) {
 			// It was not looked at, but took longer than most calls that do not sleep: two threads that wait for each
 			// other by pipes take 5 to 10 µs.
 			c.Slept = !c.Queued && c.NetNs() > l.stopNs/2
+			if !c.Queued && l.known > nearest/2 && l.own.see(c, l.controlNs) {
+				l.overNs = max(l.OverNs, min(l.own.overNs(l.CallNs), int64(mostOver*float64(l.stopNs))))
+				l.transitNs = l.controlNs - l.overNs
+			}
 			if l.known > 0 { // it would have been looked at if it had slept for long
 				c.AsleepNs = 0
 			}
@@ -110,17 +110,18 @@ func (s *Stream) Control(c *profile.Control) profile.ControlSum {
 		sum.Quiet, sum.ExcessNs = weight, weight*float64(transitNs-l.transitNs)
 	}
 	l.calls = 0
-	l.add(transitNs)
+	l.add(c.RawNs)
 	l.learn(&c.Waits)
 	return sum
 }
 
-// add takes the transit that a control showed.
+// add takes what a control took.
 func (l *local) add(ns int64) {
 	l.nearest[l.next] = ns
 	l.next = (l.next + 1) % nearest
 	l.known = min(l.known+1, nearest)
 	sorted := l.sorted[:copy(l.sorted[:], l.nearest[:l.known])]
 	slices.Sort(sorted)
-	l.transitNs = sorted[len(sorted)/2]
+	l.controlNs = sorted[len(sorted)/2]
+	l.transitNs = l.controlNs - l.overNs
 }

@@ -48,7 +48,7 @@ func (e *ptraceEngine) Start(sink profile.Sink, entered Entered) (err error) {
 	}
 	calibrator := cost.NewCalibrator(ptrace.CalibrationCall)
 	if e.truth != TruthNotAtAll {
-		e.options.Calibration = calibrator.Call
+		e.options.Calibration = calibrator
 		// Calls are seen before Start returns, and go by the model.
 		e.options.Calibrated = func(of []*ptrace.Calibration) { e.model = calibrator.Finish(untraced(of)) }
 	}
