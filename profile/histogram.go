@@ -113,6 +113,12 @@ func (h *Histogram) Merge(other *Histogram) {
 			*h.grow(i) = *from
 			continue
 		}
+		if h.count+other.count >= h.count { // so no bucket has more than fits into it either
+			for j, n := range from {
+				to[j] += n
+			}
+			continue
+		}
 		for j, n := range from {
 			to[j] = addSaturating(to[j], n)
 		}

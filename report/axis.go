@@ -50,14 +50,25 @@ func (a axis) bin(ns int64, n int) int {
 	return min(max(i, 0), n-1)
 }
 
+// surelyUntil is a time up to which part i of n goes at least.
+func (a axis) surelyUntil(i, n int) int64 {
+	const less = 0.999 // than the exact end, which is rounded one way or the other
+	low, high := math.Log(float64(a.lowNs)), math.Log(float64(a.highNs))
+	return int64(less * math.Exp(low+(high-low)*float64(i+1)/float64(n)))
+}
+
 // spark draws a distribution in n characters, one for each part of the axis. A part's height is its number of
 // calls relative to that of the part with the most. A part without calls is blank; any other has at least
 // the lowest block.
 func (a axis) spark(h *profile.Histogram, n int) string {
 	counts := make([]float64, n)
 	most := 0.0
+	i, until := 0, int64(-1) // times up to that are in part i
 	for b := range h.Buckets() {
-		i := a.bin(middle(b), n)
+		if ns := middle(b); ns > until { // else no logarithm is needed
+			i = a.bin(ns, n)
+			until = a.surelyUntil(i, n)
+		}
 		counts[i] += float64(b.Count)
 		most = max(most, counts[i])
 	}

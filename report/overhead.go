@@ -89,8 +89,16 @@ func lost(s *profile.Share) string {
 	if faster == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %s%s of the time that its threads were not asleep; without it their calls could have come %s times as fast%s",
-		percentSign(s.Share, 1), span(percentSign(s.Low, 1), percentSign(s.High, 1)), factor(faster), span(factor(low), factor(high)))
+	// Beyond that, what tracing left of the time is less than what is uncertain in the estimates of its parts.
+	const most = 50
+	without := fmt.Sprintf("without it their calls could have come %s times as fast%s", factor(faster), span(factor(low), factor(high)))
+	switch {
+	case low > most:
+		without = "how fast their calls could have come without it is unknown"
+	case high > most:
+		without = fmt.Sprintf("without it their calls could have come at least %s times as fast", factor(low))
+	}
+	return fmt.Sprintf(", %s%s of the time that its threads were not asleep; %s", percentSign(s.Share, 1), span(percentSign(s.Low, 1), percentSign(s.High, 1)), without)
 }
 
 // writeParts says what the overhead consists of.

@@ -416,3 +416,20 @@ func TestABarOfAnyCountIsSeen(t *testing.T) {
 		t.Errorf("the longest bar = %q", got)
 	}
 }
+
+// TestHowFastWithoutTracing: what cannot be known is not given as a number.
+func TestHowFastWithoutTracing(t *testing.T) {
+	for _, test := range []struct {
+		share profile.Share
+		want  string
+	}{
+		{profile.Share{Share: 0.62, Low: 0.55, High: 0.70}, "; without it their calls could have come 2.6 times as fast (2.2 to 3.3)"},
+		{profile.Share{Share: 0.97, Low: 0.90, High: 0.99}, "; without it their calls could have come at least 10 times as fast"},
+		{profile.Share{Share: 0.9997, Low: 0.9996, High: 0.9998}, "; how fast their calls could have come without it is unknown"},
+		{profile.Share{}, ""},
+	} {
+		if got := lost(&test.share); !strings.HasSuffix(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%v: %q, want %q at its end", test.share, got, test.want)
+		}
+	}
+}

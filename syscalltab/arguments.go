@@ -19,8 +19,22 @@ func (a ABI) Arguments(nr uint64) int {
 	return MaxArguments
 }
 
+// PathArgument is an argument that is a path, and the one that has the directory which it begins at, FromHere for the thread's own.
+type PathArgument struct{ Directory, Path int8 }
+
+// FromHere says that a path begins where the thread is.
+const FromHere = -1
+
+// Paths lists the arguments of a call that are paths.
+func (a ABI) Paths(nr uint64) []PathArgument { return pathArguments().Of(a, nr) }
+
 // PathArguments says which arguments of a call are paths: bit i is for argument i.
-func (a ABI) PathArguments(nr uint64) uint8 { return pathArguments().Of(a, nr) }
+func (a ABI) PathArguments(nr uint64) (mask uint8) {
+	for _, p := range a.Paths(nr) {
+		mask |= 1 << p.Path
+	}
+	return mask
+}
 
 var argumentCounts = sync.OnceValue(func() *PerCall[uint8] {
 	counts := make(map[string]uint8)
@@ -32,14 +46,14 @@ var argumentCounts = sync.OnceValue(func() *PerCall[uint8] {
 	return NewPerCall(counts)
 })
 
-var pathArguments = sync.OnceValue(func() *PerCall[uint8] {
-	masks := make(map[string]uint8)
-	for mask, names := range callsByPaths {
-		for name := range strings.FieldsSeq(names) {
-			masks[name] = mask
+var pathArguments = sync.OnceValue(func() *PerCall[[]PathArgument] {
+	byName := make(map[string][]PathArgument)
+	for _, some := range callsByPaths {
+		for name := range strings.FieldsSeq(some.calls) {
+			byName[name] = some.paths
 		}
 	}
-	return NewPerCall(masks)
+	return NewPerCall(byName)
 })
 
 // callsByArguments are the calls of 64-bit architectures by how many arguments they take, as the kernel's trace events say
@@ -86,15 +100,19 @@ var callsByArguments = [...]string{
 }
 
 // callsByPaths are the calls that take paths, in all ABIs, by which arguments these are.
-var callsByPaths = map[uint8]string{
-	1 << 0: `access acct chdir chmod chown chown32 chroot creat execve execve#64 getxattr lchown lchown32 lgetxattr listxattr llistxattr
-		lremovexattr lsetxattr lstat lstat64 mkdir mknod oldlstat oldstat open readlink removexattr rmdir setxattr stat stat64
-		statfs statfs64 swapoff swapon truncate truncate64 umount umount2 unlink uselib utime utimes`,
-	1 << 1: `execveat execveat#64 faccessat faccessat2 fchmodat fchmodat2 fchownat file_getattr file_setattr fspick fstatat64 futimesat
-		getxattrat inotify_add_watch listxattrat mkdirat mknodat mount_setattr name_to_handle_at newfstatat open_tree
-		open_tree_attr openat openat2 quotactl readlinkat removexattrat setxattrat statx unlinkat utimensat utimensat_time64`,
-	1<<0 | 1<<1: `link mount pivot_root rename symlink`,
-	1<<1 | 1<<3: `linkat move_mount renameat renameat2`,
-	1<<0 | 1<<2: `symlinkat`,
-	1 << 4:      `fanotify_mark`,
+var callsByPaths = []struct {
+	paths []PathArgument
+	calls string
+}{
+	{[]PathArgument{{FromHere, 0}}, `access acct chdir chmod chown chown32 chroot creat execve execve#64 getxattr lchown lchown32 lgetxattr
+		listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mknod oldlstat oldstat open readlink removexattr rmdir setxattr
+		stat stat64 statfs statfs64 swapoff swapon truncate truncate64 umount umount2 unlink uselib utime utimes`},
+	{[]PathArgument{{0, 1}}, `execveat execveat#64 faccessat faccessat2 fchmodat fchmodat2 fchownat file_getattr file_setattr fspick
+		fstatat64 futimesat getxattrat listxattrat mkdirat mknodat mount_setattr name_to_handle_at newfstatat open_tree open_tree_attr
+		openat openat2 readlinkat removexattrat setxattrat statx unlinkat utimensat utimensat_time64`},
+	{[]PathArgument{{FromHere, 1}}, `inotify_add_watch quotactl`},
+	{[]PathArgument{{FromHere, 0}, {FromHere, 1}}, `link mount pivot_root rename symlink`},
+	{[]PathArgument{{0, 1}, {2, 3}}, `linkat move_mount renameat renameat2`},
+	{[]PathArgument{{FromHere, 0}, {1, 2}}, `symlinkat`},
+	{[]PathArgument{{3, 4}}, `fanotify_mark`},
 }

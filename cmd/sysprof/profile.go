@@ -69,7 +69,7 @@ func (p *process) profile(opt *options) (ending, error) {
 		}
 	}
 	var status *session.StatusLine
-	if ownTerminal && opt.outputs.Interval == 0 && opt.slower.AtLeast == 0 && view == nil {
+	if ownTerminal && (opt.outputs.Interval == 0 && opt.slower.AtLeast == 0 || opt.outputs.Tables != "") && view == nil {
 		status = s.ShowStatus(p.streams())
 	}
 	announcer.above(status)

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 
 	"sysprof/profile"
+	"sysprof/syscalltab"
 )
 
 // These say of one call what trackers say of all: for those that are looked at one by one, while their thread stands still at
@@ -27,8 +28,7 @@ func Descriptor(c *profile.Call) (what string, ok bool) {
 
 // takesDirectory reports whether a call's first argument is the directory that the path in its second one begins at.
 func takesDirectory(c *profile.Call) bool {
-	const first, second = 1 << 0, 1 << 1
-	return c.ABI.PathArguments(c.Nr)&(first|second) == second && !strings.HasPrefix(c.ABI.Name(c.Nr), "quotactl")
+	return slices.Contains(c.ABI.Paths(c.Nr), syscalltab.PathArgument{Directory: 0, Path: 1})
 }
 
 // Comm is what a thread is called, or its process if it is the first one; "" if it has ended.

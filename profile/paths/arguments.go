@@ -1,7 +1,6 @@
 package paths
 
 import (
-	"slices"
 	"strings"
 	"sync"
 
@@ -11,16 +10,11 @@ import (
 // arguments are those of a call that say which files it is about.
 type arguments struct {
 	descriptors []int8
-	paths       []pathArgument
+	paths       []syscalltab.PathArgument
 	several     several
 	opens       bool // its result is a descriptor of the file
 	executes    bool // the file is the program that there is afterwards
 }
-
-// pathArgument is a path, and the argument that has the directory which it begins at, fromHere for the thread's own.
-type pathArgument struct{ directory, path int8 }
-
-const fromHere = -1
 
 // several are calls that have their descriptors in memory.
 type several uint8
@@ -48,16 +42,16 @@ var inMemory = sync.OnceValue(func() *syscalltab.PerCall[bool] {
 
 func callsWithArguments() []string { return byCall().Names() }
 
-// argumentsByName goes by strace's classes, and by what strace's pathtrace.c makes of them: the first argument of a call of
-// %file is a path, and that of one of %desc or %network a descriptor, but for those below.
+// argumentsByName goes by the paths that calls take, by strace's classes, and by what strace's pathtrace.c makes of them: the first
+// argument of a call of %desc or %network is a descriptor, but for those below.
 func argumentsByName() map[string]*arguments {
 	all := make(map[string]*arguments)
-	path, fd := &arguments{paths: []pathArgument{{fromHere, 0}}}, &arguments{descriptors: []int8{0}}
+	fd := &arguments{descriptors: []int8{0}}
 	for _, abi := range syscalltab.Native() {
 		for nr, name := range abi.Each() {
 			switch {
 			case abi.InClass(nr, "%file"):
-				all[name] = path
+				all[name] = &arguments{paths: abi.Paths(nr)}
 			case abi.InClass(nr, "%desc"), abi.InClass(nr, "%network"):
 				all[name] = fd
 			}
@@ -97,12 +91,6 @@ type otherArguments struct {
 
 // others are the calls with other arguments than the first one.
 func others() []otherArguments {
-	at := func(pairs ...int8) (list []pathArgument) {
-		for pair := range slices.Chunk(pairs, 2) {
-			list = append(list, pathArgument{pair[0], pair[1]})
-		}
-		return list
-	}
 	fds := func(list ...int8) []int8 { return list }
 	return []otherArguments{
 		{`dup2 dup3 kexec_file_load sendfile sendfile64 tee`, arguments{descriptors: fds(0, 1)}},
@@ -110,15 +98,7 @@ func others() []otherArguments {
 		{`epoll_ctl`, arguments{descriptors: fds(2)}},
 		{`mmap mmap2`, arguments{descriptors: fds(4)}},
 		{`open_by_handle_at`, arguments{descriptors: fds(0)}},
-		{`execveat faccessat faccessat2 fchmodat fchmodat2 fchownat file_getattr file_setattr fspick fstatat64 futimesat
-			getxattrat listxattrat mkdirat mknodat mount_setattr name_to_handle_at newfstatat open_tree open_tree_attr openat
-			openat2 readlinkat removexattrat setxattrat statx unlinkat utimensat utimensat_time64`, arguments{paths: at(0, 1)}},
-		{`inotify_add_watch`, arguments{descriptors: fds(0), paths: at(fromHere, 1)}},
-		{`link mount pivot_root rename symlink`, arguments{paths: at(fromHere, 0, fromHere, 1)}},
-		{`linkat move_mount renameat renameat2`, arguments{paths: at(0, 1, 2, 3)}},
-		{`symlinkat`, arguments{paths: at(fromHere, 0, 1, 2)}},
-		{`fanotify_mark`, arguments{paths: at(3, 4)}},
-		{`quotactl`, arguments{paths: at(fromHere, 1)}},
+		{`inotify_add_watch`, arguments{descriptors: fds(0), paths: []syscalltab.PathArgument{{Directory: syscalltab.FromHere, Path: 1}}}},
 		{`fsconfig fchmod fchown fchown32`, arguments{descriptors: fds(0)}},
 		{`poll ppoll ppoll_time64`, arguments{several: polled}},
 		{`_newselect pselect6 pselect6_time64 select`, arguments{several: selected}},

@@ -3,11 +3,8 @@ package paths
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"os"
 	"strconv"
-	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +49,7 @@ func (p *Choice) read(pid int32, addr uint64, into []byte, t Thread, s *scratch)
 			got = t.ReadMemory(piece, at)
 		} else {
 			var inTime bool
-			if got, inTime = p.late.read(pid, at, piece); !inTime {
+			if got, inTime = p.late.Read(pid, at, piece); !inTime {
 				p.unread.Add(1)
 			}
 		}
@@ -73,70 +70,4 @@ func (s *scratch) isPresent(pid int32, page uint64) bool {
 	n, err := unix.Pread(pagemap, s.entry[:], int64(page*uint64(len(s.entry))))
 	const present = 1 << 63
 	return err == nil && n == len(s.entry) && native.Uint64(s.entry[:])&present != 0
-}
-
-// lateReader reads memory that is not there on goroutines of their own, and bounds how long tracees have to wait for that.
-type lateReader struct {
-	readMemory func(pid int32, addr uint64, into []byte) int
-
-	mu       sync.Mutex
-	running  int
-	patience time.Duration // how long may be waited …
-	at       time.Time     // … as of then
-}
-
-const (
-	maxWait          = 100 * time.Millisecond // for one read
-	maxPatience      = time.Second            // for all reads in a row …
-	patienceRegained = 0.01                   // … and the part of the time by which it grows again
-	maxRunning       = 64                     // bounds the goroutines: so many reads that do not end are not alone
-)
-
-func newLateReader() *lateReader {
-	return &lateReader{readMemory: readMemory, patience: maxPatience, at: time.Now()}
-}
-
-// read returns how many bytes it could read. It reports false if that was not known in time.
-func (l *lateReader) read(pid int32, addr uint64, into []byte) (n int, inTime bool) {
-	l.mu.Lock()
-	begun := time.Now()
-	l.patience = min(maxPatience, l.patience+time.Duration(patienceRegained*float64(begun.Sub(l.at))))
-	l.at = begun
-	wait := min(maxWait, l.patience)
-	if l.running >= maxRunning || wait <= 0 {
-		l.mu.Unlock()
-		return 0, false
-	}
-	l.running++
-	l.mu.Unlock()
-	done := make(chan []byte, 1)
-	go func() {
-		data := make([]byte, len(into))
-		done <- data[:l.readMemory(pid, addr, data)]
-		l.mu.Lock()
-		l.running--
-		l.mu.Unlock()
-	}()
-	late := time.NewTimer(wait)
-	defer late.Stop()
-	select {
-	case data := <-done:
-		n, inTime = copy(into, data), true
-	case <-late.C:
-	}
-	l.mu.Lock()
-	l.patience -= time.Since(begun)
-	l.mu.Unlock()
-	return n, inTime
-}
-
-// readMemory reads memory of a process, and waits for who brings it.
-func readMemory(pid int32, addr uint64, into []byte) int {
-	memory, err := unix.Open(fmt.Sprintf("/proc/%d/mem", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0
-	}
-	defer unix.Close(memory)
-	n, _ := unix.Pread(memory, into, int64(addr))
-	return max(n, 0)
 }

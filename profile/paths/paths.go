@@ -22,20 +22,21 @@ import (
 	"sync/atomic"
 
 	"sysprof/profile"
+	"sysprof/syscalltab"
 )
 
 // Choice is a choice of files. A nil one chooses every call. It is safe for concurrent use.
 type Choice struct {
 	chosen  [][]byte // absolute and clean
 	scratch sync.Pool
-	late    *lateReader
+	late    *LateReader
 	unread  atomic.Uint64
 }
 
 // Parse takes paths of files and directories, which need not exist. A relative one is one of this process. If a path leads
 // through symbolic links, what it leads to is chosen, too.
 func Parse(list []string) (*Choice, error) {
-	p := &Choice{late: newLateReader()}
+	p := &Choice{late: NewLateReader()}
 	p.scratch.New = func() any { return new(scratch) }
 	for _, name := range list {
 		if name == "" || strings.Contains(name, "\x00") {
@@ -190,9 +191,9 @@ func (p *Choice) ofPaths(a *arguments, c *profile.Call, t Thread, s *scratch) bo
 }
 
 // ofPath looks at one path and the directory that it begins at.
-func (p *Choice) ofPath(at pathArgument, c *profile.Call, t Thread, s *scratch) bool {
+func (p *Choice) ofPath(at syscalltab.PathArgument, c *profile.Call, t Thread, s *scratch) bool {
 	const room = maxPath + 16 // for the directory, in front
-	n, ok := p.readString(c.PID, c.Args[at.path], s.path[room:], t, s)
+	n, ok := p.readString(c.PID, c.Args[at.Path], s.path[room:], t, s)
 	if !ok {
 		return false
 	}
@@ -201,7 +202,7 @@ func (p *Choice) ofPath(at pathArgument, c *profile.Call, t Thread, s *scratch) 
 		return p.chooses(clean(path))
 	}
 	where := workingDirectory(c.TID, s)
-	if fd := int32(c.Args[max(at.directory, 0)]); at.directory >= 0 && fd != atFDCWD {
+	if fd := int32(c.Args[max(at.Directory, 0)]); at.Directory >= 0 && fd != atFDCWD {
 		where = descriptor(c.TID, fd, s)
 		if p.chooses(where) { // strace takes that, too
 			return true

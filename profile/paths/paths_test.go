@@ -253,12 +253,12 @@ func TestMemoryThatNobodyBrings(t *testing.T) {
 
 // TestMemoryOfAFileThatDoesNotAnswer, as on FUSE whose server is traced.
 func TestMemoryThatComesLate(t *testing.T) {
-	l := newLateReader()
+	l := NewLateReader()
 	answer := make(chan struct{})
 	l.readMemory = func(int32, uint64, []byte) int { <-answer; return 1 }
 	begun := time.Now()
 	for range 1000 {
-		if _, inTime := l.read(1, 0, make([]byte, 1)); inTime {
+		if _, inTime := l.Read(1, 0, make([]byte, 1)); inTime {
 			t.Fatal("it was in time")
 		}
 	}
@@ -270,7 +270,7 @@ func TestMemoryThatComesLate(t *testing.T) {
 	}
 	close(answer)
 	for deadline := time.Now().Add(needs.Patience()); ; time.Sleep(time.Millisecond) {
-		if n, inTime := l.read(1, 0, make([]byte, 1)); inTime {
+		if n, inTime := l.Read(1, 0, make([]byte, 1)); inTime {
 			if n != 1 {
 				t.Errorf("read %d", n)
 			}

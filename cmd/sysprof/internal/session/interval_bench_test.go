@@ -1,21 +1,45 @@
 package session
 
 import (
+	"io"
 	"math/rand/v2"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/report"
 	"sysprof/syscalltab"
 )
 
 // BenchmarkInterval is what an interval takes of a run with so many kinds of calls: as many as a server makes, some of which
-// fail, and many, each of which fails now and then in two ways, on both sides of pinning.
+// fail, and many, each of which fails now and then in two ways, on both sides of pinning; and what it takes to write it. What
+// counts is the CPU time, garbage included, whatever else the machine does.
 func BenchmarkInterval(b *testing.B) {
-	b.Run("12 kinds", func(b *testing.B) { benchmarkInterval(b, 12, 1, 0) })
-	b.Run("40 kinds", func(b *testing.B) { benchmarkInterval(b, 40, 2, 0.1) })
+	table := Outputs{Interval: 1}
+	for name, write := range map[string]func(*Interval) error{
+		"": func(*Interval) error { return nil },
+		", table": func(i *Interval) error {
+			return table.writeTables(io.Discard, Look{Width: 100}, i.Snapshot, &report.Meta{Interval: i.Number}, oneInterval)
+		},
+		", JSON": func(i *Interval) error {
+			return content(func(w io.Writer) error { return report.WriteJSONLine(w, i.Snapshot, report.Meta{Interval: i.Number}) }).to(io.Discard)
+		},
+	} {
+		b.Run("12 kinds"+name, func(b *testing.B) { benchmarkInterval(b, 12, 1, 0, write) })
+		b.Run("40 kinds"+name, func(b *testing.B) { benchmarkInterval(b, 40, 2, 0.1, write) })
+	}
 }
 
-func benchmarkInterval(b *testing.B, kinds uint64, errnos int, crossCPU float64) {
+// cpuUsed is the CPU time of this process.
+func cpuUsed() time.Duration {
+	var u unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func benchmarkInterval(b *testing.B, kinds uint64, errnos int, crossCPU float64, write func(*Interval) error) {
 	s, err := New(Config{Statuses: AllStatuses}, newAdder())
 	if err != nil {
 		b.Fatal(err)
@@ -38,10 +62,20 @@ func benchmarkInterval(b *testing.B, kinds uint64, errnos int, crossCPU float64)
 	}
 	intervals := s.Intervals()
 	b.ReportAllocs()
+	var used time.Duration
+	n := 0
 	for b.Loop() {
 		b.StopTimer()
 		add()
+		begun := cpuUsed()
 		b.StartTimer()
-		intervals.Next()
+		if err := write(intervals.Next()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		used += cpuUsed() - begun
+		n++
+		b.StartTimer()
 	}
+	b.ReportMetric(float64(used.Nanoseconds())/float64(n), "cpu-ns/op")
 }

@@ -2,11 +2,14 @@ package slow
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"sync"
 	"time"
 
 	"sysprof/profile"
 	"sysprof/profile/label"
+	"sysprof/profile/paths"
 	"sysprof/report"
 	"sysprof/syscalltab"
 )
@@ -30,7 +33,7 @@ type Options struct {
 type Log struct {
 	options Options
 	threads threads
-	memory  *memory
+	memory  *paths.LateReader
 	limit   limit
 	queue   chan item
 
@@ -48,7 +51,7 @@ const queued = 4 * linesASecond
 
 // New prepares to watch. It may be told of calls at once.
 func New(options Options) *Log {
-	l := &Log{options: options, memory: newMemory(), queue: make(chan item, queued),
+	l := &Log{options: options, memory: paths.NewLateReader(), queue: make(chan item, queued),
 		closing: make(chan struct{}), watched: make(chan struct{}), wrote: make(chan struct{})}
 	l.threads.init()
 	l.ctx, l.hurry = context.WithCancel(context.Background())
@@ -103,6 +106,8 @@ func (l *Log) Entered(c *profile.Call, stack uint32, resumes string) {
 // gone are the calls of which it is not known any more what they were about when they return.
 var gone = syscalltab.NewPerCall(map[string]bool{"execve": true, "execve#64": true, "execveat": true, "execveat#64": true, "close": true})
 
+var executes = syscalltab.NewPerCall(map[string]bool{"execve": true, "execve#64": true})
+
 // about is what a call is about.
 type about struct {
 	known      bool
@@ -118,7 +123,7 @@ func (l *Log) ask(c *profile.Call, about *about) {
 	about.descriptor, _ = label.Descriptor(c)
 	for i, mask := 0, c.ABI.PathArguments(c.Nr); mask != 0; i, mask = i+1, mask>>1 {
 		if mask&1 != 0 && c.Args[i] != 0 {
-			if path, ok := l.memory.text(c.PID, c.Args[i]); ok {
+			if path, ok := l.memory.Text(c.PID, c.Args[i]); ok {
 				about.paths[i] = path
 				about.pathsKnown |= 1 << i
 			}
@@ -132,8 +137,14 @@ func (l *Log) Held(c *profile.Call) {
 		return
 	}
 	asked := l.threads.about(c)
-	if !asked.known && !gone.Of(c.ABI, c.Nr) {
+	switch {
+	case asked.known:
+	case !gone.Of(c.ABI, c.Nr):
 		l.ask(c, &asked)
+	case executes.Of(c.ABI, c.Nr) && c.Errno == 0: // nobody was told of its entry, as of that with which a command begins
+		if program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", c.PID)); err == nil {
+			asked.paths[0], asked.pathsKnown = program, 1
+		}
 	}
 	line := l.line(c, &asked)
 	l.threads.keep(c, line)

@@ -6,12 +6,8 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
 	"sysprof/report"
@@ -179,70 +175,6 @@ func TestLimit(t *testing.T) {
 	if n, _ := l.leftOut(at, true); n != 1 {
 		t.Errorf("%d left out at the end", n)
 	}
-}
-
-// TestMemory reads strings of this process: at the end of what is mapped, too, and not beyond.
-func TestMemory(t *testing.T) {
-	size := os.Getpagesize()
-	mapped, err := unix.MmapPtr(-1, 0, nil, uintptr(3*size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.MunmapPtr(mapped, uintptr(2*size))
-	if err := unix.MunmapPtr(unsafe.Add(mapped, 2*size), uintptr(size)); err != nil {
-		t.Fatal(err)
-	}
-	pages, base := unsafe.Slice((*byte)(mapped), 2*size), uint64(uintptr(mapped))
-	m := newMemory()
-	pid := int32(os.Getpid())
-	long := strings.Repeat("x", 5_000)
-	for _, test := range []struct {
-		at   int
-		text string
-		want string
-		ok   bool
-	}{
-		{0, "/etc/passwd\x00rest", "/etc/passwd", true},
-		{size - 3, "across\x00", "across", true},
-		{2*size - 4, "end\x00", "end", true},
-		{2*size - 3, "end", "", false},
-		{0, "\x00", "", true},
-		{10, long + "\x00", long[:4096], true},
-	} {
-		clear(pages[:2*size])
-		copy(pages[test.at:2*size], test.text)
-		if got, ok := m.text(pid, base+uint64(test.at)); got != test.want || ok != test.ok {
-			t.Errorf("%.20q at %d: %.20q, %v", test.text, test.at, got, ok)
-		}
-	}
-	if _, ok := m.text(pid, 1); ok {
-		t.Error("what is not mapped is read")
-	}
-	if _, ok := m.text(0x7ffffff0, base); ok {
-		t.Error("the memory of no process is read")
-	}
-}
-
-// TestMemoryThatDoesNotCome is waited for in all for about as long as the patience lasts, however often it is tried.
-func TestMemoryThatDoesNotCome(t *testing.T) {
-	m := newMemory()
-	release := make(chan struct{})
-	var tried atomic.Int32
-	m.read = func(int32, uint64) (string, bool) { tried.Add(1); <-release; return "late", true }
-	for range 1_000 {
-		if _, ok := m.text(1, 1); ok {
-			t.Error("it has come")
-		}
-	}
-	if n := tried.Load(); n < 2 || n > int32(maxPatience/maxWait)+2 {
-		t.Errorf("it was tried %d times", n)
-	}
-	close(release)
-	eventually(t, "all reads have ended", func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return m.running == 0
-	})
 }
 
 // BenchmarkCall is what a call takes that is not slow.
