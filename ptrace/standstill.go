@@ -60,14 +60,14 @@ const (
 	longNs   = 50_000_000
 	settleNs = 50_000_000 // after a standstill, until every stop that waited is dealt with by a thread that has a CPU
 
+	awaitAtMost     = 500 * time.Millisecond
 	keptStandstills = 16 // intervals that reach further back do not end just after a standstill
 )
 
 // run beats until it is told to quit.
 func (h *heartbeat) run(now func() int64) {
 	defer close(h.gone)
-	runtime.LockOSThread() // how long it waited for a CPU is known of a thread
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // how long it waited for a CPU is known of a thread; never unlocked: it ends with this
 	own := openRunDelay(int32(unix.Gettid()))
 	defer own.close()
 	defer func() {
@@ -79,15 +79,19 @@ func (h *heartbeat) run(now func() int64) {
 	// nowhere to be seen. So this one waits itself.
 	quit := []unix.PollFd{{Fd: int32(h.quit[0]), Events: unix.POLLIN}}
 	for {
-		if n, _ := unix.Poll(quit, beatNs/1_000_000); n > 0 {
-			return
+		if !isUrgent(0) { // also when the haste at the start, if there was one, is over for all threads
+			beUrgent()
 		}
+		n, _ := unix.Poll(quit, beatNs/1_000_000)
 		var starvedNs int64
 		for i := range h.workers {
 			starvedNs = max(starvedNs, h.workers[i].sinceLast())
 		}
 		// A thread that can run, and waits for a CPU, does not stand still; and what wakes this one may be another.
 		h.beat(now(), max(own.sinceLast(), starvedNs), starvedNs)
+		if n > 0 { // the last beat may end a standstill, too
+			return
+		}
 	}
 }
 
@@ -172,13 +176,14 @@ func (h *heartbeat) take(s *standstill, ns int64) int64 {
 }
 
 // await lets a beat that is overdue at nowNs come: after a standstill the tracer thread may be the first one to run.
-// It waits no longer than settleNs; if the beat has not come by then, it is for want of a CPU.
+// It waits no longer than awaitAtMost, for which the tracee stands still; if the beat has not come by then, it is for want
+// of a CPU, which it gets before most others.
 func (h *heartbeat) await(nowNs int64) {
 	last := h.beatAtNs.Load()
 	if last == 0 || nowNs-last < beatNs+lateNs {
 		return
 	}
-	for deadline := time.Now().Add(settleNs); h.beatAtNs.Load() == last && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(awaitAtMost); h.beatAtNs.Load() == last && time.Now().Before(deadline); {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
