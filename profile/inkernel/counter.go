@@ -277,7 +277,7 @@ func (c *Counter) Close() {
 	c.links = nil
 	if c.drawing != nil {
 		c.drawing.reader.Close()
-		<-c.drawing.done
+		c.drawing.ended()
 	}
 	c.programs.Close()
 }

@@ -174,8 +174,21 @@ func (c *Counter) DrawnAll() error {
 	}
 	d.stop.Store(true)
 	d.reader.Flush()
-	<-d.done
+	if !d.ended() {
+		return errors.New("stacks: a file that they lead through could not be read in time")
+	}
 	return d.failed
+}
+
+// ended waits until all has been handed over, but not for a file system that does not answer.
+func (d *drawing) ended() bool {
+	const patience = 10 * time.Second
+	select {
+	case <-d.done:
+		return true
+	case <-time.After(patience):
+		return false
+	}
 }
 
 func (d *drawing) read(each func(*Drawn) bool) {
