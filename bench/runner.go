@@ -124,8 +124,8 @@ func (r *runner) attach(ctx context.Context, t *tracer, pids []int) (detach func
 		return nil, err
 	}
 	err = process.Until(ctx, t.name+" has attached", attachBound, func() bool {
-		if t.counters {
-			return p.Ended() || process.CountersOpen(p.Pid)
+		if t.began != nil {
+			return p.Ended() || t.began(p.Pid)
 		}
 		return p.Ended() || !slices.ContainsFunc(pids, func(pid int) bool { return !process.Traced(pid) })
 	})

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sysprof/bench/process"
 	"sysprof/bench/workload"
 )
 
@@ -23,13 +24,13 @@ type tracer struct {
 	pinned  bool   // it is measured with the workloads on one CPU
 
 	// In the matrix, on all CPUs:
-	matrix   bool     // it is measured with the matrix
-	attaches bool     // it attaches with -p in place of "--"
-	filters  bool     // it has -e trace=SET
-	only     string   // the group of workloads that it is measured with; empty: all groups
-	counters bool     // it uses performance counters, not ptrace
-	pinnedTo int      // the CPU that it and its tracees are pinned to; −1: none
-	observer []string // a command that traces the whole machine, writes "ready", and ends by SIGINT
+	matrix   bool               // it is measured with the matrix
+	attaches bool               // it attaches with -p in place of "--"
+	filters  bool               // it has -e trace=SET
+	only     string             // the group of workloads that it is measured with; empty: all groups
+	began    func(pid int) bool // reports whether the tracer has begun; nil: when ptrace says so of those that are attached to
+	pinnedTo int                // the CPU that it and its tracees are pinned to; −1: none
+	observer []string           // a command that traces the whole machine, writes "ready", and ends by SIGINT
 }
 
 // The names of the tracers that are compared with others.
@@ -100,7 +101,7 @@ func allTracers(k *toolkit, cpu int) []tracer {
 }
 
 func perfTrace(table string) tracer {
-	t := tracer{name: "perf trace -s", what: "perf trace -s", matrix: true, attaches: true, counters: true}
+	t := tracer{name: "perf trace -s", what: "perf trace -s", matrix: true, attaches: true, began: process.CountersOpen}
 	path, err := exec.LookPath("perf")
 	if err != nil {
 		t.missing = err.Error() + " (package linux-perf)"
@@ -140,7 +141,7 @@ func inKernel(sysprof, table string) []tracer {
 		}
 	}
 	t := tracer{name: kernelC, what: "sysprof -c --engine=kernel", missing: missing, version: firstLine(sysprof, "--version"),
-		prefix: []string{sysprof, "-c", "-o", table, "--engine=kernel", "--"}, pinned: true, matrix: true, attaches: true, filters: true}
+		prefix: []string{sysprof, "-c", "-o", table, "--engine=kernel", "--"}, pinned: true, matrix: true, attaches: true, filters: true, began: process.ProgramsAttached}
 	timed := t
 	timed.name, timed.what = kernelTimed, t.what+" --timed=1/16"
 	timed.prefix = slices.Insert(slices.Clone(t.prefix), len(t.prefix)-1, "--timed=1/16")

@@ -66,11 +66,37 @@ func CountersOpen(pid int) bool {
 	if err != nil || !strings.Contains(string(stat), ") S ") {
 		return false
 	}
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	for _, link := range links {
-		if to, _ := os.Readlink(link); to == "anon_inode:[perf_event]" {
-			return true
+	return descriptors(pid, "anon_inode:[perf_event]") > 0
+}
+
+// ProgramsAttached reports whether pid has attached programs in the kernel, and none of its threads has computed for a
+// while: what it does before it begins to count, it does without a pause.
+func ProgramsAttached(pid int) bool {
+	const looks, between = 4, 5 * time.Millisecond
+	for look := range looks {
+		if look > 0 {
+			time.Sleep(between)
+		}
+		stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, file := range stats {
+			if stat, err := os.ReadFile(file); err == nil && strings.Contains(string(stat), ") R ") {
+				return false
+			}
+		}
+		if len(stats) == 0 || descriptors(pid, "anon_inode:bpf_link") == 0 {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// descriptors is how many descriptors pid has of something.
+func descriptors(pid int, of string) (n int) {
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, link := range links {
+		if to, _ := os.Readlink(link); to == of {
+			n++
+		}
+	}
+	return n
 }
