@@ -21,3 +21,10 @@ type Sink interface {
 	// pid: the kernel reports that one last. It may be called by several threads at once.
 	Ended(pid, tid int32)
 }
+
+// GroupSink is a Sink that takes calls of an engine that adds them up by whose they are, too.
+type GroupSink interface {
+	Sink
+	// CountedGroups is Counted, and InFlight, for these.
+	CountedGroups([]CountedGroup)
+}

@@ -113,6 +113,8 @@ const (
 	ThreadsUncounted WarningKind = "threads-uncounted"
 	// CallsUncounted: Count calls are in no row, as there were more kinds of them than there is room for.
 	CallsUncounted WarningKind = "calls-uncounted"
+	// CallsOfNobody: of Count calls it is not known whose they are, likewise.
+	CallsOfNobody WarningKind = "calls-of-nobody"
 	// FlightsUncounted: Count calls in flight are not listed, likewise.
 	FlightsUncounted WarningKind = "flights-uncounted"
 	// TimesDrawn: of frequent and short calls one of Count was timed.

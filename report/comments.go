@@ -92,6 +92,7 @@ var briefly = map[profile.WarningKind]string{
 	profile.CountsMissed:      "the kernel left out runs of the programs that count: counts are not exact",
 	profile.ThreadsUncounted:  "some threads found no room in the kernel's tables, and are not counted",
 	profile.CallsUncounted:    "some calls found no room in the kernel's tables, and are in no row",
+	profile.CallsOfNobody:     "of some calls it is not known whose they are, as the kernel's tables were full",
 	profile.FlightsUncounted:  "some calls in flight found no room in the kernel's tables, and are not listed",
 	profile.TimesDrawn:        "some calls were timed, drawn at random: counts are exact, times are estimates",
 	profile.StrictRefused:     "a process was refused seccomp's strict mode, because it has a filter already",

@@ -143,6 +143,9 @@ var sentences = map[profile.WarningKind]func(w *profile.Warning) string{
 	profile.CallsUncounted: func(w *profile.Warning) string {
 		return fmt.Sprintf("%s of more kinds than there is room for in the kernel's tables: they are in no row", plural(w.Count, "call"))
 	},
+	profile.CallsOfNobody: func(w *profile.Warning) string {
+		return fmt.Sprintf("%s came when there was no room left in the kernel's tables to tell whose they are: they are among the others, or left out by --only", plural(w.Count, "call"))
+	},
 	profile.FlightsUncounted: func(w *profile.Warning) string {
 		return fmt.Sprintf("%s in flight of more kinds than there is room for in the kernel's tables: they are not listed", plural(w.Count, "call"))
 	},

@@ -88,8 +88,12 @@ func (o *options) kernelCannot() string {
 	switch {
 	case o.outputs.Pprof != "" && o.hasLabel("fd"):
 		return "--labels=fd needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"
-	case o.groups.by != "" || len(o.groups.only) > 0:
-		return "--by and --only need single calls, which counting in the kernel does not see: use --engine=ptrace"
+	case o.groups.unaddable() != "":
+		return fmt.Sprintf("--by and --only by %s need a look at each call, which counting in the kernel does not have: use --engine=ptrace", o.groups.unaddable())
+	case o.outputs.Pprof != "" && o.groups.asked():
+		return "--pprof goes with --by and --only where each call is seen, which counting in the kernel does not: use --engine=ptrace"
+	case o.engine.timed > 1 && o.groups.asked():
+		return "--timed does not go with --by and --only, which take the time of each call: leave one of them out"
 	case o.slower.AtLeast != 0:
 		return "--slower needs single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case len(o.selection.paths) > 0:
@@ -122,7 +126,7 @@ func (p *process) newEngine(opt *options, command *ptrace.Command, config *sessi
 	}
 	why := opt.kernelCannot()
 	if why == "" {
-		engine, err := p.kernelEngine(opt, command)
+		engine, err := p.kernelEngine(opt, command, config)
 		var refused *inkernel.Refused
 		if err == nil || choice.name == byKernel || !errors.As(err, &refused) {
 			return engine, withOtherEngine(err, choice)
@@ -167,13 +171,14 @@ func (p *process) ptraceOptions(opt *options, command *ptrace.Command, config *s
 	}
 }
 
-func (p *process) kernelEngine(opt *options, command *ptrace.Command) (session.Engine, error) {
+func (p *process) kernelEngine(opt *options, command *ptrace.Command, config *session.Config) (session.Engine, error) {
 	return session.Kernel(session.KernelOptions{
 		Command:        command,
 		Attach:         opt.processes(),
 		Grows:          opt.searches(),
 		Everybody:      opt.engine.everybody,
 		Calls:          opt.trace,
+		By:             config.KernelFields(),
 		Timed:          opt.engine.timed,
 		Draws:          opt.outputs.Pprof != "",
 		OnAttachFailed: p.messages.say,

@@ -29,8 +29,11 @@ type Options struct {
 	// Draws has calls be drawn, with their stacks (Draw).
 	Draws bool
 
+	By Fields // what groups of calls differ in; 0: there are none
+
 	ring         int // for tests: bytes for drawn calls
 	slots, spill int // for tests: how many threads have a slot of their own, a power of two, and how many more there may be
+	groups       *groupSizes
 }
 
 // Counter counts from Begin to End. Its methods may be called by several threads at once but for Begin, End and Close.
@@ -42,6 +45,7 @@ type Counter struct {
 	pace     pace
 	price    Price
 	drawing  *drawing // nil: nobody wants to know
+	groups   *groups  // nil: likewise
 }
 
 // Load loads the programs, finds out what they cost, and attaches them. Nothing is counted before Begin. The error is a
@@ -73,6 +77,11 @@ func (c *Counter) load() error {
 	}
 	if c.rows, err = newRows(&c.programs); err != nil {
 		return err
+	}
+	if c.groups != nil {
+		if err := c.groups.open(&c.programs); err != nil {
+			return err
+		}
 	}
 	if err := c.mark(os.Getpid(), markOurs); err != nil {
 		return err
@@ -113,6 +122,7 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 		return fmt.Errorf("count CPUs: %w", err)
 	}
 	maps.Copy(constants, c.setDrawing(spec))
+	maps.Copy(constants, c.setGroups(spec, cpus))
 	constants[programsVarMostRows] = rowsFor(cpus)
 	spec.Maps[programsMapRows].MaxEntries = rowsFor(cpus)
 	if c.options.slots > 0 {
@@ -140,13 +150,18 @@ func (c *Counter) counts(abi syscalltab.ABI, nr uint64) bool {
 func (c *Counter) attachPriced() error {
 	p := &c.programs
 	c.price.begin()
-	for _, tracing := range []*ebpf.Program{p.Ended, p.Forked} {
-		if err := c.attach(link.AttachTracing(link.TracingOptions{Program: tracing, AttachType: ebpf.AttachTraceRawTp})); err != nil {
-			return err
-		}
+	tracing := []*ebpf.Program{p.Ended, p.Forked}
+	if c.options.By&(ByComm|ByThread) != 0 {
+		tracing = append(tracing, p.Renamed)
+	}
+	if c.options.By&ByCgroup != 0 {
+		tracing = append(tracing, p.Moved)
 	}
 	if c.options.Signals {
-		if err := c.attach(link.AttachTracing(link.TracingOptions{Program: p.SignalSent, AttachType: ebpf.AttachTraceRawTp})); err != nil {
+		tracing = append(tracing, p.SignalSent)
+	}
+	for _, program := range tracing {
+		if err := c.attach(link.AttachTracing(link.TracingOptions{Program: program, AttachType: ebpf.AttachTraceRawTp})); err != nil {
 			return err
 		}
 	}
@@ -164,6 +179,10 @@ func (c *Counter) attachPriced() error {
 	}
 	_, err := c.rows.read() // what the price took is nobody's
 	c.rows.forget()
+	if c.groups != nil {
+		_, takeErr := c.groups.take()
+		err = errors.Join(err, takeErr)
+	}
 	return errors.Join(err, c.programs.Seen.Set(uint64(0)))
 }
 

@@ -21,6 +21,13 @@
 // the extremes, and 32 buckets an octave, which are unions of those of profile.Histogram. All calls are timed, or of the
 // frequent and short ones one in so many (Options.Timed), drawn at random.
 //
+// # Whose calls they are
+//
+// With Options.By calls are counted by who makes them, too (bpf/groups.h). Who that is is found out at the first call of a thread, and
+// again when it, or its process, has got another name or another control group: a call belongs to who its thread was when it was
+// entered. TakeGroups empties the tables; Crowded says when that has to be soon. What comes when they are full is counted, but it is
+// not known whose it is.
+//
 // # What is different from being stopped
 //
 // A latency is the time from the tracepoint at the entry to that at the exit, and needs no correction. A seccomp filter

@@ -19,7 +19,7 @@ func (c *Counter) Losses() (l Losses) {
 		v.Get(to)
 	}
 	p := &c.programs
-	for _, program := range []*ebpf.Program{p.Enter, p.Leave, p.Ended, p.Forked, p.SignalSent} {
+	for _, program := range []*ebpf.Program{p.Enter, p.Leave, p.Ended, p.Forked, p.SignalSent, p.Renamed, p.Moved} {
 		if stats, err := program.Stats(); err == nil {
 			l.Missed += stats.RecursionMisses
 		}

@@ -17,7 +17,10 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	programsMapCalls             = "calls"
+	programsMapCells             = "cells"
+	programsMapFills             = "fills"
 	programsMapFlights           = "flights"
+	programsMapGroups            = "groups"
 	programsMapMarks             = "marks"
 	programsMapPaces             = "paces"
 	programsMapRecords           = "records"
@@ -25,19 +28,27 @@ const (
 	programsMapRowOf             = "row_of"
 	programsMapRows              = "rows"
 	programsMapScratch           = "scratch"
+	programsMapShares            = "shares"
 	programsMapSlots             = "slots"
 	programsMapSpill             = "spill"
+	programsMapWere              = "were"
 	programsProgCalibrate        = "calibrate"
 	programsProgEach             = "each"
 	programsProgEnded            = "ended"
 	programsProgEnter            = "enter"
 	programsProgForked           = "forked"
 	programsProgLeave            = "leave"
+	programsProgMoved            = "moved"
+	programsProgRenamed          = "renamed"
 	programsProgSignalSent       = "signal_sent"
 	programsVarBegan             = "began"
+	programsVarCellBits          = "cell_bits"
+	programsVarCpus              = "cpus"
 	programsVarDrawing           = "drawing"
 	programsVarDrawnLost         = "drawn_lost"
 	programsVarEverybody         = "everybody"
+	programsVarGroupBits         = "group_bits"
+	programsVarGroupsMade        = "groups_made"
 	programsVarLooking           = "looking"
 	programsVarMembers           = "members"
 	programsVarMostRows          = "most_rows"
@@ -51,16 +62,21 @@ const (
 	programsVarNrExitGroupCompat = "nr_exit_group_compat"
 	programsVarOddRowsUsed       = "odd_rows_used"
 	programsVarOver              = "over"
+	programsVarOwnCgroup         = "own_cgroup"
 	programsVarOwnPid            = "own_pid"
 	programsVarProcesses         = "processes"
 	programsVarReadAtEntry       = "read_at_entry"
+	programsVarRenames           = "renames"
 	programsVarRowsUsed          = "rows_used"
 	programsVarSeen              = "seen"
+	programsVarShareBits         = "share_bits"
 	programsVarSignalled         = "signalled"
 	programsVarSlotMask          = "slot_mask"
 	programsVarStackBytes        = "stack_bytes"
 	programsVarStackGap          = "stack_gap"
 	programsVarTakingLeave       = "taking_leave"
+	programsVarTelling           = "telling"
+	programsVarTurn              = "turn"
 	programsVarUnknownCounted    = "unknown_counted"
 )
 
@@ -112,6 +128,8 @@ type programsProgramSpecs struct {
 	Enter      *ebpf.ProgramSpec `ebpf:"enter"`
 	Forked     *ebpf.ProgramSpec `ebpf:"forked"`
 	Leave      *ebpf.ProgramSpec `ebpf:"leave"`
+	Moved      *ebpf.ProgramSpec `ebpf:"moved"`
+	Renamed    *ebpf.ProgramSpec `ebpf:"renamed"`
 	SignalSent *ebpf.ProgramSpec `ebpf:"signal_sent"`
 }
 
@@ -120,7 +138,10 @@ type programsProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
 	Calls   *ebpf.MapSpec `ebpf:"calls"`
+	Cells   *ebpf.MapSpec `ebpf:"cells"`
+	Fills   *ebpf.MapSpec `ebpf:"fills"`
 	Flights *ebpf.MapSpec `ebpf:"flights"`
+	Groups  *ebpf.MapSpec `ebpf:"groups"`
 	Marks   *ebpf.MapSpec `ebpf:"marks"`
 	Paces   *ebpf.MapSpec `ebpf:"paces"`
 	Records *ebpf.MapSpec `ebpf:"records"`
@@ -128,8 +149,10 @@ type programsMapSpecs struct {
 	RowOf   *ebpf.MapSpec `ebpf:"row_of"`
 	Rows    *ebpf.MapSpec `ebpf:"rows"`
 	Scratch *ebpf.MapSpec `ebpf:"scratch"`
+	Shares  *ebpf.MapSpec `ebpf:"shares"`
 	Slots   *ebpf.MapSpec `ebpf:"slots"`
 	Spill   *ebpf.MapSpec `ebpf:"spill"`
+	Were    *ebpf.MapSpec `ebpf:"were"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -137,9 +160,13 @@ type programsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsVariableSpecs struct {
 	Began             *ebpf.VariableSpec `ebpf:"began"`
+	CellBits          *ebpf.VariableSpec `ebpf:"cell_bits"`
+	Cpus              *ebpf.VariableSpec `ebpf:"cpus"`
 	Drawing           *ebpf.VariableSpec `ebpf:"drawing"`
 	DrawnLost         *ebpf.VariableSpec `ebpf:"drawn_lost"`
 	Everybody         *ebpf.VariableSpec `ebpf:"everybody"`
+	GroupBits         *ebpf.VariableSpec `ebpf:"group_bits"`
+	GroupsMade        *ebpf.VariableSpec `ebpf:"groups_made"`
 	Looking           *ebpf.VariableSpec `ebpf:"looking"`
 	Members           *ebpf.VariableSpec `ebpf:"members"`
 	MostRows          *ebpf.VariableSpec `ebpf:"most_rows"`
@@ -153,16 +180,21 @@ type programsVariableSpecs struct {
 	NrExitGroupCompat *ebpf.VariableSpec `ebpf:"nr_exit_group_compat"`
 	OddRowsUsed       *ebpf.VariableSpec `ebpf:"odd_rows_used"`
 	Over              *ebpf.VariableSpec `ebpf:"over"`
+	OwnCgroup         *ebpf.VariableSpec `ebpf:"own_cgroup"`
 	OwnPid            *ebpf.VariableSpec `ebpf:"own_pid"`
 	Processes         *ebpf.VariableSpec `ebpf:"processes"`
 	ReadAtEntry       *ebpf.VariableSpec `ebpf:"read_at_entry"`
+	Renames           *ebpf.VariableSpec `ebpf:"renames"`
 	RowsUsed          *ebpf.VariableSpec `ebpf:"rows_used"`
 	Seen              *ebpf.VariableSpec `ebpf:"seen"`
+	ShareBits         *ebpf.VariableSpec `ebpf:"share_bits"`
 	Signalled         *ebpf.VariableSpec `ebpf:"signalled"`
 	SlotMask          *ebpf.VariableSpec `ebpf:"slot_mask"`
 	StackBytes        *ebpf.VariableSpec `ebpf:"stack_bytes"`
 	StackGap          *ebpf.VariableSpec `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.VariableSpec `ebpf:"taking_leave"`
+	Telling           *ebpf.VariableSpec `ebpf:"telling"`
+	Turn              *ebpf.VariableSpec `ebpf:"turn"`
 	UnknownCounted    *ebpf.VariableSpec `ebpf:"unknown_counted"`
 }
 
@@ -187,7 +219,10 @@ func (o *programsObjects) Close() error {
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
 	Calls   *ebpf.Map `ebpf:"calls"`
+	Cells   *ebpf.Map `ebpf:"cells"`
+	Fills   *ebpf.Map `ebpf:"fills"`
 	Flights *ebpf.Map `ebpf:"flights"`
+	Groups  *ebpf.Map `ebpf:"groups"`
 	Marks   *ebpf.Map `ebpf:"marks"`
 	Paces   *ebpf.Map `ebpf:"paces"`
 	Records *ebpf.Map `ebpf:"records"`
@@ -195,14 +230,19 @@ type programsMaps struct {
 	RowOf   *ebpf.Map `ebpf:"row_of"`
 	Rows    *ebpf.Map `ebpf:"rows"`
 	Scratch *ebpf.Map `ebpf:"scratch"`
+	Shares  *ebpf.Map `ebpf:"shares"`
 	Slots   *ebpf.Map `ebpf:"slots"`
 	Spill   *ebpf.Map `ebpf:"spill"`
+	Were    *ebpf.Map `ebpf:"were"`
 }
 
 func (m *programsMaps) Close() error {
 	return _ProgramsClose(
 		m.Calls,
+		m.Cells,
+		m.Fills,
 		m.Flights,
+		m.Groups,
 		m.Marks,
 		m.Paces,
 		m.Records,
@@ -210,8 +250,10 @@ func (m *programsMaps) Close() error {
 		m.RowOf,
 		m.Rows,
 		m.Scratch,
+		m.Shares,
 		m.Slots,
 		m.Spill,
+		m.Were,
 	)
 }
 
@@ -220,9 +262,13 @@ func (m *programsMaps) Close() error {
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsVariables struct {
 	Began             *ebpf.Variable `ebpf:"began"`
+	CellBits          *ebpf.Variable `ebpf:"cell_bits"`
+	Cpus              *ebpf.Variable `ebpf:"cpus"`
 	Drawing           *ebpf.Variable `ebpf:"drawing"`
 	DrawnLost         *ebpf.Variable `ebpf:"drawn_lost"`
 	Everybody         *ebpf.Variable `ebpf:"everybody"`
+	GroupBits         *ebpf.Variable `ebpf:"group_bits"`
+	GroupsMade        *ebpf.Variable `ebpf:"groups_made"`
 	Looking           *ebpf.Variable `ebpf:"looking"`
 	Members           *ebpf.Variable `ebpf:"members"`
 	MostRows          *ebpf.Variable `ebpf:"most_rows"`
@@ -236,16 +282,21 @@ type programsVariables struct {
 	NrExitGroupCompat *ebpf.Variable `ebpf:"nr_exit_group_compat"`
 	OddRowsUsed       *ebpf.Variable `ebpf:"odd_rows_used"`
 	Over              *ebpf.Variable `ebpf:"over"`
+	OwnCgroup         *ebpf.Variable `ebpf:"own_cgroup"`
 	OwnPid            *ebpf.Variable `ebpf:"own_pid"`
 	Processes         *ebpf.Variable `ebpf:"processes"`
 	ReadAtEntry       *ebpf.Variable `ebpf:"read_at_entry"`
+	Renames           *ebpf.Variable `ebpf:"renames"`
 	RowsUsed          *ebpf.Variable `ebpf:"rows_used"`
 	Seen              *ebpf.Variable `ebpf:"seen"`
+	ShareBits         *ebpf.Variable `ebpf:"share_bits"`
 	Signalled         *ebpf.Variable `ebpf:"signalled"`
 	SlotMask          *ebpf.Variable `ebpf:"slot_mask"`
 	StackBytes        *ebpf.Variable `ebpf:"stack_bytes"`
 	StackGap          *ebpf.Variable `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.Variable `ebpf:"taking_leave"`
+	Telling           *ebpf.Variable `ebpf:"telling"`
+	Turn              *ebpf.Variable `ebpf:"turn"`
 	UnknownCounted    *ebpf.Variable `ebpf:"unknown_counted"`
 }
 
@@ -259,6 +310,8 @@ type programsPrograms struct {
 	Enter      *ebpf.Program `ebpf:"enter"`
 	Forked     *ebpf.Program `ebpf:"forked"`
 	Leave      *ebpf.Program `ebpf:"leave"`
+	Moved      *ebpf.Program `ebpf:"moved"`
+	Renamed    *ebpf.Program `ebpf:"renamed"`
 	SignalSent *ebpf.Program `ebpf:"signal_sent"`
 }
 
@@ -270,6 +323,8 @@ func (p *programsPrograms) Close() error {
 		p.Enter,
 		p.Forked,
 		p.Leave,
+		p.Moved,
+		p.Renamed,
 		p.SignalSent,
 	)
 }

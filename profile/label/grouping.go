@@ -89,6 +89,13 @@ func (g *Grouping) Seen(calls uint64, last *profile.Values) {
 	}
 }
 
+// Met is told of a group whose calls have been added up elsewhere, of which the first have come in.
+func (g *Grouping) Met(last *profile.Values) {
+	if g.titles != nil {
+		g.titles.read(int32(last[g.pid]))
+	}
+}
+
 // Refresh looks again who the groups are whose last calls had these values, if that does not take long.
 func (g *Grouping) Refresh(last []profile.Values) {
 	if g.titles == nil {

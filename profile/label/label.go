@@ -48,11 +48,11 @@ var fields = []Field{
 	{Name: fieldTID, whose: true, take: func(c *profile.Call) uint32 { return uint32(c.TID) }},
 	{Name: fieldComm, whose: true, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
 	{Name: fieldThread, whose: true, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
-	{Name: "errno", take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
+	{Name: fieldErrno, take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
 	{Name: Latency, Unit: "nanoseconds", take: func(c *profile.Call) uint32 { return 1 + profile.LatencyBucket(c) },
 		exact: func(value uint32) int64 { return profile.LatencyBucketNs(value - 1) }},
 	{Name: "fd", track: newDescriptors},
-	{Name: "cgroup", whose: true, track: newControlGroups},
+	{Name: fieldCgroup, whose: true, track: newControlGroups},
 }
 
 // Fields that say who a group is, whatever it is told apart by.
@@ -61,6 +61,8 @@ const (
 	fieldTID    = "tid"
 	fieldComm   = "comm"
 	fieldThread = "thread_name"
+	fieldErrno  = "errno"
+	fieldCgroup = "cgroup"
 )
 
 // Latency is the field whose values are raw when they are taken, and have to be corrected before they are
@@ -106,6 +108,7 @@ type Projection struct {
 	active   []tracker // those that are not nil
 	entries  []entryTracker
 	names    *names
+	cgroups  cgroupTexts
 }
 
 // Parse reads a choice of fields: names with commas between them. A name that is given twice counts once.

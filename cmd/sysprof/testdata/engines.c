@@ -194,6 +194,33 @@ static int calls(int n)
 	return 0;
 }
 
+static void *call_meanwhile(void *n)
+{
+	prctl(PR_SET_NAME, "meanwhile");
+	for (int i = 0; i < *(int *)n; i++)
+		syscall(SYS_getuid);
+	return 0;
+}
+
+// names: the process gets one name after the other, and so does what a thread of it is in.
+static int names(int n)
+{
+	for (int i = 0; i < n; i++) {
+		char name[16];
+		pthread_t thread;
+		int more = 10 + i;
+
+		snprintf(name, sizeof name, "named %d", i);
+		prctl(PR_SET_NAME, name);
+		for (int j = 0; j < more; j++)
+			syscall(SYS_getppid);
+		if (pthread_create(&thread, 0, call_meanwhile, &more))
+			return 1;
+		pthread_join(thread, 0);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argv[1];
@@ -212,6 +239,8 @@ int main(int argc, char **argv)
 		return killed(n);
 	if (!strcmp(mode, "vforks"))
 		return vforks(n, argv[0]);
+	if (!strcmp(mode, "names"))
+		return names(n);
 	if (!strcmp(mode, "narrow"))
 		return narrow(n);
 	return calls(n);

@@ -7,6 +7,7 @@
 // All of this runs with preemption disabled (bpf probes of syscall tracepoints, trace/bpf_probe.h), so that rows, of which
 // each CPU has its own, are changed by one program at a time. A slot is changed by its own thread, but for being taken:
 // by the parent before the thread runs, or by the iterator at the beginning.
+#include "groups.h"
 #include "stacks.h"
 
 char _license[] SEC("license") = "GPL";
@@ -69,6 +70,7 @@ INLINE void enroll(struct task_struct *task, u32 state)
 		slot = own;
 	}
 	slot->random = regs;
+	slot->told = UNTOLD;
 	slot->state = state;
 	__sync_fetch_and_add(&members, 1);
 	__sync_fetch_and_add(&seen, 1);
@@ -227,11 +229,13 @@ INLINE u32 bucket_of(u64 ns)
 	return (shift << SUB_BITS) + (ns >> shift);
 }
 
-INLINE void count(struct slot *slot, s64 result, u64 ns, u32 weight)
+INLINE void count(struct slot *slot, struct task_struct *task, s64 result, u64 ns, u32 weight)
 {
 	if (slot->abi == COMPAT)
 		result = (s32)result; // sigreturn leaves one of 32 bits (syscall_get_error)
 	u32 errno = result < 0 && result >= -4095 ? -result : 0;
+	if (telling && count_for(slot, task, errno, ns, bucket_of(ns)))
+		return;
 	u32 i = row_for(slot, errno);
 	struct row *row = map_lookup(&rows, &i);
 
@@ -331,7 +335,7 @@ int leave(u64 *ctx)
 			return 0;
 		}
 		slot->state = OUTSIDE;
-		count(slot, result, ns, slot->weight);
+		count(slot, task, result, ns, slot->weight);
 		return 0;
 	}
 	slot->state = OUTSIDE;
@@ -345,7 +349,7 @@ int leave(u64 *ctx)
 		slot->entered = ktime_ns();
 		return 0;
 	}
-	count(slot, result, 0, 1);
+	count(slot, task, result, 0, 1);
 	return 0;
 }
 
@@ -355,6 +359,9 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 {
 	struct flight_key key = {.why = why};
 	u64 since = began;
+
+	if (telling)
+		describe(task, &key.who);
 
 	if (slot->state == COUNTED) {
 		key.nr = slot->nr;
@@ -377,6 +384,14 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 	}
 	struct flight none = {}, *flight = map_lookup(&flights, &key);
 	if (!flight) {
+		map_update(&flights, &key, &none, BPF_NOEXIST);
+		flight = map_lookup(&flights, &key);
+	}
+	if (!flight && telling) {
+		struct who nobody = {};
+
+		key.who = nobody;
+		key.others = 1;
 		map_update(&flights, &key, &none, BPF_NOEXIST);
 		flight = map_lookup(&flights, &key);
 	}
@@ -458,8 +473,9 @@ int each(struct bpf_iter__task *ctx)
 			enroll(task, mark & COMMAND ? LAUNCHING : UNSEEN);
 		return 0;
 	}
+	const u32 of_kernel = 0x00200000; // PF_KTHREAD
 	struct slot *slot = slot_of(regs_of(task));
-	if (!slot)
+	if (!slot || task->flags & of_kernel)
 		return 0;
 	const u32 sleeping = 3; // interruptible or not
 	if (slot->state == COUNTED || task->__state & sleeping)
@@ -476,10 +492,44 @@ int calibrate(u64 *ctx)
 	struct slot *slot = slot_of(regs);
 
 	own_pid = task->tgid;
+	if (telling & TELL_CGROUP)
+		own_cgroup = cgroup_of(task);
 	if (ctx[0] && !slot)
 		enroll(task, UNSEEN);
 	else if (!ctx[0] && slot)
 		dismiss(task, regs, slot);
+	return 0;
+}
+
+// renamed sees a thread get another name, before it has it. The call that it gets it by is one of its old name.
+SEC("tp_btf/task_rename")
+int renamed(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct slot *slot = slot_of(regs_of(task));
+
+	if (!slot || over)
+		return 0;
+	if (slot->told != UNTOLD && task == current_task() && slot->state == COUNTED) {
+		struct who none = {}, *before = task_storage(&were, task, &none, STORAGE_CREATE);
+		u32 i = slot->group;
+		struct group *group = slot->told == turn + renames ? map_lookup(&groups, &i) : 0;
+
+		if (before && group)
+			*before = group->who;
+		else if (before)
+			describe(task, before);
+		slot->told = before ? RENAMED : AGAIN;
+	}
+	if (task->group_leader == task) // all of its threads are of a process of another name
+		__sync_fetch_and_add(&renames, 1);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int moved(u64 *ctx)
+{
+	__sync_fetch_and_add(&renames, 1);
 	return 0;
 }
 

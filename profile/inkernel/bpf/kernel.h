@@ -17,6 +17,7 @@ enum {
 };
 enum {
 	BPF_NOEXIST = 1,
+	STORAGE_CREATE = 1, // BPF_LOCAL_STORAGE_GET_F_CREATE
 	BPF_F_NO_PREALLOC = 1,
 	BPF_F_MMAPABLE = 1 << 10,
 };
@@ -36,6 +37,7 @@ static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static long (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*map_delete)(void *map, const void *key) = (void *)3;
 static u64 (*ktime_ns)(void) = (void *)5;
+static u32 (*this_cpu)(void) = (void *)8;
 static struct task_struct *(*current_task)(void) = (void *)158;
 static void *(*task_storage)(void *map, struct task_struct *task, void *value, u64 flags) = (void *)156;
 static struct pt_regs *(*task_regs)(struct task_struct *task) = (void *)175;
@@ -61,13 +63,28 @@ struct sigpending {
 	sigset_t signal;
 } OF_KERNEL;
 
+struct kernfs_node {
+	u64 id;
+} OF_KERNEL;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} OF_KERNEL;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} OF_KERNEL;
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
+	unsigned int flags;
 	int pid, tgid;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct sigpending pending;
+	struct css_set *cgroups;
+	char comm[16];
 } OF_KERNEL;
 
 struct pt_regs {

@@ -35,11 +35,12 @@ struct slot {
 	s64 nr;      // of the call that the thread is in
 	u64 random;
 	u32 call;    // its index in calls
-	u32 state;
-	u32 abi;
+	u16 state;
+	u16 abi;
 	u32 weight;  // how many calls a timed one stands for
 	u32 spilled; // how many threads are in spill that would have this slot
-	u32 pad;
+	u32 group;   // whose it is, found out when told was as it is here; see groups.h
+	u32 told;
 	u64 at_entry; // see stacks.h
 };
 
@@ -116,30 +117,6 @@ struct {
 	TYPE(key, struct row_key);
 	TYPE(value, u32);
 } row_of SEC(".maps");
-
-// Calls that have not returned.
-enum why { DETACHED, EXITED, KILLED, REPLACED };
-
-struct flight_key {
-	s64 nr;
-	u32 abi;
-	u32 why;
-	u32 unseen; // it was entered before the counting
-	u32 pad;
-};
-
-struct flight {
-	u64 count;
-	u64 longest; // ns
-	u32 pid, tid;
-};
-
-struct {
-	UINT(type, BPF_MAP_TYPE_HASH);
-	UINT(max_entries, 512);
-	TYPE(key, struct flight_key);
-	TYPE(value, struct flight);
-} flights SEC(".maps");
 
 // What a process was named as.
 enum mark { TARGET = 1, OURS = 2, COMMAND = 4 };

@@ -72,6 +72,7 @@ type Entered func(c *profile.Call, ip, sp uint64, thread capture.Thread) uint32
 type Abilities struct {
 	SingleCalls bool // it hands over each call; otherwise only rows
 	Stacks      bool // it stops threads at the entry of their calls
+	Groups      bool // it adds calls up by whose they are (profile.GroupSink)
 	Draws       bool // it is a Drawer
 }
 

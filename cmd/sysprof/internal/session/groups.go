@@ -181,6 +181,9 @@ func (s *Session) warnOfGroups(snapshot *profile.Snapshot) {
 		snapshot.Warnings = append(snapshot.Warnings,
 			profile.Warning{Kind: profile.GroupsFolded, Count: groups, Share: float64(calls) / float64(max(of, 1))})
 	}
+	if calls := s.unknown.Load(); calls > 0 {
+		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.CallsOfNobody, Count: calls})
+	}
 	if kept, lost := s.config.Labels.Lost(); lost {
 		snapshot.Warnings = append(snapshot.Warnings, profile.Warning{Kind: profile.NamesLost, Count: uint64(kept)})
 	}

@@ -27,6 +27,7 @@ type KernelOptions struct {
 	Calls     *syscalltab.Set // nil: all
 	Timed     int             // see inkernel.Options
 	Draws     bool            // likewise
+	By        inkernel.Fields // likewise
 
 	// OnAttachFailed is told of processes that cannot be counted where others can; OnBegin is called once before the
 	// command runs. Either may be nil.
@@ -62,16 +63,22 @@ type kernelEngine struct {
 // Kernel makes an engine of package inkernel. An error is an *inkernel.Refused if another engine may do.
 func Kernel(options KernelOptions) (Engine, error) {
 	counter, err := inkernel.Load(inkernel.Options{Everybody: options.Everybody, Calls: options.Calls, Timed: options.Timed, Signals: options.Command != nil,
-		Draws: options.Draws})
+		Draws: options.Draws, By: options.By})
 	if err != nil {
 		return nil, err
+	}
+	if options.By&(inkernel.ByPID|inkernel.ByTID) != 0 && !counter.SharesPIDs() {
+		counter.Close()
+		return nil, errors.New("in a PID namespace, processes have other numbers than in the kernel, so that it cannot tell them apart by pid and tid: use --engine=ptrace, or --by=comm")
 	}
 	price := counter.Price()
 	return &kernelEngine{options: options, grows: options.Grows, counter: counter, stop: make(chan struct{}), counted: make(chan struct{}), done: make(chan struct{}),
 		modelled: cost.Model{Counting: &cost.Counting{Counted: price.Counted, Others: price.Others}}}, nil
 }
 
-func (e *kernelEngine) Can() Abilities { return Abilities{Draws: e.options.Draws} }
+func (e *kernelEngine) Can() Abilities {
+	return Abilities{Draws: e.options.Draws, Groups: e.options.By != 0}
+}
 
 // Draw has drawn calls be told of.
 func (e *kernelEngine) Draw(stacks bool, drawn func(*inkernel.Drawn) (short bool)) error {
@@ -154,6 +161,7 @@ func (e *kernelEngine) run() {
 	const (
 		nap       = 10 * time.Millisecond
 		collected = 20 * time.Second // buckets count modulo 2^32
+		named     = time.Second / 2  // who is counted may be gone before it is known who it was
 	)
 	commandEnded := (<-chan struct{})(nil)
 	if e.command != nil {
@@ -172,7 +180,7 @@ func (e *kernelEngine) run() {
 		case <-look.C:
 			// A command that has not been reaped may be the last of them.
 			ended = !e.options.Everybody && commandEnded == nil && e.nobodyIsLeft()
-			if time.Since(last) > collected {
+			if ago := time.Since(last); ago > collected || e.options.By != 0 && ago > named || e.crowded() {
 				last = time.Now()
 				e.HandOver()
 			}
@@ -181,6 +189,12 @@ func (e *kernelEngine) run() {
 	e.finish()
 	close(e.counted)
 	close(e.done)
+}
+
+func (e *kernelEngine) crowded() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.counter.Crowded()
 }
 
 func (e *kernelEngine) nobodyIsLeft() bool {
@@ -219,21 +233,54 @@ func (e *kernelEngine) finish() {
 	e.elapsed = time.Since(e.start)
 	err := errors.Join(e.counter.End(), e.counter.DrawnAll())
 	e.losses = e.counter.Losses()
-	raw, takeErr := e.counter.TakeLast()
-	if takeErr == nil {
-		raw.InFlight, takeErr = e.counter.InFlight()
-	}
-	if takeErr == nil {
-		if e.counter.SharesPIDs() {
-			nameThreads(raw.InFlight)
-		}
-		e.sink.Counted(raw)
-	}
+	takeErr := e.handOverLast()
 	if err = errors.Join(err, takeErr); err != nil {
 		e.failure = fmt.Errorf("count in the kernel: %w", err)
 	}
 	e.mu.Unlock()
 	e.close()
+}
+
+// handOverLast gives the sink what has come in since the last time, and the calls in flight.
+//
+// Precondition: e.mu is held, as for handOver.
+func (e *kernelEngine) handOverLast() error {
+	if e.options.By == 0 {
+		raw, err := e.counter.TakeLast()
+		if err != nil {
+			return err
+		}
+		if raw.InFlight, err = e.counter.InFlight(); err != nil {
+			return err
+		}
+		if e.counter.SharesPIDs() {
+			nameThreads(raw.InFlight)
+		}
+		e.sink.Counted(raw)
+		return nil
+	}
+	err := e.handOver()
+	all, flightErr := e.counter.GroupsInFlight()
+	if e.counter.SharesPIDs() {
+		for i := range all {
+			nameThreads(all[i].InFlight)
+		}
+	}
+	e.sink.(profile.GroupSink).CountedGroups(all)
+	return errors.Join(err, flightErr)
+}
+
+func (e *kernelEngine) handOver() error {
+	if e.options.By == 0 {
+		raw, err := e.counter.Take()
+		if err == nil {
+			e.sink.Counted(raw)
+		}
+		return err
+	}
+	all, err := e.counter.TakeGroups()
+	e.sink.(profile.GroupSink).CountedGroups(all)
+	return err
 }
 
 // nameThreads finds the names of threads that are still in their calls.
@@ -262,10 +309,7 @@ func (e *kernelEngine) HandOver() {
 	if e.over {
 		return
 	}
-	raw, err := e.counter.Take()
-	if err == nil {
-		e.sink.Counted(raw)
-	}
+	e.handOver()
 }
 
 func (e *kernelEngine) Stop()                    { e.stopOnce.Do(func() { close(e.stop) }) }

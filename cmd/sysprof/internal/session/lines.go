@@ -52,6 +52,7 @@ type pieces struct {
 func (p *pieces) next() *Interval {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.s.handOver() // which waits while an interval of groups is cut
 	var i *Interval
 	groups := p.s.groups.cut(func(done func()) { i = p.Intervals.next(done) })
 	if groups != nil {

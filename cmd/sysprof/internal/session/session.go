@@ -76,7 +76,8 @@ type Session struct {
 	groups   *groups  // nil: none are asked for
 	longest  longest
 	calls    atomic.Int64
-	begun    cpuTime // when the engine was started
+	unknown  atomic.Uint64 // calls of which it is not known whose they are, though that was asked for
+	begun    cpuTime       // when the engine was started
 	cuts     cuts
 	pieces   *pieces        // that are written; nil: none
 	slow     *slow.Log      // nil: nothing is written about single calls
@@ -106,11 +107,8 @@ func New(config Config, engine Engine) (*Session, error) {
 		s.samples = newSamples(&s.config, engine.Can().Draws)
 	}
 	if config.Groups != nil || config.Only != nil {
-		switch can := engine.Can(); {
-		case !can.SingleCalls:
-			return nil, errors.New("--by and --only: this engine sees no single calls, so it cannot tell whose they are")
-		case config.Labels.Tracks() && !can.Stacks:
-			return nil, errors.New("--by and --only: this engine stops no threads, so it cannot tell their names and files; leave out comm, thread_name, fd, cgroup, pid and tid")
+		if err := config.checkGroups(engine.Can()); err != nil {
+			return nil, err
 		}
 	}
 	if config.Groups != nil {

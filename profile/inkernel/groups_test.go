@@ -1,0 +1,109 @@
+package inkernel
+
+import (
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/profile"
+)
+
+// groupsCounted counts what a target does, by whose it is, and takes it every so often.
+func groupsCounted(t *testing.T, o Options, what string, takes int) (all []profile.CountedGroup) {
+	t.Helper()
+	p := startTarget(t, what)
+	c := load(t, o)
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range takes {
+			some, err := c.TakeGroups()
+			if err != nil {
+				t.Error(err)
+			}
+			all = append(all, some...)
+		}
+	}()
+	p.makesCalls(t)
+	<-done
+	check(t, c.End())
+	rest, err := c.TakeGroups()
+	check(t, err)
+	return append(all, rest...)
+}
+
+func getppids(g *profile.CountedGroup) (calls uint64) {
+	for i := range g.Rows {
+		r := &g.Rows[i]
+		if r.Nr != unix.SYS_GETPPID {
+			continue
+		}
+		inBuckets := uint64(0)
+		for _, b := range r.Buckets {
+			inBuckets += b.Count
+		}
+		if inBuckets != r.Calls || r.MinNs > r.MaxNs || r.SumNs < r.MinNs*int64(r.Calls) || r.SumNs > r.MaxNs*int64(r.Calls) {
+			panic(fmt.Sprintf("%d calls, %d of them in buckets, from %d to %d ns, %d in all", r.Calls, inBuckets, r.MinNs, r.MaxNs, r.SumNs))
+		}
+		calls += r.Calls
+	}
+	return calls
+}
+
+// TestGroupsHaveAllCalls of their threads, while they are taken again and again.
+func TestGroupsHaveAllCalls(t *testing.T) {
+	const threads, calls = 40, 2000
+	of := make(map[int32]uint64)
+	for _, g := range groupsCounted(t, Options{By: ByTID}, fmt.Sprintf("getppid %d %d", threads, calls), 30) {
+		if g.Unknown {
+			t.Errorf("it is not known whose %d calls are", getppids(&g))
+		}
+		of[g.TID] += getppids(&g)
+	}
+	whole := 0
+	for tid, n := range of {
+		switch n {
+		case calls:
+			whole++
+		case 0:
+		default:
+			t.Errorf("thread %d has %d calls", tid, n)
+		}
+	}
+	if whole != threads {
+		t.Errorf("%d threads have all of their calls, want %d", whole, threads)
+	}
+}
+
+// TestGroupsWithoutRoom: no call is lost, whichever table is full.
+func TestGroupsWithoutRoom(t *testing.T) {
+	const threads, calls = 60, 500
+	for name, sizes := range map[string]groupSizes{"groups": {3, 10, 12}, "shares": {10, 4, 12}, "cells": {10, 10, 3}} {
+		t.Run(name, func(t *testing.T) {
+			known, unknown := uint64(0), uint64(0)
+			for _, g := range groupsCounted(t, Options{By: ByTID, groups: &sizes}, fmt.Sprintf("getppid %d %d", threads, calls), 3) {
+				if g.Unknown {
+					unknown += getppids(&g)
+				} else {
+					known += getppids(&g)
+				}
+			}
+			if known+unknown != threads*calls || unknown == 0 {
+				t.Errorf("of %d calls it is known whose they are, of %d it is not; they are %d", known, unknown, threads*calls)
+			}
+		})
+	}
+}
+
+// TestGroupTablesFit where there are many CPUs.
+func TestGroupTablesFit(t *testing.T) {
+	for _, cpus := range []int{1, 2, 64, 1024} {
+		s := groupSizesFor(cpus)
+		if bytes := 2 * cpus * (64<<s.shares + 8<<s.cells); bytes > 64<<20 || s.shares+bucketBits > 31 {
+			t.Errorf("%d CPUs: %d bytes, %+v", cpus, bytes, s)
+		}
+	}
+}
