@@ -88,12 +88,9 @@ func (r *results) measureEverywhere(opt *options, k *toolkit, progress io.Writer
 	defer runtime.UnlockOSThread()
 	rows, missing, err := measureMatrix(ctx, k, opt, r.tracers, progress)
 	r.Matrix, r.Missing = rows, append(r.Missing, missing...)
-	switch {
-	case err != nil || ctx.Err() != nil || !opt.only.MatchString(pausesWorkload):
-	case k.whyNoC != "":
-		r.Missing = append(r.Missing, fmt.Sprintf("%s is left out: %s", pausesWorkload, k.whyNoC))
-	default:
-		r.Pauses, err = measurePauses(ctx, k, r.tracers, opt, progress)
+	if err == nil && ctx.Err() == nil {
+		r.Pauses, missing, err = measurePauses(ctx, k, r.tracers, opt, progress)
+		r.Missing = append(r.Missing, missing...)
 	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
@@ -187,7 +184,6 @@ func list(w io.Writer, cpu int) {
 		fmt.Fprintf(w, "  %-23s %s\n", wl.name, wl.what)
 	}
 	fmt.Fprintf(w, "  %-23s %s\n", memoryWorkload, "resident memory of sysprof after many calls, processes and threads")
-	fmt.Fprintf(w, "  %-23s %s\n", pausesWorkload, "on all CPUs: how long threads pause when hundreds are attached to, and left")
 	fmt.Fprintf(w, "  %-23s %s\n", accuracyWorkload, "what sysprof, strace and perf trace say of calls and run times, compared with the truth")
 	fmt.Fprintln(w, "conditions of accuracy, with the place, what other CPUs do, what is measured, and the threads:")
 	for _, c := range allConditions() {
@@ -196,6 +192,9 @@ func list(w io.Writer, cpu int) {
 	fmt.Fprintln(w, "workloads on all CPUs, as people run them:")
 	for _, wl := range workload.All() {
 		fmt.Fprintf(w, "  %-23s %s%s\n", wl.Name, wl.What, note(wl.Missing("")))
+	}
+	for _, c := range workload.Throngs() {
+		fmt.Fprintf(w, "  %-23s how long one thread pauses for an attach, and for its end: %s\n", c.Name, c.What)
 	}
 	fmt.Fprintln(w, "tracers:")
 	for _, t := range allTracers(&toolkit{}, cpu) {

@@ -44,8 +44,8 @@ func recorded() *results {
 			{"start", 5120, 5120}, {"threads", 8192, 9216}, {"again", 8704, 9216},
 		}},
 		Pauses: []*crowdPauses{
-			{"20x50", untraced, []pauseRound{{500e6, 1e6, 600e6, 2e6}, {550e6, 3e6, 600e6, 2e6}}},
-			{"20x50", sysprofC, []pauseRound{{700e6, 90e6, 600e6, 80e6}, {800e6, 70e6, 600e6, 80e6}}},
+			{"pauses/20x50", untraced, []pauseRound{{500e6, 1e6, 600e6, 2e6}, {550e6, 3e6, 600e6, 2e6}}},
+			{"pauses/20x50", sysprofC, []pauseRound{{700e6, 90e6, 600e6, 80e6}, {800e6, 70e6, 600e6, 80e6}}},
 		},
 		Matrix: []*row{
 			{Workload: "batch/find", What: "find", Unit: "run", Calls: 10_000, Load: load{OtherCPUs: 0.25, Steal: 0.05},

@@ -11,9 +11,6 @@ import (
 	"sysprof/bench/workload"
 )
 
-// pausesWorkload is the name of the part about pauses for -only.
-const pausesWorkload = "pauses"
-
 // longestPause is how long a thread may stand still because it is attached to, and because it is left again.
 const longestPause = 200 * time.Millisecond
 
@@ -41,11 +38,18 @@ type pauseRound struct {
 var pausing = []string{untraced, sysprofC, straceC}
 
 // measurePauses attaches tracers to crowds, one after the other, again and again.
-func measurePauses(ctx context.Context, k *toolkit, tracers []tracer, opt *options, progress io.Writer) (all []*crowdPauses, err error) {
+func measurePauses(ctx context.Context, k *toolkit, tracers []tracer, opt *options, progress io.Writer) (all []*crowdPauses, missing []string, err error) {
 	r := runner{k: k}
 	for _, c := range workload.Throngs() {
+		if !opt.only.MatchString(c.Name) {
+			continue
+		}
+		if k.whyNoC != "" {
+			missing = append(missing, fmt.Sprintf("%s is left out: %s", c.Name, k.whyNoC))
+			continue
+		}
 		c = c.Scaled(opt.scale)
-		fmt.Fprintf(progress, "bench: %s, %s, %d rounds\n", pausesWorkload, c.What, opt.rounds)
+		fmt.Fprintf(progress, "bench: %s, %s, %d rounds\n", c.Name, c.What, opt.rounds)
 		of := make(map[string]*crowdPauses)
 		for _, t := range tracers {
 			if slices.Contains(pausing, t.name) {
@@ -55,7 +59,7 @@ func measurePauses(ctx context.Context, k *toolkit, tracers []tracer, opt *optio
 		}
 		crowd, err := workload.StartPausing(ctx, k.pauses, &c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for range opt.rounds {
 			for _, t := range tracers {
@@ -70,10 +74,10 @@ func measurePauses(ctx context.Context, k *toolkit, tracers []tracer, opt *optio
 			}
 		}
 		if err := errors.Join(err, crowd.End()); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return all, nil
+	return all, missing, nil
 }
 
 // pauses attaches a tracer to a crowd, once.

@@ -19,9 +19,9 @@ type Throng struct {
 // Throngs are those whose pauses are measured.
 func Throngs() []Throng {
 	return []Throng{
-		{Name: "200", What: "200 processes that are never idle", Processes: 200, Threads: 1},
-		{Name: "200-that-rest", What: "200 processes that sleep for 20 ms after every 50 calls", Processes: 200, Threads: 1, Rests: true},
-		{Name: "20x50", What: "20 processes of 50 threads that are never idle", Processes: 20, Threads: 50},
+		{Name: "pauses/200", What: "200 processes that are never idle", Processes: 200, Threads: 1},
+		{Name: "pauses/200-that-rest", What: "200 processes that sleep for 20 ms after every 50 calls", Processes: 200, Threads: 1, Rests: true},
+		{Name: "pauses/20x50", What: "20 processes of 50 threads that are never idle", Processes: 20, Threads: 50},
 	}
 }
 
