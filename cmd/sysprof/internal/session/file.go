@@ -56,7 +56,7 @@ func openFile(path string, stdout *os.File) (*file, error) {
 	fd, err := unix.Open(path, openForWriting, 0)
 	if err == nil || err == unix.ENXIO {
 		if err == nil {
-			unix.Close(fd)
+			defer unix.Close(fd) // later: a FIFO's reader that it has let in would come to the end
 		}
 		// Some of the kernel's rules are for those who would create the file.
 		fd, err = unix.Open(path, openForWriting|unix.O_CREAT, 0o666)

@@ -237,6 +237,35 @@ func TestPutKeepsWhatItHasWritten(t *testing.T) {
 	}
 }
 
+// TestFIFOIsOpenedOnce for its reader, who waits for somebody to write, and must not come to the end before.
+func TestFIFOIsOpenedOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	check(t, unix.Mkfifo(path, 0o600))
+	for round := range 300 {
+		got := make(chan string, 1)
+		go func() {
+			text, _ := os.ReadFile(path)
+			got <- string(text)
+		}()
+		var f *file
+		for f == nil || f.open == nil {
+			var err error
+			f, err = openFile(path, nil)
+			check(t, err)
+			select {
+			case text := <-got:
+				t.Fatalf("round %d: who reads has got %q before anything was written", round, text)
+			default:
+			}
+		}
+		_, err := f.open.WriteString("text")
+		check(t, errors.Join(err, f.open.Close()))
+		if text := <-got; text != "text" {
+			t.Fatalf("round %d: who reads has got %q", round, text)
+		}
+	}
+}
+
 // TestFIFOWithoutAReader is waited for, but no longer than there is time.
 func TestFIFOWithoutAReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
