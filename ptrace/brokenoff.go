@@ -25,7 +25,6 @@ import (
 //
 // The kernel begins a timeout anew with the call, so that signals that come often enough would put it off for ever.
 // What would have been over untraced is therefore interrupted, and answered with what the call returns then.
-// The timeout of a socket (SO_RCVTIMEO, SO_SNDTIMEO) is not known here, and does begin anew.
 
 // brokenOff is what is known of a call that a thread has made and may have to make again.
 type brokenOff struct {
@@ -244,8 +243,11 @@ func (w *worker) timeoutOf(c *profile.Call) (limit time.Duration, result int64, 
 	case special.semtimedop:
 		at, result = c.Args[3], -int64(unix.EAGAIN)
 	}
-	if at == 0 || c.ABI != w.t.native { // else it is of another layout
+	switch {
+	case c.ABI != w.t.native: // it is of another layout
 		return 0, 0, false
+	case at == 0:
+		return socketTimeoutOf(c)
 	}
 	var spec [16]byte // struct __kernel_timespec
 	if raw.ReadMemory(c.TID, at, spec[:]) != len(spec) {
@@ -254,6 +256,31 @@ func (w *worker) timeoutOf(c *profile.Call) (limit time.Duration, result int64, 
 	seconds, nanoseconds := binary.NativeEndian.Uint64(spec[:8]), binary.NativeEndian.Uint64(spec[8:])
 	const endless = 1e9 // seconds; a Duration holds a few times as many
 	return time.Duration(seconds)*time.Second + time.Duration(nanoseconds), result, seconds < endless
+}
+
+// socketTimeouts are the socket options that limit how long calls sleep (socket(7)).
+var socketTimeouts = syscalltab.NewPerCall(map[string]int{
+	"read": unix.SO_RCVTIMEO, "readv": unix.SO_RCVTIMEO, "recvfrom": unix.SO_RCVTIMEO, "recvmsg": unix.SO_RCVTIMEO,
+	"accept": unix.SO_RCVTIMEO, "accept4": unix.SO_RCVTIMEO,
+	"write": unix.SO_SNDTIMEO, "writev": unix.SO_SNDTIMEO, "sendto": unix.SO_SNDTIMEO, "sendmsg": unix.SO_SNDTIMEO,
+})
+
+// socketTimeoutOf is timeoutOf of what waits for a socket. (It has done nothing yet, or it would return how much it has.)
+func socketTimeoutOf(c *profile.Call) (limit time.Duration, result int64, limited bool) {
+	option := socketTimeouts.Of(c.ABI, c.Nr)
+	if option == 0 {
+		return 0, 0, false
+	}
+	fd, ok := sleepingIn{c.TID, c.PID, &c.Args}.duplicate()
+	if !ok {
+		return 0, 0, false
+	}
+	defer unix.Close(fd)
+	most, err := unix.GetsockoptTimeval(fd, unix.SOL_SOCKET, option)
+	if err != nil || *most == (unix.Timeval{}) {
+		return 0, 0, false // it is no socket, or waits for ever
+	}
+	return time.Duration(most.Nano()), -int64(unix.EAGAIN), true
 }
 
 // disposition is what a process does about a signal.
