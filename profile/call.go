@@ -25,6 +25,7 @@ type Call struct {
 	Slept     bool   // the thread slept in it for most of its time, as far as that is known: set with TransitNs
 	Woken     bool   // its end came on the heels of a call of another traced thread that can have been what it waited for
 	Disturbed bool   // the thread, or its tracer, waited for a CPU for most of the call: set with TransitNs
+	WaitedNs  int64  // for how long they did: part of TransitNs, and set with it; 0 if it was not for most of the call
 	AsleepNs  int64  // for how long the thread neither ran nor waited for a CPU, -1 where that is not known: set with TransitNs
 	CrossCPU  bool   // tracer and tracee were not pinned to one CPU
 	CPUNs     int64  // the thread's own CPU time in the call, -1 where not measured

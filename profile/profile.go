@@ -129,6 +129,7 @@ func (s *Shard) Add(c *Call) {
 	o := r.Outcome(c.Errno)
 	if c.Disturbed {
 		r.Disturbed++
+		r.WaitedNs = addClamped(r.WaitedNs, c.WaitedNs)
 	}
 	if c.Slept {
 		r.SleptNs = addClamped(r.SleptNs, latencyNs)

@@ -43,6 +43,7 @@ type RawRow struct {
 	SleptNs   int64        // of the calls that slept, the sum of the latencies
 	WokenNs   int64        // of these, those that another traced thread ended
 	Disturbed uint64       // calls that stood in no line, but waited for a CPU: they are among the Queued of the outcomes
+	WaitedNs  int64        // for how long these waited, which is part of TransitNs
 	OK        RawOutcome   // the calls that succeeded
 	Failed    []RawFailure // in the order of their first occurrence
 	CPU       *Histogram   // CPU time of the calls of which it was measured, tracing included; nil if of none
@@ -193,6 +194,7 @@ func (r *RawRow) merge(from *RawRow) {
 	r.SleptNs = addClamped(r.SleptNs, from.SleptNs)
 	r.WokenNs = addClamped(r.WokenNs, from.WokenNs)
 	r.Disturbed = addSaturating(r.Disturbed, from.Disturbed)
+	r.WaitedNs = addClamped(r.WaitedNs, from.WaitedNs)
 	r.OK.merge(&from.OK)
 	for _, f := range from.Failed {
 		r.failed(f.Errno).merge(f.RawOutcome)
@@ -207,6 +209,7 @@ func (r *RawRow) subtract(earlier *RawRow) {
 	r.SleptNs = max(r.SleptNs-earlier.SleptNs, 0)
 	r.WokenNs = max(r.WokenNs-earlier.WokenNs, 0)
 	r.Disturbed = subtractSaturating(r.Disturbed, earlier.Disturbed)
+	r.WaitedNs = max(r.WaitedNs-earlier.WaitedNs, 0)
 	r.OK.subtract(&earlier.OK)
 	for _, f := range earlier.Failed {
 		r.failed(f.Errno).subtract(f.RawOutcome)

@@ -233,6 +233,27 @@ func TestSamplesAddUpToRows(t *testing.T) {
 	}
 }
 
+// TestUntracedWhereACPUIsFoughtFor: waits that are rare and long, of which controls have none, are in the range, whether
+// the program would have waited untraced or not.
+func TestUntracedWhereACPUIsFoughtFor(t *testing.T) {
+	s := simulate(calibrated())
+	waited, stops := int64(0), 0
+	s.noiseNs = func() int64 {
+		if stops++; stops%401 != 0 {
+			return 0
+		}
+		waited += 3_000_000
+		return 3_000_000
+	}
+	s.withoutNoise = true
+	for range 20_000 {
+		s.call(1, 400, 1_000)
+	}
+	if u := s.snapshot().Overhead.UntracedNs; u.LowNs > s.ownNs || u.HighNs < s.ownNs+waited/2 {
+		t.Errorf("%d to %d, in truth %d, and up to %d if it waits untraced", u.LowNs, u.HighNs, s.ownNs, s.ownNs+waited)
+	}
+}
+
 // TestUntraced: the range of the estimate has the truth in it, and is not all there is.
 func TestUntraced(t *testing.T) {
 	for name, work := range map[string]int64{"nothing but calls": 0, "some work": 3_000, "much work": 300_000} {

@@ -19,6 +19,7 @@ type losses struct {
 	busyControls float64 // of these, those of controls at which somebody waited for a CPU
 	transitNs    float64
 	transitOff   float64 // how wrong it may be
+	waitedNs     float64 // of transits, for a CPU
 	switchesNs   float64
 	switchesLow  float64
 	switchesHigh float64
@@ -55,8 +56,10 @@ func (l *losses) add(k *correction, calls *profile.RawCalls) {
 		l.crossCPU += t.Calls
 	}
 	l.controls += calls.Controls.Made
+	waitedNs := 0.0
 	for _, r := range calls.Rows {
 		l.disturbed += r.Disturbed
+		waitedNs += float64(r.WaitedNs)
 	}
 	l.weighed += calls.Controls.Weight
 	l.busyControls += calls.Controls.Weight - calls.Controls.Quiet
@@ -84,11 +87,14 @@ func (l *losses) add(k *correction, calls *profile.RawCalls) {
 	l.doubtNs += max(transit*n-float64(t.TransitNs)-k.excessNs*n, 0)
 	l.transitOff += (off + transitUnsureNs) * n
 	ratio, coldNs := k.switchRatio(), k.coldGaps(&calls.Gaps)
-	ns, unsure := ratio*transit*n+coldNs, (off*ratio+switchesUnsureNs)*n+coldNs/2
+	// Waits for a CPU are rare and long: a few controls have none of them, but what calls waited is known, and a thread
+	// stops as often in its calls as between them. Untraced it would wait, too, if less often; nobody knows for how long.
+	ns, unsure := ratio*(transit*n+waitedNs)+coldNs, (off*ratio+switchesUnsureNs)*n+coldNs/2
+	l.waitedNs += waitedNs
 	least, likely, most := k.switchesInGaps(&calls.Gaps)
 	l.undisturbed += float64(k.TransitNs+k.GapNs) * n
 	l.switchesNs += min(ns, likely)
-	l.switchesLow += min(max(ns-unsure, least), likely)
+	l.switchesLow += min(max(ns-unsure-ratio*waitedNs, least), likely)
 	l.switchesHigh += min(ns+unsure, most)
 }
 
@@ -187,7 +193,7 @@ func (l *losses) overhead(run Run) *profile.Overhead {
 	off := l.transitOff + l.standingOff
 	o.TotalNs = profile.Estimate{
 		Ns:     nanoseconds(totalNs),
-		LowNs:  max(nanoseconds(totalNs-off-(l.switchesNs-l.switchesLow)), o.HoldNs),
+		LowNs:  max(nanoseconds(totalNs-off-l.waitedNs-(l.switchesNs-l.switchesLow)), o.HoldNs),
 		HighNs: nanoseconds(totalNs + off + (l.switchesHigh - l.switchesNs) + l.doubtNs),
 	}
 	if !run.Open {

@@ -11,11 +11,12 @@ import (
 
 // simulation is a traced thread whose truth is known.
 type simulation struct {
-	random    *rand.Rand
-	transitNs func(nowNs int64) int64 // of a call that does nothing
-	switches  float64                 // of a transit
-	noiseNs   func() int64            // what other programs add to a stop
-	overNs    int64                   // how much longer a control takes than a transit
+	random       *rand.Rand
+	transitNs    func(nowNs int64) int64 // of a call that does nothing
+	switches     float64                 // of a transit
+	noiseNs      func() int64            // what other programs add to a stop
+	withoutNoise bool                    // controls are
+	overNs       int64                   // how much longer a control takes than a transit
 
 	profile  *profile.Profile
 	shard    *profile.Shard
@@ -121,6 +122,11 @@ func (s *simulation) call(nr uint64, ns, workNs int64) {
 
 func (s *simulation) control() {
 	c := &profile.Control{PID: 1, TID: 1, AtNs: s.nowNs}
+	if s.withoutNoise {
+		noiseNs := s.noiseNs
+		s.noiseNs = func() int64 { return 0 }
+		defer func() { s.noiseNs = noiseNs }()
+	}
 	c.RawNs = s.stop() + s.overNs
 	s.nowNs += s.overNs
 	c.Waits = s.look()

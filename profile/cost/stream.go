@@ -57,7 +57,7 @@ func (m *Model) NewStream() *Stream {
 
 // Call sets c.TransitNs and what is known with it.
 func (s *Stream) Call(c *profile.Call) {
-	c.AsleepNs = -1
+	c.AsleepNs, c.WaitedNs = -1, 0
 	switch {
 	case s.raw:
 		c.TransitNs = 0
@@ -71,7 +71,7 @@ func (s *Stream) Call(c *profile.Call) {
 		if c.Waits != (profile.Waits{}) {
 			waitedNs := l.waited(&c.Waits, int64(c.RawLatency())-c.TransitNs, true)
 			c.TransitNs += waitedNs
-			c.Disturbed = waitedNs > 0
+			c.WaitedNs, c.Disturbed = waitedNs, waitedNs > 0
 			c.Slept = !c.Queued && !c.Disturbed && c.Waits.Known && l.slept(&c.Waits, 0) // who stood in line is on nobody's heels
 			c.AsleepNs = l.asleepIn(c)
 		} else {
