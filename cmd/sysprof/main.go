@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"runtime/debug"
 
 	"sysprof/cmd/sysprof/internal/origin"
 	"sysprof/ptrace"
@@ -14,8 +13,6 @@ func main() {
 	was := origin.Of()
 	p := &process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, origin: was, own: true, signals: catchBlocked(was)}
 	p.start = ptrace.Hurry() // early: until then this waits as all do
-	// Half the usual room for garbage: next to nothing is allocated while tracing, so collecting it costs
-	// nothing either, and what is written at the end would otherwise take twice its size.
-	debug.SetGCPercent(50)
+	p.garbage.collectLater()
 	p.run(os.Args).leave()
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -118,9 +117,7 @@ func (p *process) profile(opt *options) (ending, error) {
 func (p *process) newSession(opt *options, command *ptrace.Command, announcer *announcer) (*session.Session, session.Engine, error) {
 	config := opt.config(command)
 	if config.Groups != nil {
-		// Of 10,000 groups there are 65 MB, with hardly a pointer in them: to collect the garbage often costs little then.
-		const percent = 10
-		debug.SetGCPercent(percent)
+		p.garbage.leave(groupsGarbage)
 	}
 	config.BeforeNames = p.finish.over
 	engine, err := p.newEngine(opt, command, &config, announcer)

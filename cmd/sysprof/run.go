@@ -21,7 +21,8 @@ type process struct {
 	signals               chan os.Signal // of catchBlocked; may be nil
 	messages              *messages      // to stderr
 	begun                 atomic.Bool    // something that is traced may run
-	start                 *ptrace.Haste  // until something that is traced runs; may be nil
+	garbage               garbage
+	start                 *ptrace.Haste // until something that is traced runs; may be nil
 	finish                finish
 }
 
