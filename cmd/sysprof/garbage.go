@@ -29,17 +29,29 @@ const (
 	untilThen    = 24 << 20 // bytes that the runtime may take before it collects all the same
 )
 
-// collectLater has nothing collected in the first moments, which a short run consists of.
+// collectLater has nothing collected in the first moments, which a short run consists of, until collect or collectSoon
+// is called.
 func (g *garbage) collectLater() {
 	g.later, g.percent = true, usualGarbage
 	debug.SetGCPercent(-1)
 	g.limit = debug.SetMemoryLimit(untilThen)
-	time.AfterFunc(collectAfter, g.collect)
 }
 
+// collectSoon ends these moments after a while. The first timer of a process takes descriptors, without which the runtime
+// dies: there have to be some.
+func (g *garbage) collectSoon() {
+	if g.later {
+		time.AfterFunc(collectAfter, g.collect)
+	}
+}
+
+// collect ends them.
 func (g *garbage) collect() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !g.later {
+		return
+	}
 	g.later = false
 	debug.SetGCPercent(g.percent)
 	debug.SetMemoryLimit(g.limit)

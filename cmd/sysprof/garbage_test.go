@@ -25,6 +25,9 @@ func TestGarbageIsCollectedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g garbage
 		g.collectLater()
+		time.Sleep(2 * collectAfter)
+		is("while nothing is said", -1, untilThen)
+		g.collectSoon()
 		is("at first", -1, untilThen)
 		g.leave(groupsGarbage)
 		is("with groups", -1, untilThen)
@@ -35,6 +38,8 @@ func TestGarbageIsCollectedLater(t *testing.T) {
 		is("later", usualGarbage, 1<<40)
 	})
 	var g garbage
+	g.collectSoon()
+	g.collect()
 	g.leave(usualGarbage) // of a process that has not said that it is to be later
 	is("at once", usualGarbage, 1<<40)
 }

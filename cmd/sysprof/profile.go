@@ -23,6 +23,7 @@ func (p *process) profile(opt *options) (ending, error) {
 	if err := enoughDescriptors(); err != nil {
 		return ending{}, err
 	}
+	p.garbage.collectSoon()
 	inherited := inheritedDescriptors()
 	command, err := p.command(opt)
 	if err != nil {

@@ -78,6 +78,9 @@ func (p *process) run(args []string) ending {
 		p.start.Enough() // it takes long, or starts programs, which would be in haste, too
 		p.start = nil
 	}
+	if opt.view != "" || len(opt.against.files) > 0 || len(opt.fromJSON) > 0 || opt.bench.rounds > 0 {
+		p.garbage.collect()
+	}
 	var end ending
 	switch {
 	case opt.view != "":
