@@ -59,9 +59,6 @@ func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 		c := callOf(d)
 		c.Stack = number
 		values := s.config.Labels.Named(&c, d.Process, d.Name)
-		if !s.config.Only.Keeps(&values) {
-			break
-		}
 		s.drawn.all.Add(&c, profile.SampleKey{Values: s.config.Labels.Chosen(values)}, d.Weight)
 	}
 	return short
@@ -71,9 +68,6 @@ func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 func (s *drawnSamples) inFlight(config *Config, d *inkernel.Drawn, number uint32) {
 	c := callOf(d)
 	values := config.Labels.NamedUnfinished(&c, d.Process, d.Name)
-	if !config.Only.Keeps(&values) {
-		return
-	}
 	s.all.AddInFlight(&profile.InFlight{PID: d.PID, TID: d.TID, ABI: d.ABI, Nr: d.Nr, SoFarNs: d.Ns, Why: d.Why, Resumed: d.Unseen, Stack: number},
 		profile.SampleKey{Values: config.Labels.Chosen(values)})
 }
