@@ -83,7 +83,10 @@ func run() error {
 			if !v.awaitBack() {
 				return nil
 			}
-		case errors.Is(end, io.EOF), errors.Is(end, errQuit):
+		case errors.Is(end, io.EOF):
+			v.sayKilled()
+			return nil
+		case errors.Is(end, errQuit):
 			return nil
 		default:
 			return end
@@ -103,6 +106,15 @@ type view struct {
 	screen   *screen.Screen
 	messages chan *live.Message // closed when there are no more
 	over     chan os.Signal
+}
+
+// sayKilled says that sysprof was killed, if it was: whoever has the terminal by now, a shell, may have written its prompt on the screen
+// that is gone.
+func (v *view) sayKilled() {
+	foreground, err := unix.IoctlGetInt(int(v.tty.Fd()), unix.TIOCGPGRP)
+	if err == nil && foreground > 1 && foreground != unix.Getpgrp() {
+		io.WriteString(v.tty, "\rsysprof was killed; if there is no prompt, press Enter\r\n")
+	}
 }
 
 // awaitForeground waits until the terminal may be used, and takes messages meanwhile. It returns nil then.

@@ -197,7 +197,7 @@ func TestLiveGivesTheTerminalBack(t *testing.T) {
 	}{
 		{"sysprof", unix.SIGTERM, " total\n"},
 		{"sysprof", unix.SIGINT, " total\n"},
-		{"sysprof", unix.SIGKILL, ""}, // what the shell says may come before the view is gone, and go with it
+		{"sysprof", unix.SIGKILL, ""}, // what the shell says may come before the view is gone, and go with it, but not its prompt
 		{"sysprof-live", unix.SIGTERM, " total\n"},
 		{"sysprof-live", unix.SIGKILL, "sysprof-live: died of SIGKILL"},
 		{"sysprof-live", unix.SIGSEGV, "status 1\n"},
@@ -214,6 +214,9 @@ func TestLiveGivesTheTerminalBack(t *testing.T) {
 			unix.Kill(to, test.sig)
 			eventually(t, "the view is gone", func() bool { return m.do("display-message", "-p", "#{alternate_on}") == "0\n" })
 			m.hasShown(test.says)
+			eventually(t, "there is a prompt, or it is said how to get one", func() bool {
+				return strings.HasPrefix(m.lineOfCursor(), "$") || strings.Contains(m.screen(), "press Enter")
+			})
 			m.keys("C-l")
 			m.isAsBefore()
 		})

@@ -66,6 +66,13 @@ func (m *tmux) types(line string) {
 func (m *tmux) screen() string  { m.t.Helper(); return m.do("capture-pane", "-p") }
 func (m *tmux) history() string { m.t.Helper(); return m.do("capture-pane", "-p", "-S", "-") }
 
+// lineOfCursor is the line that the cursor stands in.
+func (m *tmux) lineOfCursor() string {
+	m.t.Helper()
+	y := strings.TrimSpace(m.do("display-message", "-p", "#{cursor_y}"))
+	return m.do("capture-pane", "-p", "-S", y, "-E", y)
+}
+
 // shows waits until all of these can be seen.
 func (m *tmux) shows(texts ...string) (screen string) {
 	m.t.Helper()

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -117,7 +118,7 @@ func namesOf(by []string, g *profile.Group) []string {
 			rest += ", " + names[i]
 		}
 	}
-	who := strings.TrimSuffix(g.Who, rest)
+	who := lasting(strings.TrimSuffix(g.Who, rest), strings.TrimSuffix(g.Name, rest))
 	for i, field := range by[:min(len(by), len(names))] {
 		switch {
 		case field == "tid", field == "pid" && !slices.Contains(by, "tid"):
@@ -128,3 +129,26 @@ func namesOf(by []string, g *profile.Group) []string {
 	}
 	return names
 }
+
+// lasting says who a process or a thread is without what the process calls itself only now, as postgres does ("… UPDATE waiting"): by
+// another name it would be another row. name is the same without numbers and without that: "postgres bench, thread worker".
+func lasting(who, name string) string {
+	const thread = ", thread "
+	head := numbered.FindStringSubmatch(who)
+	if head == nil {
+		return who
+	}
+	title, isIt := strings.CutPrefix(name, head[1])
+	if !isIt {
+		return who
+	}
+	its := ""
+	if i := strings.LastIndex(who, thread); i >= 0 {
+		its = who[i:]
+		title = title[:max(strings.LastIndex(title, ", thread"), 0)]
+	}
+	return head[0] + title + its
+}
+
+// numbered is a process's name with its number.
+var numbered = regexp.MustCompile(`^(.*?) \([0-9]+\)`)

@@ -136,6 +136,27 @@ func TestGroupsOfAnInterval(t *testing.T) {
 	}
 }
 
+// TestProcessesKeepTheirNames, whatever they call themselves for now: another name would be another row.
+func TestProcessesKeepTheirNames(t *testing.T) {
+	for _, test := range []struct{ who, name, want string }{
+		{"postgres (6) postgres bench [local] UPDATE waiting", "postgres postgres bench [local]", "postgres (6) postgres bench [local]"},
+		{"postgres (6) idle, thread 7 worker", "postgres, thread worker", "postgres (6), thread 7 worker"},
+		{"postgres (6) bench idle, thread 7", "postgres bench, thread", "postgres (6) bench, thread 7"},
+		{"redis-server (9)", "redis-server", "redis-server (9)"},
+		{"(9)", "", "(9)"},
+		{"odd (name (9), thread 3 x", "odd (name, thread x", "odd (name (9), thread 3 x"},
+	} {
+		if got := lasting(test.who, test.name); got != test.want {
+			t.Errorf("%q is %q, want %q", test.who, got, test.want)
+		}
+	}
+	by := []string{"tid", "fd"}
+	names := namesOf(by, &profile.Group{Values: []string{"7", "pipe"}, Who: "postgres (6) idle, thread 7 worker, pipe", Name: "postgres, thread worker, pipe"})
+	if names[0] != "postgres (6), thread 7 worker" || names[1] != "pipe" {
+		t.Errorf("%q", names)
+	}
+}
+
 // TestWhatIsWrittenIsRead, and nothing that another version has written.
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	var pipe bytes.Buffer
