@@ -3,7 +3,9 @@ package main_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -31,7 +33,9 @@ type attacker struct {
 
 func (s *soak) attacker(victims ...*victim) *attacker {
 	a := &attacker{s: s, victims: victims, dir: s.t.TempDir()}
+	live := liveProgram(s.t)
 	copyProgram(s.t, program(s.t), filepath.Join(a.dir, "sysprof"))
+	copyProgram(s.t, filepath.Join(filepath.Dir(live), "sysprof-live"), filepath.Join(a.dir, "sysprof-live"))
 	s.t.Cleanup(func() {
 		for _, pid := range runningFrom(a.dir) {
 			unix.Kill(pid, unix.SIGKILL)
@@ -52,6 +56,10 @@ func (a *attacker) start(options ...string) {
 	cmd.Stderr = &a.stderr
 	cmd.WaitDelay = patience
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	closeTerminal := func() {}
+	if slices.Contains(options, "--live") {
+		closeTerminal = a.onTerminal(cmd)
+	}
 	a.cmd, a.ended = cmd, ended
 	if err := cmd.Start(); err != nil {
 		a.s.t.Error(err)
@@ -59,9 +67,23 @@ func (a *attacker) start(options ...string) {
 	}
 	go func() {
 		cmd.Wait()
+		closeTerminal()
 		close(ended)
 	}()
 	a.s.count(started, 1)
+}
+
+// onTerminal gives sysprof a terminal of its own, which nobody looks at.
+func (a *attacker) onTerminal(cmd *exec.Cmd) (closed func()) {
+	master, terminal := openTerminal(a.s.t)
+	check(a.s.t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}))
+	cmd.Stdin, cmd.Env = terminal, append(os.Environ(), "TERM=xterm")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	go io.Copy(io.Discard, master)
+	return func() {
+		terminal.Close()
+		master.Close()
+	}
 }
 
 // end sends sysprof a signal, or none if that is 0, waits for its end, and demands that it leaves nothing behind.
@@ -138,10 +160,16 @@ func (a *attacker) attachAgain() {
 
 // round attaches once, with options, for a time, and to an end that are left to chance.
 func (a *attacker) round() {
-	pprof := "--pprof=" + filepath.Join(a.dir, "pprof")
+	pprof, page := "--pprof="+filepath.Join(a.dir, "pprof"), "--html="+filepath.Join(a.dir, "page")
 	options := [][]string{{}, {"--cpu=off"}, {pprof}, {pprof, "--cpu=off"}, {"-e", "trace=%network"}, {"-e", "trace=read,write"},
-		{"--raw"}, {"--time=cpu"}, {"--no-follow"}, {pprof, "--labels=tid,latency"}}
+		{"--raw"}, {"--time=cpu"}, {"--no-follow"}, {pprof, "--labels=tid,latency"},
+		{page}, {page, pprof, "--by=tid"}, {"--by=pid,fd", "--json=" + filepath.Join(a.dir, "json"), "-i", "0.05"}, {"--slower=1ms", pprof},
+		{"--live"}, {"--live", "--by=tid,fd"}}
 	option := options[rand.IntN(len(options))]
+	if len(option) > 0 {
+		name, _, _ := strings.Cut(option[0], "=")
+		a.s.count("attached with "+name, 1)
+	}
 	// Half of them end while they begin, or soon after it.
 	length := rand.N(500 * time.Millisecond)
 	if rand.IntN(2) == 0 {
