@@ -20,6 +20,29 @@ func counted(nr uint64, failed int, ns ...int64) *Snapshot {
 	return raw.Snapshot()
 }
 
+// TestDisagreementsOfTheKilled: a call that one engine saw return, while its thread was killed, is in flight by the other.
+func TestDisagreementsOfTheKilled(t *testing.T) {
+	flying := func(s *Snapshot, why Ending, n uint64) *Snapshot {
+		s.InFlight = []Flight{{Key: Key{syscalltab.AMD64, 1}, Why: why, Count: n}}
+		return s
+	}
+	for _, tt := range []struct {
+		name       string
+		one, other *Snapshot
+		broken     bool
+	}{
+		{"killed", flying(counted(1, 0, 100), Killed, 2), flying(counted(1, 0, 100, 200), Killed, 1), true},
+		{"replaced", flying(counted(1, 0, 100), Replaced, 1), counted(1, 0, 100, 200), true},
+		{"detached", flying(counted(1, 0, 100), Detached, 1), counted(1, 0, 100, 200), false},
+		{"more besides", flying(counted(1, 0, 100), Killed, 1), counted(1, 0, 100, 200, 300), false},
+	} {
+		got := Disagreements(tt.one, tt.other)
+		if len(got) != 1 || !got[0].Counts || got[0].Broken != tt.broken {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+}
+
 func many(n int, ns int64) (all []int64) {
 	for range n {
 		all = append(all, ns)

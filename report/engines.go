@@ -17,18 +17,28 @@ func Engines(w io.Writer, s *profile.Snapshot) error {
 	}
 	var out bytes.Buffer
 	var counts bytes.Buffer
-	var medians []string
+	var medians, broken []string
 	for _, d := range profile.Disagreements(s, s.InKernel) {
-		if d.Counts {
+		switch {
+		case d.Broken:
+			broken = append(broken, fmt.Sprintf("%s %s by ptrace and %s in the kernel", callName(d.Key), seen(&d.One), seen(&d.Other)))
+		case d.Counts:
 			fmt.Fprintf(&counts, "  %s: %s by ptrace, %s in the kernel\n", callName(d.Key), seen(&d.One), seen(&d.Other))
-		} else {
+		default:
 			medians = append(medians, fmt.Sprintf("%s %s by ptrace and %s in the kernel", callName(d.Key), humanTime(int64(d.One.P50)), humanTime(int64(d.Other.P50))))
 		}
 	}
-	if counts.Len() == 0 {
+	switch {
+	case counts.Len() == 0 && len(broken) > 0:
+		fmt.Fprintf(&out, "both engines counted the same, %s of %s by ptrace, but for calls that had returned in the kernel when their threads were killed, before ptrace saw them: %s\n",
+			exactly(s.Total.Calls, "call"), exactly(uint64(len(s.Rows)), "kind"), strings.Join(broken, ", "))
+	case counts.Len() == 0:
 		fmt.Fprintf(&out, "both engines counted the same: %s of %s, %s\n",
 			exactly(s.Total.Calls, "call"), exactly(uint64(len(s.Rows)), "kind"), exactly(s.Total.Errors, "error"))
-	} else {
+	default:
+		for _, b := range broken {
+			fmt.Fprintf(&counts, "  %s, of threads that were killed\n", b)
+		}
 		fmt.Fprintf(&out, "the engines counted differently, %s and %s by ptrace, %s and %s in the kernel:\n%s",
 			exactly(s.Total.Calls, "call"), exactly(s.Total.Errors, "error"), exactly(s.InKernel.Total.Calls, "call"), exactly(s.InKernel.Total.Errors, "error"), &counts)
 	}

@@ -41,6 +41,18 @@ func TestEngines(t *testing.T) {
 	}
 }
 
+// Calls of threads that are killed may have returned for one engine alone.
+func TestEnginesOfTheKilled(t *testing.T) {
+	s := readsOf(200, 1000).Snapshot()
+	s.InFlight = []profile.Flight{{Key: s.Rows[0].Key, Why: profile.Killed, Count: 1}}
+	s.InKernel = readsOf(201, 1000).Snapshot()
+	const want = "both engines counted the same, 200 calls of 1 kind by ptrace, but for calls that had returned in the kernel when their threads were killed, before ptrace saw them: read 200 calls, 0 errors by ptrace and 201 calls, 0 errors in the kernel\n"
+	var out bytes.Buffer
+	if err := Engines(&out, s); err != nil || out.String() != want {
+		t.Errorf("%v, %q\nwant %q", err, out.String(), want)
+	}
+}
+
 // The price of counting in the kernel is a range, is in JSON, and comes back from there.
 func TestPriceOfCounting(t *testing.T) {
 	estimate := func(ns int64) profile.Estimate { return profile.Estimate{Ns: ns, LowNs: ns, HighNs: 3 * ns} }

@@ -81,6 +81,7 @@ func (e *bothEngine) finish() {
 	e.losses = e.counter.Losses()
 	raw, takeErr := e.counter.TakeLast()
 	if takeErr == nil {
+		raw.InFlight, takeErr = e.counter.InFlight()
 		e.taken.Merge(raw)
 	}
 	e.failure = errors.Join(e.failure, err, takeErr)
