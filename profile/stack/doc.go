@@ -20,7 +20,7 @@
 //     to where it returns (package flow, follow.go), or, if it never does, from where its function begins, which a
 //     symbol says, or the call that is found on the stack. The result is a row as any other. What returns from a
 //     signal is known by its instructions. A return address that was found like this has to stand behind a call.
-//     Last comes the frame pointer, if what it leads to does so, too.
+//     Last comes the frame pointer, if what it leads to does so, too; not on ARM64, where it may be the caller's still.
 //  4. Code made at run time: the frame pointer, believed only if it leads up the same stack to an address in
 //     executable memory. Such code is not followed: its makers keep frame pointers, or leave functions by ways
 //     that no ABI knows; it would have to be read from the process at each stop, since it changes; and no row of it

@@ -203,7 +203,7 @@ func (u *Unwinder) byCaller(s *Space, c *code, rw *row, arch flow.Arch, pc uint6
 		return missed
 	}
 	tries := callerTries{near: maxNearTries, far: maxFarTries}
-	first := true // of all that may be return addresses
+	first := !w.a.link // of all that may be return addresses; where calls leave it in a register it may be in another still
 	for i := range uint64(maxCallers) {
 		slot := w.sp() + 8*i
 		word, ok := w.win.word(slot)
@@ -406,6 +406,11 @@ func (u *Unwinder) returnsToCall(s *Space, ra uint64) Reason {
 // register otherwise, so what it leads to has to be behind a call, and have a frame pointer further up.
 func (u *Unwinder) sureFramePointer(s *Space) Reason {
 	w := &u.w
+	// Where calls leave the return address in a register, code that was written by hand has it there, or in another one, and
+	// its caller's frame pointer with it, which leads past the caller.
+	if w.a.link {
+		return NoInfo
+	}
 	fp, ok := w.reg(w.a.fp)
 	if !ok || fp == 0 || fp%8 != 0 {
 		return NoInfo

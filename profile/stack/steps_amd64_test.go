@@ -133,7 +133,7 @@ func everyStep(t *testing.T, path string, maxSteps int) (all stepCount) {
 		if call {
 			space = NewSpace(objects, tr.maps())
 		}
-		if regs.Rip-jumps.lo < jumps.size {
+		if jumps.holds(regs.Rip) {
 			continue // glibc's tables say there what the stack is like after longjmp
 		}
 		// A loop shows nothing new.
@@ -173,6 +173,8 @@ func everyStep(t *testing.T, path string, maxSteps int) (all stepCount) {
 }
 
 type span struct{ lo, size uint64 }
+
+func (s span) holds(addr uint64) bool { return addr-s.lo < s.size }
 
 // longjmpOf is where glibc's longjmp restores the registers.
 func longjmpOf(path string) span {
@@ -295,19 +297,25 @@ func TestEveryStepIsTrue(t *testing.T) {
 				compiler = needs.C(t)
 			}
 			all := everyStep(t, buildSteps(t, compiler, c.flags...), maxSteps)
-			t.Logf("%d steps: %d whole, %d ended, %d wrong; at system calls %d of %d whole", all.steps, all.whole, all.ended, all.wrong, all.wholeAtCalls, all.atCalls)
-			if os.Getenv("SYSPROF_STEPS") != "" {
-				places := slices.SortedFunc(maps.Keys(all.endedAt), func(a, b string) int { return all.endedAt[b] - all.endedAt[a] })
-				for _, place := range places[:min(len(places), 40)] {
-					t.Logf("%6d ended at %s", all.endedAt[place], place)
-				}
-			}
-			if all.wrong > 0 {
-				t.Errorf("%d of %d stacks have a wrong frame", all.wrong, all.steps)
-			}
-			if float64(all.wholeAtCalls) < atLeast*float64(all.atCalls) {
-				t.Errorf("%d of %d stacks of system calls are whole", all.wholeAtCalls, all.atCalls)
-			}
+			all.report(t, atLeast)
 		})
+	}
+}
+
+// report says what was found, and demands that no stack is wrong, and that so many of those at system calls are whole.
+func (all *stepCount) report(t *testing.T, atLeast float64) {
+	t.Helper()
+	t.Logf("%d steps: %d whole, %d ended, %d wrong; at system calls %d of %d whole", all.steps, all.whole, all.ended, all.wrong, all.wholeAtCalls, all.atCalls)
+	if os.Getenv("SYSPROF_STEPS") != "" {
+		places := slices.SortedFunc(maps.Keys(all.endedAt), func(a, b string) int { return all.endedAt[b] - all.endedAt[a] })
+		for _, place := range places[:min(len(places), 40)] {
+			t.Logf("%6d ended at %s", all.endedAt[place], place)
+		}
+	}
+	if all.wrong > 0 {
+		t.Errorf("%d of %d stacks have a wrong frame", all.wrong, all.steps)
+	}
+	if all.atCalls == 0 || float64(all.wholeAtCalls) < atLeast*float64(all.atCalls) {
+		t.Errorf("%d of %d stacks of system calls are whole", all.wholeAtCalls, all.atCalls)
 	}
 }

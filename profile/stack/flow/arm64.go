@@ -26,7 +26,7 @@ func decodeARM64(b []byte, in *insn) {
 	}
 	x := binary.LittleEndian.Uint32(b)
 	in.kind, in.size = plain, 4
-	if goesA64(x, in) || addsA64(x, in) || movesA64(x, in) {
+	if goesA64(x, in) || addsA64(x, in) || movesA64(x, in) || tablesA64(x, in) {
 		return
 	}
 	i, err := arm64asm.Decode(b[:4])
@@ -95,6 +95,11 @@ func addsA64(x uint32, in *insn) bool {
 			in.add(effect{kind: konst, dst: rd, imm: int64(uint64(a64Field(x, 5, 16)) << (16 * a64Field(x, 21, 2)))})
 		}
 		return true
+	case x&0x9f000000 == 0x90000000: // ADRP
+		if rd != 31 {
+			in.add(effect{kind: page, dst: rd, imm: (a64Signed(x, 5, 19)<<2 | int64(a64Field(x, 29, 2))) << 12})
+		}
+		return true
 	case x&0x9f000000 == 0x10000000: // ADR
 		if rd != 31 {
 			in.add(effect{kind: here, dst: rd, imm: a64Signed(x, 5, 19)<<2 | int64(a64Field(x, 29, 2))})
@@ -151,6 +156,39 @@ func movesA64(x uint32, in *insn) bool {
 			at.post, at.writes = a64Field(x, 10, 2) == 1, a64Field(x, 10, 2)&1 != 0
 		}
 		at.apply(in, rt)
+	default:
+		return false
+	}
+	return true
+}
+
+// tablesA64 is for what jumps by a table are made of: loads at a distance that a register says, and the addition of what was
+// loaded, extended and shifted, to an address.
+func tablesA64(x uint32, in *insn) bool {
+	rd, rn, rm := uint8(a64Field(x, 0, 5)), uint8(a64Field(x, 5, 5)), uint8(a64Field(x, 16, 5))
+	if rd == 31 {
+		return false
+	}
+	switch {
+	case x&0x3f200c00 == 0x38200800 && a64Field(x, 22, 2) != 0: // a load with an offset in a register
+		size, opc := uint8(a64Field(x, 30, 2)), a64Field(x, 22, 2)
+		if rn == 31 || size > 0 && a64Field(x, 12, 1) == 0 || size == 3 && opc != 1 {
+			return false
+		}
+		shape := uint8(1) << size
+		if opc >= 2 || size == 3 {
+			shape |= elementSigned
+		}
+		in.add(effect{kind: lookUp, dst: rd, src: rn, size: shape})
+	case x&0xffe00000 == 0x8b200000 && rn != 31 && rm != 31: // ADD of an extended register
+		option, shift := a64Field(x, 13, 3), uint8(a64Field(x, 10, 3))
+		shape := shift << elementShift
+		if option >= 4 {
+			shape |= elementSigned
+		}
+		in.add(effect{kind: sum, dst: rd, src: rm, size: shape, imm: int64(rn)})
+	case x&0xffe00000 == 0x8b000000 && a64Field(x, 10, 6) <= 3 && rn != 31 && rm != 31: // ADD of a shifted register
+		in.add(effect{kind: sum, dst: rd, src: rm, size: uint8(a64Field(x, 10, 6)) << elementShift, imm: int64(rn)})
 	default:
 		return false
 	}

@@ -23,13 +23,14 @@ const (
 	set     effectKind = iota // dst = src + imm
 	konst                     // dst = imm
 	here                      // dst = the instruction's address + imm
+	page                      // dst = the start of the page of the instruction's address + imm
 	lowByte                   // the lowest byte of dst = imm
 	load                      // dst = the word at src + imm
 	store                     // the word at dst + imm = src; src noReg: size bytes that are not known
 	lose                      // dst = something
 	align                     // dst is rounded down
-	lookUp                    // dst = an element, of size bytes, of the table at src + imm; src noReg: at imm
-	sum                       // dst = dst + src
+	lookUp                    // dst = an element, of the shape size, of the table at src + imm; src noReg: at imm
+	sum                       // dst = the register with the number imm + src, shifted and extended as the shape size says
 )
 
 type effect struct {

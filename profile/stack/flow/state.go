@@ -4,12 +4,13 @@ package flow
 type valueKind uint8
 
 const (
-	lost    valueKind = iota
-	entry             // what register reg held at the beginning, plus add
-	slot              // what stood in memory at the beginning where register reg plus off points to, plus add
-	literal           // add
-	offset            // an element of the table of the kind reg at off, plus add
-	element           // an address: the same if the table has addresses, or if add is what its offsets count from
+	lost     valueKind = iota
+	entry              // what register reg held at the beginning, plus add
+	slot               // what stood in memory at the beginning where register reg plus off points to, plus add
+	literal            // add
+	constant           // the word of data at off, plus add
+	offset             // an element of the table of the shape reg at off, plus add
+	element            // an address: the same if the table has addresses, or if add is what its offsets count from
 )
 
 type value struct {
@@ -65,6 +66,9 @@ func (s *state) do(in *insn, addr uint64) {
 			s.regs[e.dst] = value{kind: literal, add: e.imm}
 		case here:
 			s.regs[e.dst] = value{kind: literal, add: int64(addr) + e.imm}
+		case page:
+			const size = 4096
+			s.regs[e.dst] = value{kind: literal, add: int64(addr)&^(size-1) + e.imm}
 		case lowByte:
 			if v := &s.regs[e.dst]; v.kind == literal {
 				v.add = v.add&^0xff | e.imm&0xff
@@ -78,7 +82,7 @@ func (s *state) do(in *insn, addr uint64) {
 		case lookUp:
 			s.regs[e.dst] = s.lookedUp(&e)
 		case sum:
-			s.regs[e.dst] = added(s.regs[e.dst], s.regs[e.src])
+			s.regs[e.dst] = added(s.regs[e.imm], s.regs[e.src], e.size)
 		case load:
 			s.regs[e.dst] = s.load(s.regs[e.src].plus(e.imm))
 		case store:
@@ -113,6 +117,9 @@ func (s *state) called(c *convention) {
 
 // load is the word at an address.
 func (s *state) load(at value) value {
+	if at.kind == literal {
+		return value{kind: constant, off: at.add}
+	}
 	if at.kind != entry {
 		return value{}
 	}

@@ -1,9 +1,6 @@
 package flow
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "slices"
 
 // Jump tables. Compilers make two kinds: of addresses, and of signed distances from a base, which is mostly the table's own
 // address. That a function is longer than its tables say, or a table than was looked at, only makes that less is found.
@@ -12,6 +9,14 @@ const (
 	maxSpan     = 1 << 20
 	maxCases    = 8 // that are followed to an address
 	fewest      = 4 // a switch with fewer cases has no table (GCC's case-values-threshold, LLVM's min-jump-table-entries)
+)
+
+// The shape of a table's elements: how many bytes each has, whether it is signed, and by how many bits it is shifted before it is
+// added to what it counts from.
+const (
+	elementSize   = 0x0f
+	elementShift  = 4
+	elementSigned = 0x80
 )
 
 // lookedUp is what an instruction finds in a table.
@@ -24,24 +29,24 @@ func (s *state) lookedUp(e *effect) value {
 		return value{}
 	}
 	v := value{kind: element, reg: e.size, off: at.add + e.imm}
-	if e.size < 8 {
+	if e.size&elementSize < 8 {
 		v.kind = offset
 	}
 	return v
 }
 
-// added is the sum of two values, as far as it is known. It is where a jump by a table goes if one is its element, and the other
-// what its elements count from.
-func added(x, y value) value {
-	if y.kind == literal {
+// added is the sum of two values, the second of which is shifted and extended, as far as it is known. It is where a jump by a table
+// goes if one is its element, and the other what its elements count from.
+func added(x, y value, shape uint8) value {
+	if y.kind == literal && shape == 0 {
 		x, y = y, x
 	}
 	switch {
 	case x.kind != literal:
 		return value{}
-	case y.kind == offset:
-		y.kind = element
-	case y.kind == element:
+	case y.kind == offset && y.add == 0:
+		y.kind, y.reg = element, y.reg|shape
+	case y.kind == offset, y.kind == element, shape != 0:
 		return value{}
 	}
 	return y.plus(x.add)
@@ -64,18 +69,12 @@ func (f *Follower) elements(l *level, to value) {
 	if to.kind != element || l.wanted == 0 && !l.asks {
 		return
 	}
-	size := int(to.reg)
+	size := int(to.reg & elementSize)
 	var table [8 * maxElements]byte
 	n := f.code.Data(table[:size*maxElements], uint64(to.off))
 	all := make([]uint64, 0, maxElements)
 	for b := table[:n]; len(b) >= size; b = b[size:] {
-		target := uint64(to.add)
-		switch size {
-		case 8:
-			target += binary.LittleEndian.Uint64(b)
-		case 4:
-			target += uint64(int64(int32(binary.LittleEndian.Uint32(b))))
-		}
+		target := uint64(to.add) + elementOf(b, to.reg)
 		if target-l.at.addr+maxSpan > 2*maxSpan {
 			break // behind the table
 		}
@@ -95,6 +94,19 @@ func (f *Follower) elements(l *level, to value) {
 		l.wait(target)
 	}
 	l.at.stray = stray
+}
+
+// elementOf is the first element in b.
+func elementOf(b []byte, shape uint8) uint64 {
+	var v uint64
+	size := shape & elementSize
+	for i := range size {
+		v |= uint64(b[i]) << (8 * i)
+	}
+	if unused := 64 - 8*size; shape&elementSigned != 0 {
+		v = uint64(int64(v<<unused) >> unused)
+	}
+	return v << (shape >> elementShift & 7)
 }
 
 // undone reports whether a function has left nothing behind: the stack pointer is where it was, and so is what is in the registers

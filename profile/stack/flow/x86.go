@@ -215,13 +215,13 @@ func doesX86(x *x86asm.Inst, in *insn) {
 			return
 		}
 		if whole && src != noReg && srcSize == 8 {
-			in.add(effect{kind: sum, dst: dst, src: src})
+			in.add(effect{kind: sum, dst: dst, src: src, imm: int64(dst)})
 			return
 		}
 	case x86asm.MOVSXD:
 		if m, ok := x.Args[1].(x86asm.Mem); ok && whole {
 			if base, ok := tableX86(m, x, 4); ok {
-				in.add(effect{kind: lookUp, dst: dst, src: base, size: 4, imm: m.Disp})
+				in.add(effect{kind: lookUp, dst: dst, src: base, size: 4 | elementSigned, imm: m.Disp})
 				return
 			}
 		}

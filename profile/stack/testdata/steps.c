@@ -13,11 +13,13 @@
 
 #define NOINLINE __attribute__((noinline, noclone))
 
+#ifdef __x86_64__
 void push_pop(void (*)(void)), sub_add(void (*)(void)), framed(void (*)(void)), leaves(void (*)(void));
 void tail_jump(void (*)(void)), frameless(void (*)(void)), early_return(void (*)(void), int), sized(void (*)(void), long);
 void realigned(void (*)(void)), moves(void (*)(void)), looping(void (*)(void), int), far_tail(void (*)(void));
 void where(void (*)(void)), never_returns(void (*)(void), void (*)(int), int), ends_in_never(void (*)(void), int);
 void balanced(void (*)(void));
+#endif
 
 static volatile int sink;
 NOINLINE void leaf(void) { sink++; getppid(); }
@@ -64,19 +66,25 @@ end: return n;
 }
 
 int main(int argc, char **argv) {
+#ifdef __x86_64__
 	push_pop(leaf), sub_add(leaf), framed(leaf), leaves(leaf), tail_jump(leaf), frameless(leaf);
 	early_return(leaf, 0), early_return(leaf, 1), sized(leaf, 64), realigned(leaf), moves(leaf), looping(leaf, 3);
 	far_tail(leaf), where(leaf), balanced(leaf);
+#endif
 	sink += by_switch((const unsigned char *)"\3\4\5\6\7\10\12\13\77\11", leaf) + by_labels((const unsigned char *)"\0\1\2\4\1\3", leaf);
+#ifdef __x86_64__
 	if (!setjmp(back))
 		never_returns(leaf, leaves_early, 7);
 	if (!setjmp(back))
 		ends_in_never(leaf, 1);
 	ends_in_never(leaf, 0);
+#endif
 	if (!setjmp(back))
 		jumps(1);
+#ifdef __x86_64__ /* an emulator delivers it in its own way */
 	signal(SIGUSR1, handler);
 	raise(SIGUSR1);
+#endif
 	recurse(5);
 	int v[60];
 	for (int i = 0; i < 60; i++)
