@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,8 +58,11 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *peer {
 	outW.Close()
 	p := &peer{t: t, pid: cmd.Process.Pid, in: inW, out: bufio.NewReader(outR), raw: outR}
 	t.Cleanup(func() {
-		unix.Kill(-p.pid, unix.SIGKILL)
-		cmd.Wait() // no child, if a tracer has already seen it end
+		// If a tracer has already seen it end, its number may be another one's by now, which tests beside this one have started.
+		if parent := status(p.pid, "PPid"); parent == "" || parent == strconv.Itoa(os.Getpid()) {
+			unix.Kill(-p.pid, unix.SIGKILL)
+		}
+		cmd.Wait()
 		inW.Close()
 		outR.Close()
 	})

@@ -167,7 +167,12 @@ func waitFor(t *testing.T, cmd *exec.Cmd) syscall.WaitStatus {
 }
 
 // kill kills a process and its process group.
+//
+// If it has been waited for, its number may be another one's by now, which tests beside this one have started.
 func kill(pid int) {
+	if parent := status(pid, "PPid"); parent != "" && parent != strconv.Itoa(os.Getpid()) {
+		return
+	}
 	unix.Kill(-pid, unix.SIGKILL)
 	unix.Kill(pid, unix.SIGKILL)
 }
