@@ -26,7 +26,7 @@ func TestGroupsAddUpToTheRows(t *testing.T) {
 		for i := range snapshot.Rows {
 			row := &snapshot.Rows[i]
 			var of profile.Totals
-			buckets := uint64(0)
+			buckets, failures, failedNs := uint64(0), uint64(0), int64(0)
 			for _, g := range corrected {
 				for _, r := range g.Rows {
 					if r.Key != row.Key {
@@ -34,6 +34,10 @@ func TestGroupsAddUpToTheRows(t *testing.T) {
 					}
 					of.Add(&r.Totals)
 					buckets += r.Latency().Count()
+					for _, f := range r.Failed {
+						failures += f.Latency().Count()
+						failedNs += f.SumNs
+					}
 					if r.MinNs < row.MinNs || r.MaxNs < r.MinNs || r.SumNs < r.MinNs*int64(r.Calls) {
 						t.Errorf("%d: at least %d ns a call, from %d to %d ns, %d in all", row.Nr, row.MinNs, r.MinNs, r.MaxNs, r.SumNs)
 					}
@@ -41,6 +45,13 @@ func TestGroupsAddUpToTheRows(t *testing.T) {
 			}
 			if of.Calls != row.Calls || of.Errors != row.Errors || buckets != row.Calls {
 				t.Errorf("%d: groups have %d calls, %d errors, %d latencies, the row %d and %d", row.Nr, of.Calls, of.Errors, buckets, row.Calls, row.Errors)
+			}
+			wantNs := int64(0)
+			for _, f := range row.Failed {
+				wantNs += int64(f.Latency.Sum())
+			}
+			if off := failedNs - wantNs; failures != row.Errors || max(off, -off) > wantNs/5+1_000 {
+				t.Errorf("%d: in groups %d calls failed, which took %d ns, in the row %d and %d", row.Nr, failures, failedNs, row.Errors, wantNs)
 			}
 			if off := of.CPUNs - row.CPUNs; of.CPUCalls != row.CPUCalls || max(off, -off) > 5 {
 				t.Errorf("%d: groups have %d ns of CPU time, the row %d", row.Nr, of.CPUNs, row.CPUNs)
@@ -89,5 +100,21 @@ func TestOneSlowCallStays(t *testing.T) {
 	})
 	if in, out := groups[0].Rows[0].SumNs, groups[1].Rows[0].SumNs; in > 120_000 || out < 4_090_000 {
 		t.Errorf("the group that stood in line took %d ns, that with the slow call %d", in, out)
+	}
+}
+
+// TestFailuresOfAGroup: as much is taken off calls that failed as off the others, and they are a part of the row.
+func TestFailuresOfAGroup(t *testing.T) {
+	h := new(profile.Histogram)
+	h.RecordN(1_000, 30)
+	snapshot := profile.NewSnapshot([]*profile.Row{{Key: profile.Key{Nr: 1}, OK: h}}, nil)
+	calls := func(n uint64, eachNs int64) profile.RawGroupCalls {
+		return profile.RawGroupCalls{Calls: n, NetNs: int64(n) * eachNs, LongestNs: eachNs, Latency: []profile.Bucket{{LowNs: eachNs, HighNs: eachNs, Count: n}}}
+	}
+	raw := profile.RawGroupRow{Key: profile.Key{Nr: 1}, RawGroupCalls: calls(30, 1_500), Errors: 20,
+		Failed: []profile.RawGroupFailure{{Errno: 4, RawGroupCalls: calls(15, 1_500)}, {Errno: 11, RawGroupCalls: calls(5, 1_500)}}}
+	row := CorrectGroups(snapshot, []profile.RawGroup{{Rows: []profile.RawGroupRow{raw}}})[0].Rows[0]
+	if row.SumNs != 30_000 || len(row.Failed) != 2 || row.Failed[0].SumNs != 15_000 || row.Failed[1].SumNs != 5_000 || row.Failed[1].MaxNs != 1_500 {
+		t.Errorf("%d ns are left, and of those that failed %+v", row.SumNs, row.Failed)
 	}
 }
