@@ -197,6 +197,14 @@ func TestJumpTables(t *testing.T) {
 			90 90 90 90 90 90 90 90 90 90 90 90
 			0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0f 00 01 00 00 00 00 00 00 00`,
 			0xd, 32, Unsure},
+		"another function, and a register is not given back": {`
+			53 48 89 fb             # push %rbx; mov %rdi,%rbx
+			ff 24 c5 20 00 01 00    # jmp *table(,%rax,8)
+			ff d1 eb fc             # b: call *%rcx; jmp to it
+			48 83 c4 08 c3          # f: add $8,%rsp; ret, of another function
+			90 90 90 90 90 90 90 90 90 90 90 90
+			0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0b 00 01 00 00 00 00 00 0f 00 01 00 00 00 00 00 00 00`,
+			0xd, 16, Unsure},
 		"another function, and no frame": {`
 			ff 24 c5 20 00 01 00    # jmp *table(,%rax,8)
 			ff d1 eb fc             # 7: call *%rcx; jmp to it
