@@ -270,10 +270,13 @@ func staticMappings(t *testing.T, path string) (maps []Mapping) {
 // TestEveryEmulatedStepIsTrue is TestEveryStepIsTrue for ARM64. The C library has tables, which are taken away.
 func TestEveryEmulatedStepIsTrue(t *testing.T) {
 	const maxSteps, atLeast = 25_000, 0.95
-	gcc := needs.Program(t, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
-	_, err := os.Stat("/usr/aarch64-linux-gnu/include/stdio.h")
-	needs.That(t, err == nil, "a C library for arm64", "apt-get install libc6-dev-arm64-cross")
-	objcopy := needs.Program(t, "aarch64-linux-gnu-objcopy", "binutils-aarch64-linux-gnu")
+	// Not GCC: Debian's for another architecture and gcc-multilib, which 32-bit programs take, exclude each other.
+	clang := needs.Program(t, "clang", "clang")
+	needs.Program(t, "ld.lld", "lld")
+	objcopy := needs.Program(t, "llvm-objcopy", "llvm")
+	_, err1 := os.Stat("/usr/aarch64-linux-gnu/include/stdio.h")
+	startup, err2 := filepath.Glob("/usr/lib/gcc-cross/aarch64-linux-gnu/*/crtbeginT.o")
+	needs.That(t, err1 == nil && err2 == nil && len(startup) > 0, "a C library for arm64", "apt-get install libc6-dev-arm64-cross libgcc-12-dev-arm64-cross")
 	for _, c := range []struct {
 		name  string
 		flags []string
@@ -283,8 +286,8 @@ func TestEveryEmulatedStepIsTrue(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "target")
-			args := append([]string{"-w", "-static", "-no-pie", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-o", out, "testdata/steps.c", "-lm"}, c.flags...)
-			if msg, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
+			args := append([]string{"--target=aarch64-linux-gnu", "-fuse-ld=lld", "-w", "-static", "-no-pie", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-o", out, "testdata/steps.c", "-lm"}, c.flags...)
+			if msg, err := exec.Command(clang, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v\n%s", args, err, msg)
 			}
 			if msg, err := exec.Command(objcopy, "--remove-section=.eh_frame", "--remove-section=.eh_frame_hdr", out).CombinedOutput(); err != nil {
