@@ -179,6 +179,7 @@ func (p *process) kernelEngine(opt *options, command *ptrace.Command, config *se
 		Everybody:      opt.engine.everybody,
 		Calls:          opt.trace,
 		By:             config.KernelFields(),
+		ByExits:        config.Only != nil,
 		Timed:          opt.engine.timed,
 		Draws:          opt.outputs.Pprof != "",
 		OnAttachFailed: p.messages.say,

@@ -29,7 +29,8 @@ type Options struct {
 	// Draws has calls be drawn, with their stacks (Draw).
 	Draws bool
 
-	By Fields // what groups of calls differ in; 0: there are none
+	By      Fields // what groups of calls differ in; 0: there are none
+	ByExits bool   // it is said even whose the calls are that end their threads
 
 	ring         int // for tests: bytes for drawn calls
 	slots, spill int // for tests: how many threads have a slot of their own, a power of two, and how many more there may be

@@ -87,12 +87,17 @@ func (c *Counter) setGroups(spec *ebpf.CollectionSpec, cpus int) map[string]any 
 	spec.Maps[programsMapFills].MaxEntries = areas
 	spec.Maps[programsMapFlights].MaxEntries = 8192
 	c.groups = &groups{sizes: sizes, cpus: cpus}
+	exits := uint32(0)
+	if c.options.ByExits {
+		exits = 1
+	}
 	return map[string]any{
-		programsVarTelling:   uint32(c.options.By),
-		programsVarGroupBits: sizes.groups,
-		programsVarShareBits: sizes.shares,
-		programsVarCellBits:  sizes.cells,
-		programsVarCpus:      uint32(cpus),
+		programsVarTellingExits: exits,
+		programsVarTelling:      uint32(c.options.By),
+		programsVarGroupBits:    sizes.groups,
+		programsVarShareBits:    sizes.shares,
+		programsVarCellBits:     sizes.cells,
+		programsVarCpus:         uint32(cpus),
 	}
 }
 

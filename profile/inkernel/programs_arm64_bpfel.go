@@ -76,6 +76,7 @@ const (
 	programsVarStackGap          = "stack_gap"
 	programsVarTakingLeave       = "taking_leave"
 	programsVarTelling           = "telling"
+	programsVarTellingExits      = "telling_exits"
 	programsVarTurn              = "turn"
 	programsVarUnknownCounted    = "unknown_counted"
 )
@@ -194,6 +195,7 @@ type programsVariableSpecs struct {
 	StackGap          *ebpf.VariableSpec `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.VariableSpec `ebpf:"taking_leave"`
 	Telling           *ebpf.VariableSpec `ebpf:"telling"`
+	TellingExits      *ebpf.VariableSpec `ebpf:"telling_exits"`
 	Turn              *ebpf.VariableSpec `ebpf:"turn"`
 	UnknownCounted    *ebpf.VariableSpec `ebpf:"unknown_counted"`
 }
@@ -296,6 +298,7 @@ type programsVariables struct {
 	StackGap          *ebpf.Variable `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.Variable `ebpf:"taking_leave"`
 	Telling           *ebpf.Variable `ebpf:"telling"`
+	TellingExits      *ebpf.Variable `ebpf:"telling_exits"`
 	Turn              *ebpf.Variable `ebpf:"turn"`
 	UnknownCounted    *ebpf.Variable `ebpf:"unknown_counted"`
 }

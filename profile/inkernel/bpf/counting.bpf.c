@@ -360,7 +360,7 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 	struct flight_key key = {.why = why};
 	u64 since = began;
 
-	if (telling)
+	if (telling && (why != EXITED || telling_exits))
 		describe(task, &key.who);
 
 	if (slot->state == COUNTED) {

@@ -13,6 +13,7 @@
 enum telling { TELL_PID = 1, TELL_TID = 2, TELL_COMM = 4, TELL_THREAD = 8, TELL_CGROUP = 16 };
 
 volatile const u32 telling = 0;     // what groups differ in
+volatile const u32 telling_exits = 0; // even whose the calls are that end their threads, which are in no group
 volatile const u32 group_bits = 0;  // there are 1 << group_bits groups,
 volatile const u32 share_bits = 0;  // so many shares of each CPU, no more than a cell can name,
 volatile const u32 cell_bits = 0;   // and so many cells

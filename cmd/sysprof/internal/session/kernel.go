@@ -28,6 +28,7 @@ type KernelOptions struct {
 	Timed     int             // see inkernel.Options
 	Draws     bool            // likewise
 	By        inkernel.Fields // likewise
+	ByExits   bool            // likewise
 
 	// OnAttachFailed is told of processes that cannot be counted where others can; OnBegin is called once before the
 	// command runs. Either may be nil.
@@ -63,7 +64,7 @@ type kernelEngine struct {
 // Kernel makes an engine of package inkernel. An error is an *inkernel.Refused if another engine may do.
 func Kernel(options KernelOptions) (Engine, error) {
 	counter, err := inkernel.Load(inkernel.Options{Everybody: options.Everybody, Calls: options.Calls, Timed: options.Timed, Signals: options.Command != nil,
-		Draws: options.Draws, By: options.By})
+		Draws: options.Draws, By: options.By, ByExits: options.ByExits})
 	if err != nil {
 		return nil, err
 	}
