@@ -650,7 +650,7 @@ func TestPprofOfAnAttachedProcess(t *testing.T) {
 	target.line()
 	file := filepath.Join(t.TempDir(), "profile")
 	s := start(t, plain(t, "--pprof", file, "-p", strconv.Itoa(target.pid())))
-	eventually(t, "the target is traced", func() bool { return tracedBy(target.pid()) == s.pid() })
+	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{target.pid()}) })
 	for range 10 {
 		target.alive()
 	}
