@@ -25,17 +25,7 @@ func TestDrawnCallsStandForAll(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			p := startTarget(t, what)
-			if err := c.Add(p.cmd.Process.Pid); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Begin(); err != nil {
-				t.Fatal(err)
-			}
-			p.makesCalls(t)
-			if err := c.End(); err != nil {
-				t.Fatal(err)
-			}
+			counts(t, c, what)
 			if err := c.DrawnAll(); err != nil {
 				t.Fatal(err)
 			}
@@ -71,17 +61,7 @@ func TestDrawnCallHasItsStack(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	p := startTarget(t, "sleeps")
-	if err := c.Add(p.cmd.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Begin(); err != nil {
-		t.Fatal(err)
-	}
-	p.makesCalls(t)
-	if err := c.End(); err != nil {
-		t.Fatal(err)
-	}
+	counts(t, c, "sleeps")
 	if err := c.DrawnAll(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,17 +116,7 @@ func TestDrawnCallsThatAreLost(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	p := startTarget(t, "getppid 4 20000")
-	if err := c.Add(p.cmd.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Begin(); err != nil {
-		t.Fatal(err)
-	}
-	p.makesCalls(t)
-	if err := c.End(); err != nil {
-		t.Fatal(err)
-	}
+	counts(t, c, "getppid 4 20000")
 	close(goOn)
 	if err := c.DrawnAll(); err != nil {
 		t.Fatal(err)
@@ -159,5 +129,21 @@ func TestDrawnCallsThatAreLost(t *testing.T) {
 	calls, _ := raw.Calls[profile.SameCPU].Row(profile.Key{ABI: syscalltab.Native()[0], Nr: nr}).Counts()
 	if lost := c.Losses().NoStack; calls != 80000 || lost == 0 || got == 0 {
 		t.Errorf("%d calls, %d drawn, %d lost", calls, got, lost)
+	}
+}
+
+// counts counts the calls that a target makes.
+func counts(t *testing.T, c *Counter, what string) {
+	t.Helper()
+	p := startTarget(t, what)
+	if err := c.Add(p.cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	p.makesCalls(t)
+	if err := c.End(); err != nil {
+		t.Fatal(err)
 	}
 }

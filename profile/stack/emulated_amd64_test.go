@@ -203,23 +203,11 @@ func everyEmulatedStep(t *testing.T, path string, main uint64, maxSteps int) (al
 		if verdict == "whole" && end != Bottom {
 			verdict = "ended"
 		}
-		switch verdict {
-		case "wrong":
-			if all.wrong++; !reported[regs.IP] && len(reported) < 20 {
-				reported[regs.IP] = true
-				t.Errorf("at %s: %v\n got %s\nwant %s", placeIn(space, regs.IP), end, placesIn(space, frames[1:n]), slotsIn(space, now.slots))
-			}
-		case "ended":
-			all.ended++
-			all.endedAt[placeIn(space, frames[n-1])]++
-		default:
-			all.whole++
+		if verdict == "wrong" && !reported[regs.IP] && len(reported) < 20 {
+			reported[regs.IP] = true
+			t.Errorf("at %s: %v\n got %s\nwant %s", placeIn(space, regs.IP), end, placesIn(space, frames[1:n]), slotsIn(space, now.slots))
 		}
-		if call {
-			if all.atCalls++; verdict == "whole" {
-				all.wholeAtCalls++
-			}
-		}
+		all.add(verdict, call, placeIn(space, frames[n-1]))
 	}
 	return all
 }

@@ -81,6 +81,24 @@ type stepCount struct {
 	endedAt                    map[string]int // by the place of the last frame
 }
 
+// add counts a step, whose stack is as verdict says, and has at as its last frame. call: it makes a system call.
+func (c *stepCount) add(verdict string, call bool, at string) {
+	switch verdict {
+	case "wrong":
+		c.wrong++
+	case "ended":
+		c.ended++
+		c.endedAt[at]++
+	default:
+		c.whole++
+	}
+	if call {
+		if c.atCalls++; verdict == "whole" {
+			c.wholeAtCalls++
+		}
+	}
+}
+
 // maxTimes is how often the stack is looked at after one instruction.
 const maxTimes = 6
 
@@ -151,23 +169,11 @@ func everyStep(t *testing.T, path string, maxSteps int) (all stepCount) {
 			}
 		}
 		verdict := compareStacks(frames[1:n], now.slots)
-		switch verdict {
-		case "wrong":
-			if all.wrong++; !reported[frames[0]] && len(reported) < 40 {
-				reported[frames[0]] = true
-				t.Errorf("at %s: %v\n got %s\nwant %s", placeIn(space, regs.Rip), end, placesIn(space, frames[1:n]), slotsIn(space, now.slots))
-			}
-		case "ended":
-			all.ended++
-			all.endedAt[placeIn(space, frames[n-1])]++
-		default:
-			all.whole++
+		if verdict == "wrong" && !reported[frames[0]] && len(reported) < 40 {
+			reported[frames[0]] = true
+			t.Errorf("at %s: %v\n got %s\nwant %s", placeIn(space, regs.Rip), end, placesIn(space, frames[1:n]), slotsIn(space, now.slots))
 		}
-		if call {
-			if all.atCalls++; verdict == "whole" {
-				all.wholeAtCalls++
-			}
-		}
+		all.add(verdict, call, placeIn(space, frames[n-1]))
 	}
 	return all
 }
