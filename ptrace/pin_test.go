@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,13 +35,11 @@ func severalCPUs(t *testing.T) unix.CPUSet {
 func cpusOf(tid int) string { return status(tid, "Cpus_allowed_list") }
 
 // isPinned reports whether a thread of a process may run on one CPU only.
-func isPinned(pid int) bool {
-	for _, tid := range threads(pid) {
-		if list := cpusOf(tid); list != "" && !strings.ContainsAny(list, ",-") {
-			return true
-		}
-	}
-	return false
+func isPinned(pid int) bool { return slices.ContainsFunc(threads(pid), isThreadPinned) }
+
+func isThreadPinned(tid int) bool {
+	list := cpusOf(tid)
+	return list != "" && !strings.ContainsAny(list, ",-")
 }
 
 // The target tells on which CPUs a process that it was started as may run.
@@ -281,13 +280,22 @@ func TestEndOfPinningIsNotSeen(t *testing.T) {
 	}
 }
 
-// The target computes, after a while in which it is bound by its calls.
+// A thread of the target, which it names, is bound by its calls until the target is told to compute. Another one calls
+// all the time.
 var _ = target("computing", func(*ledger, []string) {
 	runtime.LockOSThread()
-	for range 500 {
+	fmt.Println(unix.Gettid())
+	var told atomic.Bool
+	go func() {
+		fmt.Scanln()
+		told.Store(true)
+		for {
+			unix.Getppid()
+		}
+	}()
+	for !told.Load() {
 		unix.Getppid()
 	}
-	fmt.Println("ready")
 	for begin := time.Now(); time.Since(begin) < 2*patience; {
 	}
 })
@@ -295,9 +303,15 @@ var _ = target("computing", func(*ledger, []string) {
 func TestComputingIsNotPinned(t *testing.T) {
 	severalCPUs(t)
 	p := start(t, "computing")
+	tid, err := strconv.Atoi(p.line())
+	if err != nil {
+		t.Fatal(err)
+	}
 	tracer, _ := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
-	p.line()
-	eventually(t, "a thread that computes has its CPUs", func() bool { return !isPinned(p.pid) })
+	eventually(t, "a thread is pinned", func() bool { return isThreadPinned(tid) })
+	p.say("compute")
+	// Others of its threads may be pinned for as long as they sleep, if somebody stops at calls.
+	eventually(t, "a thread that computes has its CPUs", func() bool { return !isThreadPinned(tid) })
 	unix.Kill(p.pid, unix.SIGKILL)
 	finish(t, tracer)
 }
