@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -28,8 +29,9 @@ import (
 // for each thread.
 //
 // There may be no breakpoint: the kernel, or whoever guards a container, can refuse perf_event_open; debuggers may have
-// taken all; the architecture may have none (riscv64); or there are not enough descriptors. Then the thread is interrupted at
-// once, as all others are, and its timeout begins again.
+// taken all; the architecture may have none (riscv64), or the hypervisor takes debug registers and lets none fire, as
+// one was seen to; or there are not enough descriptors. Then the thread is interrupted at once, as all others are, and its
+// timeout begins again.
 
 // sleep is the call that a thread sleeps in which has been seized without an interrupt.
 type sleep struct {
@@ -144,6 +146,7 @@ func (tr *tracee) sleeps() bool { return tr.sleep.fd != 0 && !hasFired(tr.sleep.
 type lookout struct {
 	mu    sync.Mutex // guards what follows
 	tid   int32      // of its thread; 0: there is none
+	vain  error      // why there can be none
 	gone  chan struct{}
 	quit  bool
 	posts map[int]post // by the descriptor of the breakpoint
@@ -219,25 +222,24 @@ func (l *lookout) close(fd int) {
 //
 // Precondition: l.mu is locked.
 func (l *lookout) start() error {
-	if l.tid != 0 {
-		return nil
+	if l.tid != 0 || l.vain != nil {
+		return l.vain
 	}
 	l.posts = make(map[int]post)
 	l.gone = make(chan struct{})
 	started := make(chan error)
 	onOwnThread(func() {
 		l.tid = int32(unix.Gettid())
-		err := errors.Join(raw.Block(fireSignal), raw.Block(overflowSignal))
+		err := errors.Join(raw.Block(fireSignal), raw.Block(overflowSignal), tryBreakpoint(l.tid))
 		started <- err
 		if err == nil {
 			l.run()
 		}
 	}, func() { close(l.gone) })
 	if err := <-started; err != nil {
-		l.tid = 0
-		return fmt.Errorf("block the signals of breakpoints: %w", err)
+		l.tid, l.vain = 0, fmt.Errorf("be told by breakpoints: %w", err)
 	}
-	return nil
+	return l.vain
 }
 
 const lookoutSignals = 1<<(fireSignal-1) | 1<<(overflowSignal-1)
@@ -312,6 +314,26 @@ func openBreakpoint(tid int32, pc uint64) (fd int, err error) {
 	}
 	return unix.PerfEventOpen(&attr, int(tid), anyCPU, noGroup, unix.PERF_FLAG_FD_CLOEXEC)
 }
+
+// tryBreakpoint has the calling thread, tid, come to a breakpoint. It is an error if that does not fire.
+func tryBreakpoint(tid int32) error {
+	fd, err := openBreakpoint(tid, uint64(reflect.ValueOf(comeHere).Pointer()))
+	if err != nil {
+		return fmt.Errorf("open a breakpoint: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+		return fmt.Errorf("set a breakpoint: %w", err)
+	}
+	comeHere()
+	if !hasFired(fd) {
+		return errors.New("breakpoints do not fire on this machine")
+	}
+	return nil
+}
+
+//go:noinline
+func comeHere() {}
 
 // arm sets a breakpoint for once, and has thread tid be told of it.
 func arm(fd int, tid int32) error {

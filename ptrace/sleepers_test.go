@@ -2,6 +2,7 @@ package ptrace_test
 
 import (
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -29,16 +30,24 @@ func needBreakpoints(t *testing.T) {
 	if !ok {
 		t.Skip("no thread is left asleep on this architecture")
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	attr := unix.PerfEventAttr{
-		Type: unix.PERF_TYPE_BREAKPOINT, Size: 72, Sample: 1, Bits: unix.PerfBitDisabled | unix.PerfBitExcludeKernel,
-		Bp_type: 4, Ext1: 0x10000, Ext2: length,
+		Type: unix.PERF_TYPE_BREAKPOINT, Size: 72, Sample: 1, Bits: unix.PerfBitExcludeKernel,
+		Bp_type: 4, Ext1: uint64(reflect.ValueOf(comeHere).Pointer()), Ext2: length,
 	}
 	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
-	if err == nil {
-		unix.Close(fd)
-	}
 	needs.That(t, err == nil, "breakpoints by perf_event_open(2)", "sysctl kernel.perf_event_paranoid=2, or be root outside of a container")
+	defer unix.Close(fd)
+	comeHere()
+	var fired [8]byte
+	if n, err := unix.Read(fd, fired[:]); n != len(fired) || err != nil || fired == [8]byte{} {
+		t.Skip("breakpoints do not fire on this machine")
+	}
 }
+
+//go:noinline
+func comeHere() {}
 
 // startWaiters starts the target, and waits until all of its threads sleep.
 func startWaiters(t *testing.T, timeout time.Duration) (p *peer, all []waiter) {
