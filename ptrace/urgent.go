@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace/internal/raw"
 )
 
 // Where hundreds of threads want two CPUs, what takes a few milliseconds otherwise takes seconds, since it waits for its
@@ -109,8 +111,8 @@ func (h *Haste) resume() {
 
 // isUrgent reports whether a thread is as raise makes it.
 func isUrgent(tid int) bool {
-	is, err := unix.SchedGetAttr(tid, 0)
-	return err == nil && is.Policy == unix.SCHED_NORMAL && (is.Nice == mostUrgent || is.Nice == usual && is.Runtime == shortNs)
+	var is unix.SchedAttr
+	return raw.Attributes(tid, &is) == nil && is.Policy == unix.SCHED_NORMAL && (is.Nice == mostUrgent || is.Nice == usual && is.Runtime == shortNs)
 }
 
 // eachThread changes the threads of this process, and those that others have started before these were changed.

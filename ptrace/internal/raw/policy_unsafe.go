@@ -2,6 +2,7 @@ package raw
 
 import (
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,4 +19,14 @@ func IsRealTime(tid int32) bool {
 		return true
 	}
 	return false
+}
+
+// Attributes reads how thread tid is scheduled (sched_getattr(2)), 0 for the caller, without allocating.
+func Attributes(tid int, into *unix.SchedAttr) error {
+	const flags = 0
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SCHED_GETATTR, uintptr(tid), uintptr(unsafe.Pointer(into)), unix.SizeofSchedAttr, flags, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
