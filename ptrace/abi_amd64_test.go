@@ -15,6 +15,7 @@ import (
 	"sysprof/profile"
 	"sysprof/ptrace"
 	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
 )
 
 // launchProgram traces a program of testdata, which writes what it did to a file.
@@ -44,6 +45,7 @@ func launchProgramFiltered(t *testing.T, filter *ptrace.Filter, path string, arg
 }
 
 func Test32BitProgram(t *testing.T) {
+	needs.NarrowCalls(t)
 	data, r := launchProgram(t, build(t, "386", "compat"))
 	l := newLedger()
 	if err := json.Unmarshal(data, l); err != nil {
@@ -58,6 +60,7 @@ func Test32BitProgram(t *testing.T) {
 }
 
 func TestInt80From64BitCode(t *testing.T) {
+	needs.NarrowCalls(t)
 	_, r := launchProgram(t, build(t, "amd64", "bare"), "int80")
 	got32, got64 := r.sum(syscalltab.I386), r.sum(syscalltab.AMD64)
 	const getppid32, nothing32 = 64, 7777
@@ -72,6 +75,7 @@ func TestInt80From64BitCode(t *testing.T) {
 // A thread that sleeps in a subcall during the attach is in flight in that, for as long as it is not known when it
 // was entered.
 func TestAttachToSleeperInSubcall(t *testing.T) {
+	needs.NarrowCalls(t)
 	p := startCommand(t, exec.Command(build(t, "386", "compat"), "recvfrom"))
 	p.line()
 	const socketcall = 102
@@ -102,6 +106,7 @@ func TestAttachToSleeperInSubcall(t *testing.T) {
 
 // A filter knows the calls of all ABIs by their own numbers.
 func TestFilterOfAllABIs(t *testing.T) {
+	needs.NarrowCalls(t)
 	only := &ptrace.Filter{Calls: setOf(t, "getppid")}
 	_, r := launchProgramFiltered(t, only, build(t, "amd64", "bare"), "int80")
 	got32, got64 := r.sum(syscalltab.I386), r.sum(syscalltab.AMD64)

@@ -268,7 +268,12 @@ func TestStacksInKernelOfOddStacks(t *testing.T) {
 	countsInKernel(t)
 	target := filepath.Join(t.TempDir(), "oddstacks")
 	succeed(t, exec.Command(needs.C(t), "-O1", "-g", "-pthread", "-o", target, "testdata/oddstacks.c"))
-	want, _ := strconv.ParseInt(strings.TrimSpace(succeed(t, exec.Command(target, "300"))), 10, 64)
+	alone := run(t, exec.Command(target, "300"))
+	if alone.status.Signaled() {
+		t.Skip("this machine ends a program that makes a call with such a stack pointer") // the hypervisor PVM does
+	}
+	alone.exited(t, 0)
+	want, _ := strconv.ParseInt(strings.TrimSpace(alone.stdout), 10, 64)
 	p := stacksByEngine(t, "kernel", nil, target, "300")
 	got := int64(0)
 	for _, s := range p.Sample {

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"sysprof/syscalltab/needs"
 )
@@ -57,13 +59,26 @@ type engineRun struct {
 func runBy(t *testing.T, engine string, command ...string) engineRun {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "run.json")
-	o := run(t, plain(t, append([]string{"--engine=" + engine, "-q", "--json", file, "-o", "/dev/null"}, command...)...))
+	o := runInTime(t, append([]string{"--engine=" + engine, "-q", "--json", file, "-o", "/dev/null"}, command...)...)
 	if !o.status.Exited() {
 		t.Fatalf("%v by %s: %s\n%s", command, engine, describe(o.status), o.stderr)
 	}
 	var r engineRun
 	check(t, json.Unmarshal([]byte(read(file)), &r))
 	return r
+}
+
+// runInTime runs sysprof until what it runs does not say that one of its signals came too early, as it does when no CPU is free.
+func runInTime(t *testing.T, args ...string) outcome {
+	t.Helper()
+	const early, tries = 75, 20
+	for range tries {
+		if o := run(t, plain(t, args...)); o.status.ExitStatus() != early {
+			return o
+		}
+	}
+	t.Fatalf("%v: signals came too early %d times", args, tries)
+	return outcome{}
 }
 
 // counts are the calls and what they failed with, without calls that depend on how fast things go.
@@ -111,7 +126,12 @@ func TestEnginesAgree(t *testing.T) {
 		{name: "narrow", command: []string{wide, "narrow", "100"}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { enginesAgree(t, tt.command, tt.without, tt.medians) })
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.name == "narrow" && runtime.GOARCH == "amd64" {
+				needs.NarrowCalls(t)
+			}
+			enginesAgree(t, tt.command, tt.without, tt.medians)
+		})
 	}
 	t.Run("32 bit", func(t *testing.T) {
 		if runtime.GOARCH != "amd64" {
@@ -126,7 +146,7 @@ func TestEnginesAgree(t *testing.T) {
 }
 
 func enginesAgree(t *testing.T, command []string, without string, medians bool) {
-	o := run(t, plain(t, append([]string{"--engine=both", "-c"}, command...)...))
+	o := runInTime(t, append([]string{"--engine=both", "-c"}, command...)...)
 	o.exited(t, 0)
 	if !strings.Contains(o.stderr, "both engines counted the same: ") {
 		t.Errorf("the same run:\n%s", o.stderr)
@@ -151,19 +171,38 @@ func enginesAgree(t *testing.T, command []string, without string, medians bool) 
 	}
 }
 
-// mediansApart has the frequent calls whose medians are further apart than 10 % and 0.3 µs.
-func mediansApart(a, b *engineRun) map[string]string {
+// mediansApart has the frequent calls whose medians are further apart than 10 % and 0.3 µs, but for the way into the kernel and
+// back.
+func mediansApart(stopped, counted *engineRun) map[string]string {
 	const frequent, share, ns = 1000, 0.1, 300
-	apart := make(map[string]string)
-	for _, x := range a.Rows {
-		for _, y := range b.Rows {
-			p, q := x.Latency.P50, y.Latency.P50
+	apart, way := make(map[string]string), wayIn()
+	for _, x := range stopped.Rows {
+		for _, y := range counted.Rows {
+			p, q := x.Latency.P50, y.Latency.P50+way
 			if x.Name == y.Name && x.ABI == y.ABI && x.Calls >= frequent && math.Abs(p-q) > ns && math.Abs(p-q) > share*max(p, q) {
 				apart[x.Name] = fmt.Sprintf("%.0f ns by ptrace, %.0f in the kernel", p, q)
 			}
 		}
 	}
 	return apart
+}
+
+// wayIn is what a call takes before the kernel's engine sees it and after that, in ns: nearly nothing on most machines, and a
+// microsecond where a hypervisor changes page tables meanwhile (PVM).
+func wayIn() float64 {
+	const (
+		batches, calls = 200, 1000
+		seenNs         = 100 // of an empty call, about: by the kernel's engine
+	)
+	least := math.Inf(1)
+	for range batches {
+		begin := time.Now()
+		for range calls {
+			syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0)
+		}
+		least = min(least, float64(time.Since(begin).Nanoseconds())/calls)
+	}
+	return max(least-seenNs, 0)
 }
 
 // What is missing to the kernel's engine is said, with the other engine to use instead.

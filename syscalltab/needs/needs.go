@@ -86,9 +86,10 @@ func C(t testing.TB) string {
 	return gcc
 }
 
-// C32 demands a C compiler that also makes programs for 32-bit x86, and returns its path.
+// C32 demands a C compiler that also makes programs for 32-bit x86, and a kernel that runs them. It returns the compiler's path.
 func C32(t testing.TB) string {
 	t.Helper()
+	NarrowCalls(t)
 	gcc := C(t)
 	That(t, links(gcc, "-m32"), "gcc -m32", "apt-get install gcc-multilib")
 	return gcc
