@@ -4,7 +4,7 @@ package ptrace
 
 import "sysprof/syscalltab"
 
-// breakpointLength is 0: no thread is left asleep. (The kernel has no breakpoints for riscv64.)
+// breakpointLength is 0: there are no breakpoints. (The kernel has none for riscv64.)
 const breakpointLength = 0
 
 // abiOf takes the call that a thread sleeps in for one of a 64-bit program.

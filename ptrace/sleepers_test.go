@@ -2,8 +2,6 @@ package ptrace_test
 
 import (
 	"os"
-	"reflect"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -23,31 +21,12 @@ import (
 // noPreemption has the runtime of a target send no signal of its own, which would interrupt its calls.
 var noPreemption = []string{"GODEBUG=asyncpreemptoff=1"}
 
-// needBreakpoints skips a test where threads cannot be left asleep.
-func needBreakpoints(t *testing.T) {
+// needAlarms skips a test where threads cannot be left asleep.
+func needAlarms(t *testing.T) {
 	t.Helper()
-	length, ok := map[string]uint64{"amd64": 8, "arm64": 4}[runtime.GOARCH]
-	if !ok {
-		t.Skip("no thread is left asleep on this architecture")
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	attr := unix.PerfEventAttr{
-		Type: unix.PERF_TYPE_BREAKPOINT, Size: 72, Sample: 1, Bits: unix.PerfBitExcludeKernel,
-		Bp_type: 4, Ext1: uint64(reflect.ValueOf(comeHere).Pointer()), Ext2: length,
-	}
-	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
-	needs.That(t, err == nil, "breakpoints by perf_event_open(2)", "sysctl kernel.perf_event_paranoid=2, or be root outside of a container")
-	defer unix.Close(fd)
-	comeHere()
-	var fired [8]byte
-	if n, err := unix.Read(fd, fired[:]); n != len(fired) || err != nil || fired == [8]byte{} {
-		t.Skip("breakpoints do not fire on this machine")
-	}
+	has, _ := ptrace.HasAlarm()
+	needs.That(t, has, "perf_event_open(2)", "sysctl kernel.perf_event_paranoid=2, or be root outside of a container")
 }
-
-//go:noinline
-func comeHere() {}
 
 // startWaiters starts the target, and waits until all of its threads sleep.
 func startWaiters(t *testing.T, timeout time.Duration) (p *peer, all []waiter) {
@@ -92,7 +71,7 @@ func results(t *testing.T, p *peer, all []waiter) map[string]waited {
 // TestAttachKeepsTimeouts: however often a thread is attached to while it waits, it waits no longer, and is not woken,
 // and what it waits for is listed as in flight.
 func TestAttachKeepsTimeouts(t *testing.T) {
-	needBreakpoints(t)
+	needAlarms(t)
 	const timeout, last, rounds = 4 * time.Second, 2500 * time.Millisecond, 10
 	untraced, _ := startWaiters(t, timeout)
 	p, all := startWaiters(t, timeout)
@@ -157,7 +136,7 @@ func TestTracerOfSleepersIsKilled(t *testing.T) {
 	}{{"tracer", true}, {"tracer without perf", false}} {
 		t.Run(test.tracer, func(t *testing.T) {
 			if test.left {
-				needBreakpoints(t)
+				needAlarms(t)
 			}
 			const timeout = 3 * time.Second // the tracer has to have come and gone by then
 			untraced, _ := startWaiters(t, timeout)
@@ -213,7 +192,7 @@ var _ = target("tracer without perf", func(l *ledger, args []string) {
 
 // TestSleepersEnd: what becomes of sleepers but by a return of their calls is seen.
 func TestSleepersEnd(t *testing.T) {
-	needBreakpoints(t)
+	needAlarms(t)
 	attach := func(t *testing.T) (*peer, []waiter, *ptrace.Tracer, *record) {
 		p, all := startWaiters(t, 1000*time.Second)
 		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
@@ -340,6 +319,24 @@ func TestWokenSleeperIsTraced(t *testing.T) {
 			}
 		}
 		t.Logf("%d of %d calls were made before the interrupt", seen[0], n)
+	}
+}
+
+// TestSleepersWithoutBreakpoints: all that holds for sleepers holds where the scheduler tells of their wakes.
+func TestSleepersWithoutBreakpoints(t *testing.T) {
+	if _, breakpoints := ptrace.HasAlarm(); !breakpoints {
+		t.Skip("there are none in any test here")
+	}
+	defer ptrace.WithoutBreakpoints()()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"AttachKeepsTimeouts", TestAttachKeepsTimeouts},
+		{"SleepersEnd", TestSleepersEnd},
+		{"WokenSleeperIsTraced", TestWokenSleeperIsTraced},
+	} {
+		t.Run(test.name, test.run)
 	}
 }
 

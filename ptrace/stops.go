@@ -22,8 +22,9 @@ func (w *worker) act(s stop) {
 	case tr == nil:
 		tr = w.addBorn(s.tid)
 	}
-	tr.roused = tr.sleeps()
+	tr.roused = tr.isRoused()
 	w.isAwake(tr)
+	tr.sleep.isUnknown = false
 	interrupted := tr.interruptPending
 	tr.interruptPending = false // any stop answers an interrupt (kernel/signal.c, ptrace_stop)
 	stopped := tr.stopped

@@ -2,6 +2,7 @@ package raw
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -69,9 +70,16 @@ func changeMask(how uintptr, sig syscall.Signal) error {
 
 // TakePending takes one pending signal of a set (rt_sigtimedwait(2)), of which bit n−1 is signal n. It reports
 // false if none is pending.
-func TakePending(set uint64) bool {
-	var now unix.Timespec
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0,
-		uintptr(unsafe.Pointer(&now)), SigsetSize, 0, 0)
-	return errno == 0
+func TakePending(set uint64) bool { return TakeWithin(set, 0) }
+
+// TakeWithin is TakePending for a signal that may take so long to come.
+func TakeWithin(set uint64, patience time.Duration) bool {
+	for end := time.Now().Add(patience); ; {
+		left := unix.NsecToTimespec(max(int64(time.Until(end)), 0))
+		_, _, errno := syscall.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0,
+			uintptr(unsafe.Pointer(&left)), SigsetSize, 0, 0)
+		if errno != unix.EINTR {
+			return errno == 0
+		}
+	}
 }

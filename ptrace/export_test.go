@@ -1,0 +1,29 @@
+package ptrace
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"sysprof/ptrace/internal/raw"
+)
+
+// HasAlarm reports whether threads can be left asleep here, and whether it is breakpoints that tell of their wakes.
+func HasAlarm() (has, breakpoints bool) {
+	found := make(chan alarmKind)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends, with the signals that it has blocked
+		raw.Block(fireSignal)
+		raw.Block(overflowSignal)
+		found <- workingAlarm(int32(unix.Gettid()))
+	}()
+	kind := <-found
+	return kind != noAlarm, kind == atReturn
+}
+
+// WithoutBreakpoints has tracers that are started do without, until undo is called.
+func WithoutBreakpoints() (undo func()) {
+	former := alarmKinds
+	alarmKinds = []alarmKind{atRun}
+	return func() { alarmKinds = former }
+}
