@@ -116,6 +116,9 @@ type sysprofJSON struct {
 			LowNs  float64 `json:"low_ns"`
 			HighNs float64 `json:"high_ns"`
 		} `json:"untraced"`
+		Total struct {
+			Ns float64 `json:"ns"`
+		} `json:"total"`
 		Lost struct {
 			Estimate float64 `json:"estimate"`
 			Low      float64 `json:"low"`

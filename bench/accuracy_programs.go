@@ -30,7 +30,8 @@ type program struct {
 	serve func(context.Context) (workload.Service, error) // of a service
 }
 
-// runTime is how long a program ran, in nanoseconds.
+// runTime is how long a program ran, in nanoseconds; of a service, how long its threads did, or wanted to. A load of one is
+// over only when its client is done, too: on two CPUs redis runs for half of the time that a load of redis-benchmark takes.
 type runTime struct {
 	Traced   float64 `json:"traced"`
 	Estimate float64 `json:"estimate"`
@@ -175,7 +176,7 @@ type programRun struct {
 	service workload.Service // nil: the program is a command
 }
 
-// untraced returns how long the program takes untraced. It is the median of some runs.
+// untraced returns how long the program runs untraced. It is the median of some runs.
 func (r *programRun) untraced(ctx context.Context) (timing, error) {
 	var took []float64
 	for range r.p.repeat {
@@ -190,8 +191,9 @@ func (r *programRun) untraced(ctx context.Context) (timing, error) {
 
 func (r *programRun) untracedOnce(ctx context.Context) (float64, error) {
 	if r.service != nil {
-		sample, err := r.service.Load(ctx)
-		return sample.Ns * float64(sample.Units), err
+		before := r.ran()
+		_, err := r.service.Load(ctx)
+		return r.ran() - before, err
 	}
 	out, err := r.run(ctx, []string{r.kit.k.target, "run"})
 	if err != nil {
@@ -202,6 +204,14 @@ func (r *programRun) untracedOnce(ctx context.Context) (float64, error) {
 		return 0, fmt.Errorf("the target has no time of a run: %w", err)
 	}
 	return float64(ns[0]), nil
+}
+
+// ran is for how long the service has run.
+func (r *programRun) ran() (ns float64) {
+	for _, pid := range r.service.Pids() {
+		ns += process.Ran(pid)
+	}
+	return ns
 }
 
 // run runs the command with these words before it, and returns its output.
@@ -239,7 +249,7 @@ func (r *programRun) traced(ctx context.Context, sysprof string) (*runTime, erro
 	if err != nil {
 		return nil, err
 	}
-	return estimated(text, sample)
+	return estimated(text, sample.Units)
 }
 
 // loaded puts the service under load while a sysprof is attached to it.
@@ -262,10 +272,9 @@ func (r *programRun) loaded(ctx context.Context, sysprof string) (sample workloa
 	return sample, tracer.Stop(syscall.SIGINT, endBound)
 }
 
-// estimated returns what sysprof's JSON says of the run time without tracing. Of a service that goes on it says what share
-// of the time tracing took for which its threads were not asleep: a load that they are the bottleneck of would have taken
-// so much less.
-func estimated(text []byte, load workload.Sample) (*runTime, error) {
+// estimated returns what sysprof's JSON says of the run time without tracing. Of a service that goes on, of which units is what
+// it was asked for, that is how much of the time is left for which its threads ran, or wanted to, without what tracing took.
+func estimated(text []byte, units int) (*runTime, error) {
 	var said sysprofJSON
 	if err := json.Unmarshal(text, &said); err != nil {
 		return nil, err
@@ -274,9 +283,12 @@ func estimated(text []byte, load workload.Sample) (*runTime, error) {
 	if o == nil {
 		return nil, fmt.Errorf("sysprof says nothing about overhead")
 	}
-	t := &runTime{Traced: o.WallNs, Estimate: o.Untraced.Ns, Low: o.Untraced.LowNs, High: o.Untraced.HighNs, Units: load.Units}
-	if load.Units > 0 {
-		t.Traced = load.Ns * float64(load.Units)
+	t := &runTime{Traced: o.WallNs, Estimate: o.Untraced.Ns, Low: o.Untraced.LowNs, High: o.Untraced.HighNs, Units: units}
+	if units > 0 {
+		if o.Lost.Estimate <= 0 {
+			return nil, fmt.Errorf("sysprof has seen nothing of a load of %d", units)
+		}
+		t.Traced = o.Total.Ns / o.Lost.Estimate
 		t.Estimate, t.Low, t.High = t.Traced*(1-o.Lost.Estimate), t.Traced*(1-o.Lost.High), t.Traced*(1-o.Lost.Low)
 	}
 	for _, w := range said.WarningKinds {

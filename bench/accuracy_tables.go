@@ -308,7 +308,7 @@ func (a *accuracy) writeRuns(w io.Writer, rows []*judged) error {
 	if err := writeTable(w, table); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nMedians of the rounds. silent and off: more than 10 %% off without a warning. redis: a load of it, with requests a second.\n")
+	_, err := fmt.Fprintf(w, "\nMedians of the rounds. silent and off: more than 10 %% off without a warning. redis: for how long it runs in a load, and requests in a second of that.\n")
 	return err
 }
 

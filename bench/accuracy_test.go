@@ -12,8 +12,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"sysprof/bench/workload"
 )
 
 // The times of a step of two calls come in turn.
@@ -189,20 +187,23 @@ func TestRunTally(t *testing.T) {
 	}
 }
 
-// What a load would have taken without tracing goes by the share of the service's time that tracing took.
+// What a load would have taken of a service's time without tracing goes by the share that tracing took of it.
 func TestEstimated(t *testing.T) {
 	text := []byte(`{"overhead": {"wall_ns": 1000, "untraced": {"ns": 700, "low_ns": 600, "high_ns": 800},
-		"lost_share": {"estimate": 0.5, "low": 0.25, "high": 0.75}},
+		"total": {"ns": 400}, "lost_share": {"estimate": 0.5, "low": 0.25, "high": 0.75}},
 		"warning_kinds": [{"kind": "untraced-uncertain-others"}]}`)
-	alone, err := estimated(text, workload.Sample{})
+	alone, err := estimated(text, 0)
 	if want := (runTime{Traced: 1000, Estimate: 700, Low: 600, High: 800, Warned: true}); err != nil || *alone != want {
 		t.Errorf("%+v, %v; want %+v", alone, err, want)
 	}
-	loaded, err := estimated(text, workload.Sample{Ns: 80, Units: 10})
+	loaded, err := estimated(text, 10)
 	if want := (runTime{Traced: 800, Estimate: 400, Low: 200, High: 600, Warned: true, Units: 10}); err != nil || *loaded != want {
 		t.Errorf("%+v, %v; want %+v", loaded, err, want)
 	}
-	if _, err := estimated([]byte("{}"), workload.Sample{}); err == nil {
+	if _, err := estimated([]byte(`{"overhead": {"wall_ns": 1000}}`), 10); err == nil {
+		t.Error("nothing was traced, no error")
+	}
+	if _, err := estimated([]byte("{}"), 0); err == nil {
 		t.Error("no overhead, no error")
 	}
 }

@@ -47,6 +47,18 @@ func Family(pid int) []int {
 	return pids
 }
 
+// Ran returns for how long the threads of a process have run that it has now, in nanoseconds.
+func Ran(pid int) (ns float64) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		ran, _, _ := strings.Cut(string(text), " ")
+		of, _ := strconv.ParseFloat(ran, 64)
+		ns += of
+	}
+	return ns
+}
+
 // Traced reports whether every thread of pid has a tracer. That is so for a process that has ended.
 func Traced(pid int) bool {
 	statuses, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))

@@ -71,6 +71,7 @@ type correction struct {
 type account struct {
 	leastNs   float64 // what the calls took at least, corrected
 	runningNs float64 // what they took as far as the thread ran in them, corrected
+	coldNs    float64 // what they lost to cold caches that is not taken off them
 	inLineNs  float64 // how long exit-stops stood in line, of those of which that is known
 	lined     uint64  // how many these are
 	unlined   uint64  // of how many calls the time in the line is part of the latency
@@ -124,6 +125,7 @@ func (k *correction) outcome(o *profile.RawOutcome) *profile.Histogram {
 	h = k.withQueued(h, queued)
 	k.line.runningNs += runningSum(h)
 	k.line.leastNs += leastOf(h)
+	k.line.coldNs += k.coldWork(h, k.CallNs, int64(sleep)) / 2 // as far as it is known, half as much as between calls
 	return h
 }
 

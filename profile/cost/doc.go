@@ -22,9 +22,9 @@
 //     schedstat (waits.go). Such calls, and those whose exit-stop stood in line, are counted, and taken to be like the
 //     others of their row (queue.go). Calls that really took long stay.
 //  4. Correct takes off the means by how much controls exceed their own median, which medians do not have in them
-//     (cost.go). What was taken off, the switches, standing in line, controls and hold are added up, and tell how long
-//     the run would have taken without tracing, and between which bounds, or what share of their time the threads
-//     lost (overhead.go).
+//     (cost.go). What was taken off, the switches, standing in line, controls and hold are added up, and what work
+//     that is done once lost to cold caches (cold.go). That tells how long the run would have taken without tracing, and
+//     between which bounds, or what share of their time the threads lost (overhead.go).
 //  5. The time of threads that slept until another traced thread came so far has in it what tracing cost that one. Rows of
 //     which that is most are marked as upper bounds (queue.go).
 //  6. What makes the numbers uncertain becomes a profile.Warning (warnings.go).

@@ -39,6 +39,9 @@ const (
 	transitUnsureNs  = 200
 	switchesUnsureNs = 300
 
+	// coldest is how many times as much work that is done once may lose to cold caches as is said (cold.go).
+	coldest = 3
+
 	// ninety is how many standard deviations a mean of controls may be off: 1.64 if they were normally distributed,
 	// but a few of them are a hundred times as long as the others.
 	ninety = 3
@@ -93,9 +96,11 @@ func (l *losses) add(k *correction, calls *profile.RawCalls) {
 	l.waitedNs += waitedNs
 	least, likely, most := k.switchesInGaps(&calls.Gaps)
 	l.undisturbed += float64(k.TransitNs+k.GapNs) * n
-	l.switchesNs += min(ns, likely)
+	// What the work done once lost is counted with the switches, as it comes of them.
+	inGapsNs, inCallsNs := k.coldWork(&calls.Gaps, k.GapNs, math.MaxInt64), k.line.coldNs
+	l.switchesNs += min(ns+inGapsNs, likely) + inCallsNs
 	l.switchesLow += min(max(ns-unsure-ratio*waitedNs, least), likely)
-	l.switchesHigh += min(ns+unsure, most)
+	l.switchesHigh += min(ns+unsure+coldest*inGapsNs, most) + coldest*inCallsNs
 }
 
 // switchesInGaps bounds what the switches took in all by the gaps that they are part of. Controls are few, and where a CPU
@@ -159,6 +164,18 @@ func (k *correction) switchRatio() float64 {
 func (k *correction) coldGaps(gaps *profile.Histogram) (ns float64) {
 	for b := range gaps.Buckets() {
 		ns += cold(k.stopNs, float64(gaps.Middle(b)-k.GapNs)) * float64(b.Count)
+	}
+	return ns
+}
+
+// coldWork is what is lost to cold caches by all that took longer than emptyNs and less than beforeNs, besides what
+// coldGaps and Stream say of it.
+func (k *correction) coldWork(of *profile.Histogram, emptyNs, beforeNs int64) (ns float64) {
+	for b := range of.Buckets() {
+		if b.LowNs >= beforeNs {
+			break
+		}
+		ns += coldWork(k.stopNs, float64(of.Middle(b)-emptyNs)) * float64(b.Count)
 	}
 	return ns
 }

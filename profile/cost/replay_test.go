@@ -50,6 +50,7 @@ var reached = map[string][2]float64{
 	"free/all/programs":          {0.75, 0.20}, // 3 of 4, 2 of 5
 	"free/other/blocks/1":        {0.91, 0.83}, // 12 of 12, 6 of 6
 	"free/quiet/blocks/8":        {0.18, 0.12}, // 3 of 11, 2 of 8
+	"free/quiet/programs":        {0, 0},       // of python, which makes few calls that are alike
 	"free/quiet/nocheap/1":       {0.84, 0.84}, // 12 of 13, 12 of 13
 	"pinned/all/interleaved/1":   {0.66, 0.37}, // 7 of 9, 4 of 8
 	"pinned/other/interleaved/1": {0.54, 0.37}, // 7 of 11, 4 of 8
@@ -116,4 +117,7 @@ func judgeUntraced(t *testing.T, r *recording.Run, s *profile.Snapshot) {
 	t.Logf("untraced %.2f ms (%.2f to %.2f), in truth %.2f (%.2f, %.2f): in range %v; %d calls, %.2f µs a call, off %+.3f a call; %s",
 		float64(u.Ns)/1e6, float64(u.LowNs)/1e6, float64(u.HighNs)/1e6, truth/1e6, r.UntracedNs[0]/1e6, r.UntracedNs[1]/1e6, in,
 		s.Overhead.Calls, truth/1e3/float64(s.Overhead.Calls), (float64(u.Ns)-truth)/1e3/float64(s.Overhead.Calls), s.Overhead.Known())
+	if !in && os.Getenv("SYSPROF_RECORDINGS") == "" {
+		t.Error("the truth is not in the range")
+	}
 }
