@@ -181,13 +181,22 @@ func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(
 	strace := needs.Program(t, "strace", "strace")
 	work() // fills the server's caches
 	eventually(t, "the server is idle", func() bool { return !connected(port) })
-	want := countAttached(t, pids, port, work, strace)
-	got := countAttached(t, pids, port, work, program(t), "-q")
-	t.Logf("sysprof: %v\nstrace: %v", got, want)
-	settle(got)
-	settle(want)
-	for _, name := range got.differing(want) {
-		t.Errorf("%s: sysprof counted %v; strace %v", name, got[name], want[name])
+	// What a server does now and then by itself may have been begun when one of them comes, which makes a call less: once more.
+	const tries = 4
+	for n := 1; ; n++ {
+		want := countAttached(t, pids, port, work, strace)
+		got := countAttached(t, pids, port, work, program(t), "-q")
+		t.Logf("sysprof: %v\nstrace: %v", got, want)
+		settle(got)
+		settle(want)
+		differing := got.differing(want)
+		if len(differing) > 0 && n < tries {
+			continue
+		}
+		for _, name := range differing {
+			t.Errorf("%s: sysprof counted %v; strace %v", name, got[name], want[name])
+		}
+		return
 	}
 }
 

@@ -239,14 +239,15 @@ const statesC = `
 #include <unistd.h>
 static int fds[2];
 static void *writes(void *arg) {
-	for (int i = 0; i < 20; i++) { usleep(5000); if (write(fds[1], "x", 1) != 1) abort(); }
+	for (int i = 0; i < 5; i++) { usleep(40000); if (write(fds[1], "x", 1) != 1) abort(); }
 	return arg;
 }
 int main(void) {
 	pthread_t t;
 	char c;
 	if (pipe(fds) || pthread_create(&t, 0, writes, 0)) abort();
-	for (int i = 0; i < 20; i++) if (read(fds[0], &c, 1) != 1) abort(); /* waits */
+	/* Waits, for so long that no wait for a CPU, which is none for a call, comes near to it. */
+	for (int i = 0; i < 5; i++) if (read(fds[0], &c, 1) != 1) abort();
 	pthread_join(t, 0);
 	size_t size = 8 << 20;
 	char *p = malloc(size);
