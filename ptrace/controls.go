@@ -30,6 +30,7 @@ type controls struct {
 	sinceNs int64           // when the last one was made
 	calls   int             // since the last one
 	after   int             // the next one comes after so many
+	old     bool            // that was drawn anew because the last one is old
 	usualNs int64           // how long the last one took, within bounds
 	last    profile.Control // scratch
 }
@@ -47,11 +48,21 @@ const (
 	// follow another one, whose traces it would find in the caches.
 	firstControls = 8
 	callsToNext   = 4
+
+	// oldNs is how old a control may become, while calls are made, until the next one is drawn anew among the next
+	// soonCalls: a program that has called often and now calls once a second would come to the one that was drawn minutes
+	// later. It is drawn, too, since the first call after such a time finds the caches cold.
+	oldNs     = 100_000_000
+	soonCalls = 8
 )
 
-// due reports whether a control is to be made at the exit-stop of a call.
-func (c *controls) due(condition profile.Condition) bool {
+// due reports whether a control is to be made at the exit-stop of a call that was seen at nowNs.
+func (c *controls) due(condition profile.Condition, nowNs int64) bool {
 	c.calls++
+	if !c.old && nowNs-c.sinceNs > oldNs {
+		c.old = true
+		c.after = min(c.after, c.calls+1+int(c.draw()%soonCalls))
+	}
 	switch {
 	case c.mode == ControlsEvery:
 		return true
@@ -66,23 +77,27 @@ func (c *controls) due(condition profile.Condition) bool {
 // take takes note that a control is made, and draws when the next one is.
 func (c *controls) take(condition profile.Condition, nowNs int64) {
 	callNs := max(nowNs-c.sinceNs, 1) / int64(max(c.calls, 1))
-	c.calls = 0
+	c.calls, c.old = 0, false
 	c.made[condition]++
 	c.sinceNs = nowNs
-	// xorshift32 (Marsaglia, 2003), so that what a program does in step with time does not meet controls always or
-	// never.
+	afterNs := controlEveryNs/2 + int64(c.draw()%controlEveryNs)
+	c.after = int(afterNs / max(callNs, 1))
+}
+
+// draw returns a random number, so that what a program does in step with time does not meet controls always or never
+// (xorshift32, Marsaglia, 2003).
+func (c *controls) draw() uint32 {
 	c.random = max(c.random, 1)
 	c.random ^= c.random << 13
 	c.random ^= c.random >> 17
 	c.random ^= c.random << 5
-	afterNs := controlEveryNs/2 + int64(c.random%controlEveryNs)
-	c.after = int(afterNs / max(callNs, 1))
+	return c.random
 }
 
 // beginControl has tr, at the exit-stop of its call, make a control, if one is due.
 func (w *worker) beginControl(tr *tracee) {
 	c := &tr.call
-	if !w.controls.due(c.Condition()) || !w.mayControl(tr) || raw.Interrupt(c.TID) != nil {
+	if !w.controls.due(c.Condition(), c.ExitSeenNs) || !w.mayControl(tr) || raw.Interrupt(c.TID) != nil {
 		return
 	}
 	tr.control, tr.interruptPending = true, true
