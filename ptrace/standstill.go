@@ -1,10 +1,10 @@
 package ptrace
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,7 +137,7 @@ func (h *heartbeat) waited(worker int, fromNs, toNs int64) (ns int64) {
 		}
 		late := endNs - s.toNs
 		if late > settleNs {
-			late -= h.workers[worker].total() - s.waitedNs[worker]
+			late -= h.workers[worker].total(make([]byte, len(runDelay{}.text))) - s.waitedNs[worker]
 		}
 		if s.toNs <= fromNs || late > settleNs {
 			break
@@ -254,6 +254,7 @@ func moveEntry(c *profile.Call, ns int64) {
 type runDelay struct {
 	file *os.File // nil: not known
 	last int64    // used by the heartbeat's thread only
+	text [64]byte // of the file, last; used by the heartbeat's thread only
 }
 
 func openRunDelay(tid int32) (d runDelay) {
@@ -273,17 +274,16 @@ func (d *runDelay) close() {
 // sinceLast is how much it has grown since it was asked for last, 0 if that is not known.
 func (d *runDelay) sinceLast() int64 {
 	last := d.last
-	d.last = d.total()
+	d.last = d.total(d.text[:])
 	return max(d.last-last, 0) // the thread may be gone
 }
 
-// total is how long the thread has waited in all. 0 if that is not known.
-func (d *runDelay) total() int64 {
-	var text [64]byte
+// total is how long the thread has waited in all. 0 if that is not known. The text is read into a buffer of the caller's.
+func (d *runDelay) total(text []byte) int64 {
 	n := 0
 	if d.file != nil {
-		n, _ = d.file.ReadAt(text[:], 0)
+		n, _ = d.file.ReadAt(text, 0)
 	}
-	_, second, _ := strings.Cut(string(text[:n]), " ")
-	return firstNumber([]byte(second))
+	_, second, _ := bytes.Cut(text[:n], []byte{' '})
+	return firstNumber(second)
 }
