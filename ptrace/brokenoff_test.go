@@ -212,7 +212,7 @@ type outcome struct {
 	TookMs int
 }
 
-const patientMs = 300
+const patientMs = 1000
 
 // The target calls, once it is told to, what returns after patientMs.
 var _ = target("patient", func(_ *ledger, args []string) {
