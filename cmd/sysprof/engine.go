@@ -94,8 +94,12 @@ func (o *options) kernelCannot() string {
 		return "--pprof goes with --by and --only where each call is seen, which counting in the kernel does not: use --engine=ptrace"
 	case o.engine.timed > 1 && o.groups.asked():
 		return "--timed does not go with --by and --only, which take the time of each call: leave one of them out"
-	case o.slower.AtLeast != 0:
-		return "--slower needs single calls, which counting in the kernel does not see: use --engine=ptrace"
+	case o.slower.AtLeast > 0 && o.engine.timed > 1:
+		return "--timed does not go with --slower, which takes the time of each call: leave one of them out"
+	case o.slower.AtLeast > 0 && len(o.groups.only) > 0:
+		return "--slower goes with --only where each call is seen, which counting in the kernel does not: use --engine=ptrace"
+	case o.slower.Stacks && o.outputs.Pprof == "":
+		return "--slower has stacks where threads are stopped at their calls, as counting in the kernel does not: use --engine=ptrace"
 	case len(o.selection.paths) > 0:
 		return "-P needs single calls, which counting in the kernel does not see: use --engine=ptrace"
 	case o.outputs.CPU:
@@ -182,6 +186,7 @@ func (p *process) kernelEngine(opt *options, command *ptrace.Command, config *se
 		ByExits:        config.Only != nil,
 		Timed:          opt.engine.timed,
 		Draws:          opt.outputs.Pprof != "",
+		Slower:         opt.slowerInKernel(),
 		OnAttachFailed: p.messages.say,
 		OnBegin:        func() { p.begun.Store(true) },
 		Haste:          p.start,

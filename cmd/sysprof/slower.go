@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sysprof/cmd/sysprof/internal/session"
+	"sysprof/profile/inkernel"
 	"sysprof/syscalltab"
 )
 
@@ -30,4 +31,10 @@ func (o *options) checkSlower(d declarations) error {
 		return fmt.Errorf("--slower does not go with --bench, which shows no calls; leave one of them out")
 	}
 	return nil
+}
+
+// slowerInKernel is what counting in the kernel is to tell of.
+func (o *options) slowerInKernel() inkernel.Slower {
+	return inkernel.Slower{AtLeast: o.slower.AtLeast, Calls: o.slower.Calls, Successes: o.statuses&session.Successful != 0,
+		Failures: o.statuses&session.Failed != 0, Deaths: o.statuses&session.Unfinished != 0}
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// Draws has calls be drawn, with their stacks (Draw).
 	Draws bool
 
+	// Slower says which single calls are told of (OnSlow). Then all calls are timed.
+	Slower Slower
+
 	By      Fields // what groups of calls differ in; 0: there are none
 	ByExits bool   // it is said even whose the calls are that end their threads
 
@@ -47,6 +50,7 @@ type Counter struct {
 	price    Price
 	drawing  *drawing // nil: nobody wants to know
 	groups   *groups  // nil: likewise
+	slowing  *slowing // nil: likewise
 }
 
 // Load loads the programs, finds out what they cost, and attaches them. Nothing is counted before Begin. The error is a
@@ -105,7 +109,9 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 		return ^uint64(0)
 	}
 	var unknown [kernelABICount]uint32
+	var restarts [kernelABICount]uint64
 	for i, abi := range kernelABIs() {
+		restarts[i] = number(abi, "restart_syscall")
 		if c.counts(abi, numberOfNone) {
 			unknown[i] = 1
 		}
@@ -117,12 +123,14 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 		programsVarNrExitCompat:      number(narrow, "exit"),
 		programsVarNrExitGroupCompat: number(narrow, "exit_group"),
 		programsVarUnknownCounted:    unknown,
+		programsVarNrRestart:         restarts,
 	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count CPUs: %w", err)
 	}
 	maps.Copy(constants, c.setDrawing(spec))
+	maps.Copy(constants, c.setSlower(spec))
 	maps.Copy(constants, c.setGroups(spec, cpus))
 	constants[programsVarMostRows] = rowsFor(cpus)
 	spec.Maps[programsMapRows].MaxEntries = rowsFor(cpus)
@@ -258,13 +266,18 @@ func (c *Counter) Enroll() error {
 	return errors.Join(c.programs.Looking.Set(uint32(1)), c.eachThread(), c.programs.Looking.Set(uint32(0)))
 }
 
-// eachThread has the kernel run the iterator over all threads.
+// eachThread has the kernel run the iterator that finds members, and calls in flight, over all threads.
 func (c *Counter) eachThread() error {
 	iter, err := link.AttachIter(link.IterOptions{Program: c.programs.Each})
 	if err != nil {
 		return fmt.Errorf("look at all threads: %w", err)
 	}
 	defer iter.Close()
+	return eachThread(iter)
+}
+
+// eachThread has the kernel run an iterator over all threads.
+func eachThread(iter *link.Iter) error {
 	threads, err := iter.Open()
 	if err != nil {
 		return fmt.Errorf("look at all threads: %w", err)
@@ -298,6 +311,9 @@ func (c *Counter) Close() {
 	if c.drawing != nil {
 		c.drawing.reader.Close()
 		c.drawing.ended()
+	}
+	if c.slowing != nil {
+		c.slowing.close()
 	}
 	c.programs.Close()
 }

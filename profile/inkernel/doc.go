@@ -47,5 +47,10 @@
 // stands for. The pace is the programs' own (bpf/stacks.h), but for how many there are in all, which is kept at some 1,000 a second
 // from here. Counts and times do not depend on any of it.
 //
+// # Single calls
+//
+// With Options.Slower the programs tell of calls that take long (OnSlow, bpf/slow.h): of each that ends, and, as they are
+// looked for now and then, of each that hangs. So many a second are told of; the others are counted (SlowLost).
+//
 // It does not unwind stacks, and knows no process by name: it is told which to count.
 package inkernel

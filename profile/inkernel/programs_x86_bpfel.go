@@ -27,9 +27,11 @@ const (
 	programsMapRing              = "ring"
 	programsMapRowOf             = "row_of"
 	programsMapRows              = "rows"
+	programsMapSaid              = "said"
 	programsMapScratch           = "scratch"
 	programsMapShares            = "shares"
 	programsMapSlots             = "slots"
+	programsMapSlowRing          = "slow_ring"
 	programsMapSpill             = "spill"
 	programsMapWere              = "were"
 	programsProgCalibrate        = "calibrate"
@@ -37,6 +39,7 @@ const (
 	programsProgEnded            = "ended"
 	programsProgEnter            = "enter"
 	programsProgForked           = "forked"
+	programsProgHanging          = "hanging"
 	programsProgLeave            = "leave"
 	programsProgMoved            = "moved"
 	programsProgRenamed          = "renamed"
@@ -60,6 +63,7 @@ const (
 	programsVarNrExitCompat      = "nr_exit_compat"
 	programsVarNrExitGroup       = "nr_exit_group"
 	programsVarNrExitGroupCompat = "nr_exit_group_compat"
+	programsVarNrRestart         = "nr_restart"
 	programsVarOddRowsUsed       = "odd_rows_used"
 	programsVarOver              = "over"
 	programsVarOwnCgroup         = "own_cgroup"
@@ -72,6 +76,13 @@ const (
 	programsVarShareBits         = "share_bits"
 	programsVarSignalled         = "signalled"
 	programsVarSlotMask          = "slot_mask"
+	programsVarSlowCalls         = "slow_calls"
+	programsVarSlowLost          = "slow_lost"
+	programsVarSlowOutcomes      = "slow_outcomes"
+	programsVarSlowSecond        = "slow_second"
+	programsVarSlowTold          = "slow_told"
+	programsVarSlowUnknown       = "slow_unknown"
+	programsVarSlowerNs          = "slower_ns"
 	programsVarStackBytes        = "stack_bytes"
 	programsVarStackGap          = "stack_gap"
 	programsVarTakingLeave       = "taking_leave"
@@ -128,6 +139,7 @@ type programsProgramSpecs struct {
 	Ended      *ebpf.ProgramSpec `ebpf:"ended"`
 	Enter      *ebpf.ProgramSpec `ebpf:"enter"`
 	Forked     *ebpf.ProgramSpec `ebpf:"forked"`
+	Hanging    *ebpf.ProgramSpec `ebpf:"hanging"`
 	Leave      *ebpf.ProgramSpec `ebpf:"leave"`
 	Moved      *ebpf.ProgramSpec `ebpf:"moved"`
 	Renamed    *ebpf.ProgramSpec `ebpf:"renamed"`
@@ -138,22 +150,24 @@ type programsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
-	Calls   *ebpf.MapSpec `ebpf:"calls"`
-	Cells   *ebpf.MapSpec `ebpf:"cells"`
-	Fills   *ebpf.MapSpec `ebpf:"fills"`
-	Flights *ebpf.MapSpec `ebpf:"flights"`
-	Groups  *ebpf.MapSpec `ebpf:"groups"`
-	Marks   *ebpf.MapSpec `ebpf:"marks"`
-	Paces   *ebpf.MapSpec `ebpf:"paces"`
-	Records *ebpf.MapSpec `ebpf:"records"`
-	Ring    *ebpf.MapSpec `ebpf:"ring"`
-	RowOf   *ebpf.MapSpec `ebpf:"row_of"`
-	Rows    *ebpf.MapSpec `ebpf:"rows"`
-	Scratch *ebpf.MapSpec `ebpf:"scratch"`
-	Shares  *ebpf.MapSpec `ebpf:"shares"`
-	Slots   *ebpf.MapSpec `ebpf:"slots"`
-	Spill   *ebpf.MapSpec `ebpf:"spill"`
-	Were    *ebpf.MapSpec `ebpf:"were"`
+	Calls    *ebpf.MapSpec `ebpf:"calls"`
+	Cells    *ebpf.MapSpec `ebpf:"cells"`
+	Fills    *ebpf.MapSpec `ebpf:"fills"`
+	Flights  *ebpf.MapSpec `ebpf:"flights"`
+	Groups   *ebpf.MapSpec `ebpf:"groups"`
+	Marks    *ebpf.MapSpec `ebpf:"marks"`
+	Paces    *ebpf.MapSpec `ebpf:"paces"`
+	Records  *ebpf.MapSpec `ebpf:"records"`
+	Ring     *ebpf.MapSpec `ebpf:"ring"`
+	RowOf    *ebpf.MapSpec `ebpf:"row_of"`
+	Rows     *ebpf.MapSpec `ebpf:"rows"`
+	Said     *ebpf.MapSpec `ebpf:"said"`
+	Scratch  *ebpf.MapSpec `ebpf:"scratch"`
+	Shares   *ebpf.MapSpec `ebpf:"shares"`
+	Slots    *ebpf.MapSpec `ebpf:"slots"`
+	SlowRing *ebpf.MapSpec `ebpf:"slow_ring"`
+	Spill    *ebpf.MapSpec `ebpf:"spill"`
+	Were     *ebpf.MapSpec `ebpf:"were"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -179,6 +193,7 @@ type programsVariableSpecs struct {
 	NrExitCompat      *ebpf.VariableSpec `ebpf:"nr_exit_compat"`
 	NrExitGroup       *ebpf.VariableSpec `ebpf:"nr_exit_group"`
 	NrExitGroupCompat *ebpf.VariableSpec `ebpf:"nr_exit_group_compat"`
+	NrRestart         *ebpf.VariableSpec `ebpf:"nr_restart"`
 	OddRowsUsed       *ebpf.VariableSpec `ebpf:"odd_rows_used"`
 	Over              *ebpf.VariableSpec `ebpf:"over"`
 	OwnCgroup         *ebpf.VariableSpec `ebpf:"own_cgroup"`
@@ -191,6 +206,13 @@ type programsVariableSpecs struct {
 	ShareBits         *ebpf.VariableSpec `ebpf:"share_bits"`
 	Signalled         *ebpf.VariableSpec `ebpf:"signalled"`
 	SlotMask          *ebpf.VariableSpec `ebpf:"slot_mask"`
+	SlowCalls         *ebpf.VariableSpec `ebpf:"slow_calls"`
+	SlowLost          *ebpf.VariableSpec `ebpf:"slow_lost"`
+	SlowOutcomes      *ebpf.VariableSpec `ebpf:"slow_outcomes"`
+	SlowSecond        *ebpf.VariableSpec `ebpf:"slow_second"`
+	SlowTold          *ebpf.VariableSpec `ebpf:"slow_told"`
+	SlowUnknown       *ebpf.VariableSpec `ebpf:"slow_unknown"`
+	SlowerNs          *ebpf.VariableSpec `ebpf:"slower_ns"`
 	StackBytes        *ebpf.VariableSpec `ebpf:"stack_bytes"`
 	StackGap          *ebpf.VariableSpec `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.VariableSpec `ebpf:"taking_leave"`
@@ -220,22 +242,24 @@ func (o *programsObjects) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
-	Calls   *ebpf.Map `ebpf:"calls"`
-	Cells   *ebpf.Map `ebpf:"cells"`
-	Fills   *ebpf.Map `ebpf:"fills"`
-	Flights *ebpf.Map `ebpf:"flights"`
-	Groups  *ebpf.Map `ebpf:"groups"`
-	Marks   *ebpf.Map `ebpf:"marks"`
-	Paces   *ebpf.Map `ebpf:"paces"`
-	Records *ebpf.Map `ebpf:"records"`
-	Ring    *ebpf.Map `ebpf:"ring"`
-	RowOf   *ebpf.Map `ebpf:"row_of"`
-	Rows    *ebpf.Map `ebpf:"rows"`
-	Scratch *ebpf.Map `ebpf:"scratch"`
-	Shares  *ebpf.Map `ebpf:"shares"`
-	Slots   *ebpf.Map `ebpf:"slots"`
-	Spill   *ebpf.Map `ebpf:"spill"`
-	Were    *ebpf.Map `ebpf:"were"`
+	Calls    *ebpf.Map `ebpf:"calls"`
+	Cells    *ebpf.Map `ebpf:"cells"`
+	Fills    *ebpf.Map `ebpf:"fills"`
+	Flights  *ebpf.Map `ebpf:"flights"`
+	Groups   *ebpf.Map `ebpf:"groups"`
+	Marks    *ebpf.Map `ebpf:"marks"`
+	Paces    *ebpf.Map `ebpf:"paces"`
+	Records  *ebpf.Map `ebpf:"records"`
+	Ring     *ebpf.Map `ebpf:"ring"`
+	RowOf    *ebpf.Map `ebpf:"row_of"`
+	Rows     *ebpf.Map `ebpf:"rows"`
+	Said     *ebpf.Map `ebpf:"said"`
+	Scratch  *ebpf.Map `ebpf:"scratch"`
+	Shares   *ebpf.Map `ebpf:"shares"`
+	Slots    *ebpf.Map `ebpf:"slots"`
+	SlowRing *ebpf.Map `ebpf:"slow_ring"`
+	Spill    *ebpf.Map `ebpf:"spill"`
+	Were     *ebpf.Map `ebpf:"were"`
 }
 
 func (m *programsMaps) Close() error {
@@ -251,9 +275,11 @@ func (m *programsMaps) Close() error {
 		m.Ring,
 		m.RowOf,
 		m.Rows,
+		m.Said,
 		m.Scratch,
 		m.Shares,
 		m.Slots,
+		m.SlowRing,
 		m.Spill,
 		m.Were,
 	)
@@ -282,6 +308,7 @@ type programsVariables struct {
 	NrExitCompat      *ebpf.Variable `ebpf:"nr_exit_compat"`
 	NrExitGroup       *ebpf.Variable `ebpf:"nr_exit_group"`
 	NrExitGroupCompat *ebpf.Variable `ebpf:"nr_exit_group_compat"`
+	NrRestart         *ebpf.Variable `ebpf:"nr_restart"`
 	OddRowsUsed       *ebpf.Variable `ebpf:"odd_rows_used"`
 	Over              *ebpf.Variable `ebpf:"over"`
 	OwnCgroup         *ebpf.Variable `ebpf:"own_cgroup"`
@@ -294,6 +321,13 @@ type programsVariables struct {
 	ShareBits         *ebpf.Variable `ebpf:"share_bits"`
 	Signalled         *ebpf.Variable `ebpf:"signalled"`
 	SlotMask          *ebpf.Variable `ebpf:"slot_mask"`
+	SlowCalls         *ebpf.Variable `ebpf:"slow_calls"`
+	SlowLost          *ebpf.Variable `ebpf:"slow_lost"`
+	SlowOutcomes      *ebpf.Variable `ebpf:"slow_outcomes"`
+	SlowSecond        *ebpf.Variable `ebpf:"slow_second"`
+	SlowTold          *ebpf.Variable `ebpf:"slow_told"`
+	SlowUnknown       *ebpf.Variable `ebpf:"slow_unknown"`
+	SlowerNs          *ebpf.Variable `ebpf:"slower_ns"`
 	StackBytes        *ebpf.Variable `ebpf:"stack_bytes"`
 	StackGap          *ebpf.Variable `ebpf:"stack_gap"`
 	TakingLeave       *ebpf.Variable `ebpf:"taking_leave"`
@@ -312,6 +346,7 @@ type programsPrograms struct {
 	Ended      *ebpf.Program `ebpf:"ended"`
 	Enter      *ebpf.Program `ebpf:"enter"`
 	Forked     *ebpf.Program `ebpf:"forked"`
+	Hanging    *ebpf.Program `ebpf:"hanging"`
 	Leave      *ebpf.Program `ebpf:"leave"`
 	Moved      *ebpf.Program `ebpf:"moved"`
 	Renamed    *ebpf.Program `ebpf:"renamed"`
@@ -325,6 +360,7 @@ func (p *programsPrograms) Close() error {
 		p.Ended,
 		p.Enter,
 		p.Forked,
+		p.Hanging,
 		p.Leave,
 		p.Moved,
 		p.Renamed,

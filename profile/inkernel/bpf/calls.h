@@ -71,3 +71,14 @@ INLINE int ends_thread(u32 abi, u64 nr)
 		return nr == nr_exit_compat || nr == nr_exit_group_compat;
 	return (nr & 0x3fffffff) == nr_exit || (nr & 0x3fffffff) == nr_exit_group;
 }
+
+INLINE int is_restart(u32 abi, u64 nr) { return abi < ABIS && nr == nr_restart[abi]; }
+
+#define RESTART_BLOCK 516 // an errno that the kernel keeps to itself: restart_syscall will go on with the call
+
+// note_restart takes note of such a call. It goes on with that as well when it has been interrupted itself.
+INLINE void note_restart(struct slot *slot)
+{
+	if (!is_restart(slot->abi, slot->nr) && slot->call != NONE && !((u64)slot->nr >> 32))
+		slot->resumes = (slot->nr & 0xfff) + 1;
+}

@@ -10,6 +10,7 @@
 #include "calls.h"
 #include "groups.h"
 #include "members.h"
+#include "slow.h"
 #include "stacks.h"
 
 char _license[] SEC("license") = "GPL";
@@ -76,12 +77,12 @@ INLINE u32 bucket_of(u64 ns)
 	return (shift << SUB_BITS) + (ns >> shift);
 }
 
-INLINE void count(struct slot *slot, struct task_struct *task, s64 result, u64 ns, u32 weight)
+INLINE void count(struct slot *slot, s64 result, u64 ns, u32 weight)
 {
 	if (slot->abi == COMPAT)
 		result = (s32)result; // sigreturn leaves one of 32 bits (syscall_get_error)
 	u32 errno = result < 0 && result >= -4095 ? -result : 0;
-	if (telling && count_for(slot, task, errno, ns, bucket_of(ns)))
+	if (telling && count_for(slot, errno, ns, bucket_of(ns)))
 		return;
 	u32 i = row_for(slot, errno);
 	struct row *row = map_lookup(&rows, &i);
@@ -162,6 +163,18 @@ INLINE int is_killed(struct task_struct *task)
 	return task->pending.signal.sig[0] >> (sigkill - 1) & 1;
 }
 
+// leave_unseen sees a call return that is not counted, as it was entered before the counting.
+static __attribute__((noinline)) int leave_unseen(struct slot *slot, struct task_struct *task, s64 result)
+{
+	if (!slot || !task || !identify(slot, task, nr_of(task)))
+		return 0;
+	if (result == -RESTART_BLOCK)
+		note_restart(slot);
+	if (slower_ns && ktime_ns() - slot->entered >= slower_ns)
+		tell_slow(slot, result, ktime_ns() - slot->entered, 1);
+	return 0;
+}
+
 SEC("raw_tp/sys_exit")
 int leave(u64 *ctx)
 {
@@ -182,10 +195,18 @@ int leave(u64 *ctx)
 			return 0;
 		}
 		slot->state = OUTSIDE;
-		count(slot, task, result, ns, slot->weight);
+		if (slower_ns && ns >= slower_ns)
+			tell_slow(slot, result, ns, 0);
+		if (result == -RESTART_BLOCK)
+			note_restart(slot);
+		count(slot, result, ns, slot->weight);
 		return 0;
 	}
+	if (state == UNSEEN && is_killed(task))
+		return 0; // likewise
 	slot->state = OUTSIDE;
+	if (state == UNSEEN)
+		leave_unseen(slot, task, result);
 	if (state != OUTSIDE)
 		return 0;
 	// The call was answered before its entry was seen: by a seccomp filter (kernel/entry/common.c, syscall_trace_enter).
@@ -196,7 +217,7 @@ int leave(u64 *ctx)
 		slot->entered = ktime_ns();
 		return 0;
 	}
-	count(slot, task, result, 0, 1);
+	count(slot, result, 0, 1);
 	return 0;
 }
 
@@ -226,9 +247,15 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 			return;
 		key.nr = nr;
 		key.unseen = 1;
+		if (slower_ns)
+			since = slot->entered;
 	} else {
 		return;
 	}
+	u64 ns = since ? ktime_ns() - since : 0;
+	tell_broken_off(task, slot, &key, since, ns);
+	if (is_restart(key.abi, key.nr) && slot->resumes)
+		key.nr = (slot->resumes - 1) | (key.abi == X32 ? 0x40000000 : 0);
 	struct flight none = {}, *flight = map_lookup(&flights, &key);
 	if (!flight) {
 		map_update(&flights, &key, &none, BPF_NOEXIST);
@@ -246,7 +273,6 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 		__sync_fetch_and_add(&no_flight, 1);
 		return;
 	}
-	u64 ns = since ? ktime_ns() - since : 0;
 	draw_flight(task, slot, &key, ns);
 	if (ns >= flight->longest) {
 		flight->longest = ns;

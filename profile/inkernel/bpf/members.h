@@ -59,6 +59,9 @@ INLINE void enroll(struct task_struct *task, u32 state)
 	}
 	slot->random = regs;
 	slot->told = UNTOLD;
+	slot->resumes = 0;
+	if (slower_ns)
+		slot->entered = ktime_ns();
 	slot->state = state;
 	__sync_fetch_and_add(&members, 1);
 	__sync_fetch_and_add(&seen, 1);

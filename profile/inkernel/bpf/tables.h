@@ -10,8 +10,10 @@
 #define X32 2
 
 volatile const u64 nr_execve = ~0ULL, nr_exit = ~0ULL, nr_exit_group = ~0ULL; // native
+volatile const u64 nr_restart[ABIS] = {~0ULL, ~0ULL, ~0ULL};
 volatile const u64 nr_exit_compat = ~0ULL, nr_exit_group_compat = ~0ULL;
 volatile const u32 unknown_counted[ABIS] = {1, 1, 1}; // calls that are in no table
+volatile const u64 slower_ns = 0;                      // calls that take so long are told of (slow.h); 0: none
 volatile const u32 slot_mask = 0xffff;                // fewer in tests
 volatile const u32 most_rows = 256;                   // fewer where there are many CPUs
 
@@ -35,8 +37,9 @@ struct slot {
 	s64 nr;      // of the call that the thread is in
 	u64 random;
 	u32 call;    // its index in calls
-	u16 state;
-	u16 abi;
+	u8 state;
+	u8 abi;
+	u16 resumes; // the number of the call that a restart_syscall of its goes on with, and 1; 0: not known
 	u32 weight;  // how many calls a timed one stands for
 	u32 spilled; // how many threads are in spill that would have this slot
 	u32 group;   // whose it is, found out when told was as it is here; see groups.h

@@ -74,6 +74,7 @@ type Abilities struct {
 	Stacks      bool // it stops threads at the entry of their calls
 	Groups      bool // it adds calls up by whose they are (profile.GroupSink)
 	Draws       bool // it is a Drawer
+	TellsSlow   bool // it finds slow calls by itself (finder)
 }
 
 // Progress is how far a run is.

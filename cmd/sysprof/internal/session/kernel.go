@@ -28,6 +28,7 @@ type KernelOptions struct {
 	Timed     int             // see inkernel.Options
 	Draws     bool            // likewise
 	By        inkernel.Fields // likewise
+	Slower    inkernel.Slower // likewise
 	ByExits   bool            // likewise
 
 	// OnAttachFailed is told of processes that cannot be counted where others can; OnBegin is called once before the
@@ -45,6 +46,9 @@ type kernelEngine struct {
 	command *released // nil: none
 	sink    profile.Sink
 	start   time.Time
+
+	leftOut func(uint64) // is told of slow calls that were not told of; nil: nobody wants to know
+	left    uint64       // how many it knows of; only run uses it
 
 	stop          chan struct{} // closed by Stop
 	stopOnce      sync.Once
@@ -64,7 +68,7 @@ type kernelEngine struct {
 // Kernel makes an engine of package inkernel. An error is an *inkernel.Refused if another engine may do.
 func Kernel(options KernelOptions) (Engine, error) {
 	counter, err := inkernel.Load(inkernel.Options{Everybody: options.Everybody, Calls: options.Calls, Timed: options.Timed, Signals: options.Command != nil,
-		Draws: options.Draws, By: options.By, ByExits: options.ByExits})
+		Draws: options.Draws, Slower: options.Slower, By: options.By, ByExits: options.ByExits})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +82,7 @@ func Kernel(options KernelOptions) (Engine, error) {
 }
 
 func (e *kernelEngine) Can() Abilities {
-	return Abilities{Draws: e.options.Draws, Groups: e.options.By != 0}
+	return Abilities{Draws: e.options.Draws, Groups: e.options.By != 0, TellsSlow: e.options.Slower.AtLeast > 0}
 }
 
 // Draw has drawn calls be told of.
@@ -87,6 +91,12 @@ func (e *kernelEngine) Draw(stacks bool, drawn func(*inkernel.Drawn) (short bool
 		e.failed = append(e.failed, profile.Warning{Kind: profile.StacksHidden})
 	}
 	return e.counter.Draw(stacks, drawn)
+}
+
+// OnSlow has slow calls be told of.
+func (e *kernelEngine) OnSlow(told func(*inkernel.Slow), leftOut func(uint64)) error {
+	e.leftOut = leftOut
+	return e.counter.OnSlow(told)
 }
 
 func (e *kernelEngine) Start(sink profile.Sink, _ Entered) error {
@@ -179,6 +189,7 @@ func (e *kernelEngine) run() {
 			commandEnded = nil
 			ended = e.options.Everybody || e.nobodyIsLeft()
 		case <-look.C:
+			e.sayLeftOut()
 			// A command that has not been reaped may be the last of them.
 			ended = !e.options.Everybody && commandEnded == nil && e.nobodyIsLeft()
 			if ago := time.Since(last); ago > collected || e.options.By != 0 && ago > named || e.crowded() {
@@ -190,6 +201,15 @@ func (e *kernelEngine) run() {
 	e.finish()
 	close(e.counted)
 	close(e.done)
+}
+
+// sayLeftOut tells of slow calls that were not told of.
+func (e *kernelEngine) sayLeftOut() {
+	if e.leftOut != nil {
+		now := e.counter.SlowLost()
+		e.leftOut(now - e.left)
+		e.left = now
+	}
 }
 
 func (e *kernelEngine) crowded() bool {
@@ -233,6 +253,8 @@ func (e *kernelEngine) finish() {
 	e.threads[0], e.threads[1], e.threads[2] = e.counter.Members()
 	e.elapsed = time.Since(e.start)
 	err := errors.Join(e.counter.End(), e.counter.DrawnAll())
+	e.counter.SlowAll()
+	e.sayLeftOut()
 	e.losses = e.counter.Losses()
 	takeErr := e.handOverLast()
 	if err = errors.Join(err, takeErr); err != nil {

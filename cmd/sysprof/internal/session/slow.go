@@ -9,6 +9,7 @@ import (
 
 	"sysprof/cmd/sysprof/internal/slow"
 	"sysprof/profile"
+	"sysprof/profile/inkernel"
 	"sysprof/profile/stack/capture"
 	"sysprof/profile/stack/symbol"
 	"sysprof/syscalltab"
@@ -36,6 +37,10 @@ func (s *Session) WriteSlow(files *Files) error {
 	if s.config.Slower.AtLeast == 0 {
 		return nil
 	}
+	if finder, ok := s.engine.(finder); ok && s.engine.Can().TellsSlow {
+		s.slow = slow.New(slow.Options{AtLeast: s.config.Slower.AtLeast, Calls: s.config.Slower.Calls, Now: func() int64 { return 0 }, Write: files.writeLine})
+		return finder.OnSlow(s.tellSlow, s.slow.LeftOut)
+	}
 	engine, ok := s.engine.(holder)
 	if can := s.engine.Can(); !ok || !can.SingleCalls || !can.Stacks {
 		return errors.New("--slower: this engine stops no threads at their calls, so it cannot tell of single ones")
@@ -56,6 +61,25 @@ func (s *Session) WriteSlow(files *Files) error {
 	})
 	engine.OnSlow(s.config.Slower.AtLeast, s.slow.Held)
 	return nil
+}
+
+// finder is an engine that finds slow calls by itself.
+type finder interface {
+	// OnSlow is called before Start. told is called by one goroutine, leftOut with how many calls it was not told of.
+	OnSlow(told func(*inkernel.Slow), leftOut func(uint64)) error
+}
+
+// tellSlow writes about a call that an engine has found to be slow.
+func (s *Session) tellSlow(c *inkernel.Slow) {
+	t := slow.Told{Hangs: c.Kind == inkernel.SlowHangs, AtLeast: c.Unseen, Process: c.Process, Thread: c.Thread, Hidden: c.Hidden,
+		Call: profile.Call{PID: c.PID, TID: c.TID, ABI: c.ABI, Nr: c.Nr, Args: c.Args, Ret: c.Ret, Errno: c.Errno, EntrySeenNs: int64(c.Since), ExitSeenNs: c.Ns}}
+	if c.Kind == inkernel.SlowBrokenOff {
+		t.Why = c.Why
+	}
+	if c.Resumes != 0 {
+		t.Resumes, t.AtLeast = c.ABI.Name(c.Resumes), true
+	}
+	s.slow.Tell(&t)
 }
 
 // keeper returns what reports whether a call that has not returned is one that --only keeps; nil if all are kept.

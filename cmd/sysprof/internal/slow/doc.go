@@ -9,5 +9,7 @@
 // Lines are put into a queue of bounded length, and written by a goroutine that may have to wait for whoever reads. No more
 // than linesASecond are written; how many were left out is said every second.
 //
+// An engine that finds slow calls itself, also those that hang, tells of these alone (Tell).
+//
 // It is not for counting calls.
 package slow

@@ -40,10 +40,12 @@ type Log struct {
 	ctx            context.Context // of what is written
 	hurry          context.CancelFunc
 	closing        chan struct{}
+	told           told
 	watched, wrote chan struct{} // closed when the timer, and the writer, have ended
 
 	mu     sync.Mutex // guards what follows
 	asleep []profile.InFlight
+	late   map[int32]*report.SlowCall // calls that hang, by thread, which there was no room to say
 }
 
 // queued is how many lines wait at most.
@@ -52,7 +54,7 @@ const queued = 4 * linesASecond
 // New prepares to watch. It may be told of calls at once.
 func New(options Options) *Log {
 	l := &Log{options: options, memory: paths.NewLateReader(), queue: make(chan item, queued),
-		closing: make(chan struct{}), watched: make(chan struct{}), wrote: make(chan struct{})}
+		told: make(told), late: make(map[int32]*report.SlowCall), closing: make(chan struct{}), watched: make(chan struct{}), wrote: make(chan struct{})}
 	l.threads.init()
 	l.ctx, l.hurry = context.WithCancel(context.Background())
 	return l

@@ -226,3 +226,34 @@ func TestFullQueue(t *testing.T) {
 		t.Errorf("%d left out, want 1", n)
 	}
 }
+
+// TestToldByAnEngine: of more calls that hang than are written in a second the others are said later; of those that return, how many.
+func TestToldByAnEngine(t *testing.T) {
+	var out written
+	l := New(Options{AtLeast: 50 * time.Millisecond, Now: func() int64 { return 0 }, Write: out.write})
+	l.Begin()
+	const threads = linesASecond + 50
+	tell := func(tid int, hangs bool, ns int64) {
+		l.Tell(&Told{Hangs: hangs, Hidden: true, Process: "p", Thread: "t", Call: profile.Call{PID: 1, TID: int32(tid), ABI: syscalltab.AMD64, Nr: number("pause"), EntrySeenNs: int64(tid), ExitSeenNs: ns}})
+	}
+	for tid := range threads {
+		tell(tid+2, true, 60e6)
+	}
+	eventually(t, "all are said to hang", func() bool { return strings.Count(out.all(), "pause() has not returned after ") == threads })
+	for tid := range threads {
+		tell(tid+2, false, 2e9)
+	}
+	l.LeftOut(7)
+	l.Close(t.Context())
+	lines, left := strings.Count(out.all(), "pause() = 0, 2.00 s\n"), 0
+	for line := range strings.Lines(out.all()) {
+		if _, rest, ok := strings.Cut(line, " … "); ok {
+			n := 0
+			fmt.Sscanf(rest, "%d more slower calls", &n)
+			left += n
+		}
+	}
+	if lines+left != threads+7 || lines == 0 {
+		t.Errorf("%d lines and %d left out, of %d calls:\n%s", lines, left, threads+7, out.all())
+	}
+}

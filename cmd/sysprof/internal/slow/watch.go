@@ -31,6 +31,7 @@ func (l *Log) watch() {
 		}
 		l.sayAsleep()
 		l.sayOverdue()
+		l.sayLate()
 		l.sayLeftOut(false)
 	}
 }
