@@ -37,18 +37,26 @@ func (w *walk) chainEnds() bool {
 	return ok && fp == 0
 }
 
-// isUncalled reports whether the n-th frame, whose code is in range r, is one that no function has called.
-func (u *Unwinder) isUncalled(r *execRange, n int) bool {
+// isUncalled reports whether the n-th frame, whose code is in range r, is one that no function has called. Its row, if it
+// has one, remembers that it is not.
+func (u *Unwinder) isUncalled(rw *row, r *execRange, n int) bool {
 	w := &u.w
-	return !w.exact && (r.mapping.IsFile() || r.mapping.IsVDSO()) && (w.startsContext() || w.atSigreturn(n == 1))
+	if w.exact || !r.mapping.IsFile() && !r.mapping.IsVDSO() || rw != nil && rw.called && n > 1 {
+		return false
+	}
+	is := w.startsContext() || w.atSigreturn(n == 1)
+	if rw != nil && n > 1 && !is {
+		rw.called = w.readCode(w.pc, 1) == 1 // a process that has ended has no code
+	}
+	return is
 }
 
 // withoutTables goes from the n-th frame, whose code is in range r and has no unwind information, to its caller. If
-// its code was followed, in vain, it is that of file. flags are those that its row would have.
-func (u *Unwinder) withoutTables(s *Space, r *execRange, file *code, n int) (reason Reason, flags uint8) {
+// its code was followed, in vain, it is that of file. rw, if there is one, is its row, and flags are those that it would have.
+func (u *Unwinder) withoutTables(s *Space, r *execRange, rw *row, file *code, n int) (reason Reason, flags uint8) {
 	w := &u.w
 	switch {
-	case !u.isUncalled(r, n):
+	case !u.isUncalled(rw, r, n):
 	case w.startsContext():
 		u.mark = NewContext
 		return Bottom, 0

@@ -16,7 +16,16 @@ import (
 type codeFollower struct {
 	flow *flow.Follower
 	view codeView
+	rows map[rowKey]row // what following has come to, for when the row cache has no room for it
 }
+
+type rowKey struct {
+	object uint32
+	vaddr  uint64
+}
+
+// maxFollowed is how many addresses are remembered. A start of chromium goes through 19,000.
+const maxFollowed = 1 << 15
 
 // codeView is a process's code, as package flow asks for it.
 type codeView struct {
@@ -93,6 +102,7 @@ func (v *codeView) Place(addr uint64) (file uint32, addrInFile uint64) {
 func (f *codeFollower) begin(s *Space, mem Memory) {
 	if f.flow == nil {
 		f.flow = flow.NewFollower()
+		f.rows = make(map[rowKey]row)
 	}
 	f.view = codeView{s: s, mem: mem}
 }
@@ -100,30 +110,50 @@ func (f *codeFollower) begin(s *Space, mem Memory) {
 func (f *codeFollower) end() { f.view.s = nil }
 
 const (
-	// maxTries is how often code is followed of which nothing is found: other stacks may show where its function begins.
-	maxTries = 3
 	// maxCallers is how far up the stack, in words, a call is looked for of a function that does not return: the
 	// largest frames have a buffer for a path (PATH_MAX), or two.
 	maxCallers = 2 << 10
 	// maxNear is how far behind its beginning a function is looked for first.
 	maxNear = 64 << 10
 	// How many instructions are looked at for one of these calls: of a function just before the address, or of
-	// any other; and how many calls.
+	// any other; and how many calls. In a start of chromium 99 % of those that were the one came first, and the
+	// second was one more in two hundred.
 	nearInsns, farInsns = 1500, 300
-	maxNearTries        = 8
-	maxFarTries         = 6
+	maxNearTries        = 3
+	maxFarTries         = 2
 )
 
 // follow fills in rw, which has nothing, for the current frame, whose code is in range r of file c, by following the
 // code. It leaves it as it is where it is not sure; unless what it returns is stepped the stack ends.
+//
+// It does so once for each address, also if it finds nothing. Other stacks may show where the address's function
+// begins, but they do so once in a thousand times, and nothing takes longer than to look for it in vain.
 func (u *Unwinder) follow(s *Space, r *execRange, c *code, rw *row, innermost bool) Reason {
-	if rw.tries >= maxTries {
+	f := &u.code
+	if rw.followed {
 		return stepped
 	}
-	w, f := &u.w, &u.code
-	if f.view.s == nil {
-		f.begin(s, w.win.mem)
+	key := rowKey{rw.object, rw.vaddr}
+	if known, ok := f.rows[key]; ok {
+		*rw = known
+		return stepped
 	}
+	if f.view.s == nil {
+		f.begin(s, u.w.win.mem)
+	}
+	reason := u.followOnce(s, c, rw, innermost)
+	if reason == stepped {
+		rw.followed = true
+		if len(f.rows) >= maxFollowed {
+			clear(f.rows)
+		}
+		f.rows[key] = *rw
+	}
+	return reason
+}
+
+func (u *Unwinder) followOnce(s *Space, c *code, rw *row, innermost bool) Reason {
+	w, f := &u.w, &u.code
 	arch := flow.Arch(c.t.arch)
 	start := w.pc
 	var v flow.Verdict
@@ -156,9 +186,6 @@ func (u *Unwinder) follow(s *Space, r *execRange, c *code, rw *row, innermost bo
 		if missed := u.byCaller(s, c, rw, arch, start); missed {
 			return u.unfollowed(rw)
 		}
-	}
-	if rw.kind == rowNone {
-		rw.tries++
 	}
 	return stepped
 }

@@ -56,10 +56,11 @@ type row struct {
 	cfaOff int32
 	raOff  int32
 	regs   [maxSaved]uint8
-	tries  uint8 // of following code that came to nothing
 	offs   [maxSaved]int32
 	lost   uint32 // registers, as bits, that the caller cannot know
-	full   *fullRow
+	// followed: the code was followed, to whatever that came. called: it is that of a function.
+	followed, called bool
+	full             *fullRow
 }
 
 // A fullRow holds rules of all kinds.

@@ -55,7 +55,7 @@ const (
 )
 
 // An Unwinder finds return addresses. It is for one goroutine at a time. It takes about
-// 1 MB, which does not grow, and 2 MB more once it has followed code.
+// 1 MB, which does not grow, and once it has followed code 2 MB more, and a row for each of up to maxFollowed addresses.
 type Unwinder struct {
 	Mode Mode
 	// Later leaves all reading of files that may take time to the caller: Unwind ends with Unread instead, and Need
@@ -201,7 +201,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 			if rw, ok = u.row(c, w.lookup()-bias); !ok {
 				return u.unread(s, c.obj, r)
 			}
-			if u.Mode == Full && rw.kind == rowNone && c.t.image != nil && w.a.word == 8 && !u.isUncalled(r, n) {
+			if u.Mode == Full && rw.kind == rowNone && c.t.image != nil && w.a.word == 8 && !u.isUncalled(rw, r, n) {
 				if end := u.follow(s, r, c, rw, n == 1); end != stepped {
 					return end
 				}
@@ -229,7 +229,7 @@ func (u *Unwinder) step(s *Space, r *execRange, n int) Reason {
 	case rowBottom:
 		return Bottom
 	case rowNone:
-		reason, flags = u.withoutTables(s, r, file, n)
+		reason, flags = u.withoutTables(s, r, rw, file, n)
 	case rowFull:
 		reason = w.full(rw.full, bias)
 	case rowLost:
