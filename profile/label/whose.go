@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -94,7 +95,8 @@ func (c *cgroupTexts) text(w *profile.Whose) string {
 func (c *cgroupTexts) of(w *profile.Whose) (text string, found bool) {
 	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", w.Of))
 	if w.CgroupID&byAddress != 0 {
-		return controlGroup(string(list)), err == nil
+		// Who exits is shown in the roots of version 1, wherever it was (kernel/cgroup/cgroup.c, proc_cgroup_show).
+		return controlGroup(string(list)), err == nil && !exits(w.Of)
 	}
 	mount := c.mountPoint()
 	if err == nil {
@@ -107,6 +109,18 @@ func (c *cgroupTexts) of(w *profile.Whose) (text string, found bool) {
 	// The process has gone, there or altogether.
 	path, err := byHandle(mount, w.CgroupID)
 	return shortIDs(path), err == nil
+}
+
+// exits reports whether a process is about to exit, has exited, or is not there.
+func exits(pid int32) bool {
+	const exiting, flags = 0x4, 6 // include/linux/sched.h, PF_EXITING; proc(5), the ninth of /proc/PID/stat, of which comm is the second
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) <= flags {
+		return true
+	}
+	bits, err := strconv.ParseUint(string(fields[flags]), 10, 64)
+	return err != nil || bits&exiting != 0
 }
 
 // unified is the path of version 2 in a list of cgroups(7).
