@@ -176,10 +176,12 @@ func enginesAgree(t *testing.T, command []string, without string, medians bool) 
 func mediansApart(stopped, counted *engineRun) map[string]string {
 	const frequent, share, ns = 1000, 0.1, 300
 	apart, way := make(map[string]string), wayIn()
+	// Where the way is long, so is what a stop leaves cold for the call: 0.44 and 0.54 µs of getdents64 were seen where it is 1 µs.
+	near := ns + way/2
 	for _, x := range stopped.Rows {
 		for _, y := range counted.Rows {
 			p, q := x.Latency.P50, y.Latency.P50+way
-			if x.Name == y.Name && x.ABI == y.ABI && x.Calls >= frequent && math.Abs(p-q) > ns && math.Abs(p-q) > share*max(p, q) {
+			if x.Name == y.Name && x.ABI == y.ABI && x.Calls >= frequent && math.Abs(p-q) > near && math.Abs(p-q) > share*max(p, q) {
 				apart[x.Name] = fmt.Sprintf("%.0f ns by ptrace, %.0f in the kernel", p, q)
 			}
 		}
