@@ -86,8 +86,10 @@ func startTraced(t testing.TB, path string, args ...string) *tracee {
 	tr := &tracee{t: t, cmd: cmd, pid: cmd.Process.Pid, out: bufio.NewReaderSize(r, 1<<20), tids: map[int]bool{}}
 	t.Cleanup(func() {
 		cmd.Process.Kill()
+		// The first thread's end is told when those of all others have been taken.
 		for {
-			if _, err := syscall.Wait4(tr.pid, nil, syscall.WALL, nil); err != nil {
+			var ws syscall.WaitStatus
+			if tid, err := syscall.Wait4(-1, &ws, syscall.WALL, nil); err != nil || tid == tr.pid && !ws.Stopped() {
 				break
 			}
 		}
@@ -127,10 +129,14 @@ func (tr *tracee) calls(visit func(tid int, regs *syscall.PtraceRegs)) {
 		case ws.StopSignal() == syscall.SIGTRAP|0x80:
 			if tr.tids[tid] = !tr.tids[tid]; tr.tids[tid] {
 				var regs syscall.PtraceRegs
-				if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
+				switch err := syscall.PtraceGetRegs(tid, &regs); err {
+				case nil:
+					visit(tid, &regs)
+				case syscall.ESRCH: // another thread ends the process
+					continue
+				default:
 					tr.t.Fatal(err)
 				}
-				visit(tid, &regs)
 			}
 		case ws.TrapCause() == syscall.PTRACE_EVENT_EXEC:
 			// The call's exit follows.
