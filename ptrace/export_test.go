@@ -27,3 +27,13 @@ func WithoutBreakpoints() (undo func()) {
 	alarmKinds = []alarmKind{atRun}
 	return func() { alarmKinds = former }
 }
+
+// Alarms returns who is told by alarms, by which signal, and the descriptors of those that are set.
+func (t *Tracer) Alarms() (tid int32, sig unix.Signal, fds []int) {
+	t.lookout.mu.Lock()
+	defer t.lookout.mu.Unlock()
+	for fd := range t.lookout.posts {
+		fds = append(fds, fd)
+	}
+	return t.lookout.tid, fireSignal, fds
+}

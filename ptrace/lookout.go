@@ -128,7 +128,8 @@ func (l *lookout) run() {
 		}
 		if sig == overflowSignal {
 			l.tellAll()
-		} else if p, ok := l.posts[info.Descriptor()]; ok {
+		} else if p, ok := l.posts[info.Descriptor()]; ok && hasFired(p.alarm.fd) {
+			// (Else the signal is of an alarm that was closed meanwhile, whose descriptor another one has now.)
 			fd := info.Descriptor()
 			p.alarm.silence()
 			p.w.thread.post(func() { p.w.woke(p.tid, fd) })

@@ -322,6 +322,41 @@ func TestWokenSleeperIsTraced(t *testing.T) {
 	}
 }
 
+// TestLateSignalOfAnAlarm: the signal of an alarm that is closed already, whose descriptor another one has got, does not
+// keep that one from telling.
+func TestLateSignalOfAnAlarm(t *testing.T) {
+	needAlarms(t)
+	const ms, tries = 500, 10
+	for range tries {
+		p := startWith(t, noPreemption, "waker", strconv.Itoa(ms))
+		var sleeper int
+		p.answerLine(&sleeper)
+		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+		tid, sig, fds := tracer.Alarms()
+		for _, fd := range fds {
+			const code, fdAt = -5, 6 // SI_SIGIO, since a thread may queue no other; si_fd as an int of siginfo_t
+			info := [32]int32{0: int32(sig), 2: code, fdAt: int32(fd)}
+			_, _, errno := syscall.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(os.Getpid()), uintptr(tid), uintptr(sig),
+				uintptr(unsafe.Pointer(&info)), 0, 0)
+			if errno != 0 {
+				t.Fatal(errno)
+			}
+		}
+		inTime := sleepsIn(sleeper) == unix.SYS_EPOLL_PWAIT
+		eventually(t, "the sleeper's calls are counted", func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return slices.ContainsFunc(r.calls, func(c profile.Call) bool { return int(c.TID) == sleeper })
+		})
+		stop(t, tracer)
+		if inTime && len(fds) > 0 {
+			return
+		}
+		t.Log("the thread has woken up too early")
+	}
+	t.Error("it has woken up too early each time")
+}
+
 // TestSleepersWithoutBreakpoints: all that holds for sleepers holds where the scheduler tells of their wakes.
 func TestSleepersWithoutBreakpoints(t *testing.T) {
 	if _, breakpoints := ptrace.HasAlarm(); !breakpoints {
@@ -335,6 +370,7 @@ func TestSleepersWithoutBreakpoints(t *testing.T) {
 		{"AttachKeepsTimeouts", TestAttachKeepsTimeouts},
 		{"SleepersEnd", TestSleepersEnd},
 		{"WokenSleeperIsTraced", TestWokenSleeperIsTraced},
+		{"LateSignalOfAnAlarm", TestLateSignalOfAnAlarm},
 	} {
 		t.Run(test.name, test.run)
 	}
