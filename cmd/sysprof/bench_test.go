@@ -251,7 +251,7 @@ func TestBenchInherits(t *testing.T) {
 	show := "cat /proc/self/status /proc/self/limits /proc/self/environ > " + dir + "/$$; ls -l --time-style=+ /proc/self/fd/ >> " + dir + "/$$"
 	see := func(tracer ...string) (seen []string) {
 		args := append(strings.Fields("ignore=13 ignore=10 ignore=2 ignore=40 block=12 nofile=123 umask=23 open=60 env=A=1 env=B --"), tracer...)
-		cmd := as(exec.Command(self(), append(args, "/bin/sh", "-c", show)...), "prepare")
+		cmd := prepared(append(args, "/bin/sh", "-c", show)...)
 		cmd.Env = append(cmd.Env, "PATH=/no/such/folder:"+tools(t, nil, "cat", "ls"))
 		run(t, cmd).exited(t, 0)
 		files, _ := filepath.Glob(dir + "/[0-9]*")

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 func TestBlockedSignalsDoNotEndIt(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "saved")
 	check(t, unix.Mkfifo(fifo, 0o600))
-	s := start(t, as(exec.Command(self(), "block=1", "block=2", "block=15", "--", program(t), "--from-json="+fifo), "prepare"))
+	s := start(t, prepared("block=1", "block=2", "block=15", "--", program(t), "--from-json="+fifo))
 	opened := make(chan *os.File)
 	go func() { w, _ := os.OpenFile(fifo, os.O_WRONLY, 0); opened <- w }() // waits until it reads
 	w := <-opened

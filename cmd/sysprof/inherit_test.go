@@ -68,12 +68,22 @@ var _ = target("prepare", func(args []string) {
 	}
 	argv, err := syscall.SlicePtrFromStrings(args[end+1:])
 	must(err)
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, targetEnv) })
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, targetEnv) || e == noPreemption })
 	envp, err := syscall.SlicePtrFromStrings(append(env, more...))
 	must(err)
 	// Not syscall.Exec, which restores the limit of open files that the runtime found.
 	raw(unix.SYS_EXECVE, uintptr(unsafe.Pointer(argv[0])), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envp[0])), 0)
 })
+
+// prepared is a command that prepares the state which the program after "--" inherits.
+func prepared(args ...string) *exec.Cmd {
+	cmd := as(exec.Command(self(), args...), "prepare")
+	cmd.Env = append(cmd.Env, noPreemption)
+	return cmd
+}
+
+// noPreemption has the runtime of a target send no signal of its own: it would stay pending where it is blocked.
+const noPreemption = "GODEBUG=asyncpreemptoff=1"
 
 //go:uintptrescapes
 func raw(nr, a, b, c, d uintptr) {
@@ -135,7 +145,7 @@ func TestCommandInherits(t *testing.T) {
 					args = append(args, "/bin/sh", "-c", `for sig in $0; do kill -$sig $$; done; exec "$@"`, strings.ReplaceAll(toProcess, ",", " "))
 				}
 				args = append(append(args, tracer...), test.command...)
-				cmd := as(exec.Command(self(), args...), "prepare")
+				cmd := prepared(args...)
 				cmd.Env = append(cmd.Env, "SYSPROF_TEST_MARK=x y")
 				o := run(t, cmd)
 				o.exited(t, 0)
@@ -176,7 +186,7 @@ func TestCommandInheritsQueuedSignals(t *testing.T) {
 	}
 	see := func(tracer ...string) string {
 		args := append([]string{"block=40", "queue=40", "queue=40", "queue=40", "env=" + targetEnv + "=pending", "--"}, tracer...)
-		o := run(t, as(exec.Command(self(), append(args, self())...), "prepare"))
+		o := run(t, prepared(append(args, self())...))
 		o.exited(t, 0)
 		return o.stdout
 	}
