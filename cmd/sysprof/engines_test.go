@@ -68,7 +68,7 @@ func runBy(t *testing.T, engine string, command ...string) engineRun {
 	return r
 }
 
-// runInTime runs sysprof until what it runs does not say that one of its signals came too early, as it does when no CPU is free.
+// runInTime runs sysprof until what it runs does not say that something came too early, as it does when no CPU is free.
 func runInTime(t *testing.T, args ...string) outcome {
 	t.Helper()
 	const early, tries = 75, 20
@@ -77,7 +77,7 @@ func runInTime(t *testing.T, args ...string) outcome {
 			return o
 		}
 	}
-	t.Fatalf("%v: signals came too early %d times", args, tries)
+	t.Fatalf("%v: something came too early %d times", args, tries)
 	return outcome{}
 }
 

@@ -1,6 +1,7 @@
 // What both engines have to see alike: each mode is a way to make calls that one of them could get wrong.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -63,14 +64,32 @@ static int threads(int n, int calls)
 	return 0;
 }
 
+// paused reports whether a thread is in pause already, which it is not if no CPU has been free. It makes the same calls each time.
+static int paused(pid_t tid)
+{
+#ifdef SYS_pause
+	const int nr = SYS_pause;
+#else
+	const int nr = SYS_ppoll;
+#endif
+	char file[40], text[64] = "";
+	snprintf(file, sizeof file, "/proc/%d/syscall", tid);
+	int fd = open(file, O_RDONLY);
+	ssize_t n = read(fd, text, sizeof text - 1);
+	close(fd);
+	return n > 0 && text[0] != 'r' && atoi(text) == nr; // not "running"
+}
+
 static void *execute(void *program)
 {
-	usleep(20000); // the first one sleeps by then
+	usleep(20000);
+	if (!paused(getpid()))
+		_exit(75);
 	execl(program, program, "calls", "100", NULL);
 	return 0;
 }
 
-// exec: another thread than the first one becomes the program, while the first sleeps.
+// exec: another thread than the first one becomes the program, while the first sleeps. The status is 75 if it does not yet.
 static int exec_from_thread(char *program)
 {
 	pthread_t other;
@@ -130,9 +149,10 @@ static int filtered(int n)
 	return 0;
 }
 
-// killed: children die in a call.
+// killed: children die in a call. The status is 75 if one was not in it yet.
 static int killed(int n)
 {
+	int early = 0;
 	for (int i = 0; i < n; i++) {
 		int ends[2];
 		char byte;
@@ -146,13 +166,14 @@ static int killed(int n)
 		}
 		if (read(ends[0], &byte, 1) != 1)
 			return 1;
-		usleep(20000); // it is in pause by then, or in write
+		usleep(20000);
+		early |= !paused(child);
 		kill(child, SIGKILL);
 		waitpid(child, 0, 0);
 		close(ends[0]);
 		close(ends[1]);
 	}
-	return 0;
+	return early ? 75 : 0;
 }
 
 static int vforks(int n, char *program)
