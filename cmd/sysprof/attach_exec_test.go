@@ -51,7 +51,7 @@ func TestAttachWhileAnotherThreadExecutes(t *testing.T) {
 		n, _ := strconv.Atoi(f[1])
 		return n
 	}
-	for round := range 40 {
+	for round := range 20 {
 		table := filepath.Join(dir, "table")
 		cmd := sysprof(t, "-q", "-e", "execve", "-o", table, "-p", strconv.Itoa(pid))
 		cmd.Env = append(cmd.Environ(), "GOGC=1") // a collection stops the world, a seize waits for the execution

@@ -200,11 +200,11 @@ var realPrograms = []*realProgram{
 	},
 	{
 		name:    "shell loop",
-		command: argv("sh", "-c", `i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done`),
+		command: argv("sh", "-c", `i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done`),
 	},
 	{
 		name:        "shell loop not followed",
-		command:     argv("sh", "-c", `i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done`),
+		command:     argv("sh", "-c", `i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done`),
 		notFollowed: true,
 	},
 	{
