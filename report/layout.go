@@ -2,12 +2,15 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
-	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/ll"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
 )
@@ -95,15 +98,47 @@ func fit(columns []column, width int) (kept []column, gap int) {
 	return columns, wide
 }
 
+// countRunes has tablewriter take widths as textWidth does: else the locale decides on that of block characters. Its cache of
+// widths takes longer than counting.
+var countRunes = sync.OnceFunc(func() {
+	twwidth.SetEastAsian(false)
+	twwidth.SetCacheCapacity(0)
+})
+
 // draw lays the columns out in exactly their widths. If the last one is aligned to the left, its lines
 // have no blanks at their end.
+//
+// tablewriter's renderer is told what a tablewriter.Table would only find out again for 0.7 MB a table: how wide the columns are.
 func draw(w io.Writer, columns []column, style look) error {
 	var out bytes.Buffer
-	table := tablewriter.NewTable(&out, tableOptions(columns, style)...)
-	if err := table.Bulk(rowsOf(columns, style)); err != nil {
+	countRunes()
+	lines := renderer.NewBlueprint(tw.Rendition{
+		Borders:  tw.BorderNone,
+		Symbols:  tw.NewSymbolCustom("sysprof").WithRow(style.rule).WithColumn(style.gap).WithCenter(style.gap),
+		Settings: tw.Settings{Separators: tw.Separators{BetweenColumns: tw.On}},
+	})
+	lines.Logger(new(ll.Logger).Suspend()) // else it words what it would log, which takes longer than the table
+	if err := lines.Start(&out); err != nil {
 		return fmt.Errorf("lay out a table: %w", err)
 	}
-	if err := table.Render(); err != nil {
+	widths := make(tw.Mapper[int, int], len(columns))
+	for i := range columns {
+		widths[i] = columns[i].width
+	}
+	line := func(colour string, cell func(*column) string) tw.Formatting {
+		return tw.Formatting{Row: tw.RowContext{Widths: widths, Current: cellsOfLine(columns, colour, style, cell)}}
+	}
+	heading := line(bold, func(c *column) string { return c.heading })
+	lines.Header(nil, heading)
+	lines.Line(heading)
+	for i := range columns[0].cells {
+		lines.Row(nil, line("", func(c *column) string { return c.cells[i] }))
+	}
+	if style.footer {
+		lines.Line(heading)
+		lines.Footer(nil, line(bold, func(c *column) string { return c.footer }))
+	}
+	if err := lines.Close(); err != nil {
 		return fmt.Errorf("lay out a table: %w", err)
 	}
 	for line := range strings.Lines(out.String()) {
@@ -117,59 +152,18 @@ func draw(w io.Writer, columns []column, style look) error {
 	return nil
 }
 
-// rowsOf turns the cells of the columns into the rows of a table, each cell in its column's colour.
-func rowsOf(columns []column, style look) [][]string {
-	rows := make([][]string, len(columns[0].cells))
-	for _, c := range columns {
-		for i, cell := range c.cells {
-			rows[i] = append(rows[i], paint(cell, c.colour, style.colour))
-		}
-	}
-	return rows
-}
-
-// tableOptions describes a table with these columns, their headings and their footers to tablewriter.
-func tableOptions(columns []column, style look) []tablewriter.Option {
-	var header, footer []string
-	widths := tw.NewMapper[int, int]()
-	align := make([]tw.Align, len(columns))
-	for i, c := range columns {
-		widths.Set(i, c.width)
-		align[i] = tw.AlignRight
+// cellsOfLine is a line of a table for tablewriter's renderer: a cell of each column in colour, or if that is "" in the
+// column's own.
+func cellsOfLine(columns []column, colour string, style look, cell func(*column) string) map[int]tw.CellContext {
+	cells := make(map[int]tw.CellContext, len(columns))
+	for i := range columns {
+		c := &columns[i]
+		align := tw.AlignRight
 		if c.left {
-			align[i] = tw.AlignLeft
+			align = tw.AlignLeft
 		}
-		header = append(header, paint(c.heading, bold, style.colour))
-		footer = append(footer, paint(c.footer, bold, style.colour))
+		text := paint(cell(c), cmp.Or(colour, c.colour), style.colour)
+		cells[i] = tw.CellContext{Data: text, Align: align, Padding: tw.PaddingNone}
 	}
-	cell := tw.CellConfig{
-		Formatting: tw.CellFormatting{AutoFormat: tw.Off},
-		Padding:    tw.CellPadding{Global: tw.PaddingNone},
-		Alignment:  tw.CellAlignment{PerColumn: align},
-	}
-	separators := tw.Separators{ShowHeader: tw.On, ShowFooter: tw.On, BetweenRows: tw.Off, BetweenColumns: tw.On}
-	lines := tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: tw.On, ShowFooterLine: tw.On}
-	options := []tablewriter.Option{
-		tablewriter.WithEastAsian(tw.Off), // else the locale decides on the width of block characters
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
-			Borders:  tw.BorderNone,
-			Symbols:  tw.NewSymbolCustom("sysprof").WithRow(style.rule).WithColumn(style.gap).WithCenter(style.gap),
-			Settings: tw.Settings{Separators: separators, Lines: lines},
-		})),
-		tablewriter.WithConfig(tablewriter.Config{
-			Behavior: tw.Behavior{TrimSpace: tw.Off, TrimTab: tw.Off},
-			Header:   cell, Row: cell, Footer: cell,
-			Widths: tw.CellWidth{PerColumn: widths},
-		}),
-		// Wrapping, which is on by default, joins the words of a cell with one blank each. A Config cannot
-		// turn it off, since WithConfig takes WrapNone, which is 0, for a value that was not set.
-		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-		tablewriter.WithFooterAutoWrap(tw.WrapNone),
-		tablewriter.WithHeader(header),
-	}
-	if style.footer {
-		options = append(options, tablewriter.WithFooter(footer))
-	}
-	return options
+	return cells
 }
