@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"sysprof/profile/changes"
@@ -56,33 +57,28 @@ type jsonChange struct {
 
 // WriteJSON writes the difference with a line for each row.
 func (d *Difference) WriteJSON(w io.Writer) error {
-	j := jsonWriter{}
+	j := jsonWriter{to: w}
 	j.printf("{%q: %q, %q: %d,\n", "format", jsonDifferenceFormat, "version", jsonDifferenceVersion)
 	j.field("new", d.New.json())
 	j.field("old", d.Old.json())
 	j.field("all", jsonMetrics(&d.All))
-	var rows []any
-	for _, row := range jsonDifferenceRows(d.Rows) {
-		rows = append(rows, row)
-	}
+	rows := slices.Values(jsonDifferenceRows(d.Rows))
+	row := func(r jsonDifferenceRow) { j.value(r) }
 	if d.By == nil {
-		j.list("rows", rows, "")
+		writeLines(&j, "rows", rows, "", row)
 	} else {
-		j.list("rows", rows, ",")
+		writeLines(&j, "rows", rows, ",", row)
 		j.field("groups_by", d.By)
-		var groups []any
-		for i := range d.Groups {
-			g := &d.Groups[i]
-			groups = append(groups, jsonDifferenceGroup{g.Name, jsonMetrics(&g.All), jsonDifferenceRows(g.Rows)})
-		}
-		j.list("groups", groups, "")
+		writeLines(&j, "groups", slices.Values(d.Groups), "", func(g changes.Group) {
+			j.value(jsonDifferenceGroup{g.Name, jsonMetrics(&g.All), jsonDifferenceRows(g.Rows)})
+		})
 	}
 	j.printf("}\n")
+	j.flush()
 	if j.err != nil {
 		return fmt.Errorf("write JSON: %w", j.err)
 	}
-	_, err := w.Write(j.out.Bytes())
-	return err
+	return nil
 }
 
 func (s *DifferenceSide) json() jsonSide {

@@ -28,7 +28,7 @@ type jsonGroup struct {
 	Calls    uint64                `json:"calls"`
 	Errors   uint64                `json:"errors"`
 	SumNs    int64                 `json:"sum_ns"`
-	Rows     jsonGroupRows         `json:"rows"`
+	Rows     jsonGroupRows         `json:"rows,omitempty"` // written behind the others
 	InFlight jsonList[*jsonFlight] `json:"in_flight,omitempty"`
 }
 
@@ -49,7 +49,7 @@ type jsonGroupRow struct {
 	HoldNs   int64       `json:"hold_ns"`
 	CPUCalls uint64      `json:"cpu_calls,omitempty"`
 	CPUNs    int64       `json:"cpu_ns,omitempty"`
-	Buckets  jsonBuckets `json:"buckets"`
+	Buckets  jsonBuckets `json:"buckets,omitempty"`
 
 	Failed jsonList[jsonGroupFailure] `json:"failed,omitempty"`
 }
@@ -63,7 +63,7 @@ type jsonGroupFailure struct {
 	MaxNs   int64       `json:"max_ns"`
 	P50Ns   int64       `json:"p50_ns"`
 	P99Ns   int64       `json:"p99_ns"`
-	Buckets jsonBuckets `json:"buckets"`
+	Buckets jsonBuckets `json:"buckets,omitempty"`
 }
 
 // groupValue is a number in JSON if it is one of the fields that are numbers.
@@ -104,25 +104,22 @@ func marshalText(s string) ([]byte, error) {
 // groups writes the groups with a line for each.
 func (d *jsonWriter) groups(g *profile.Groups) {
 	d.field("groups_by", g.By)
-	d.printf("%q: [", "groups")
-	first := true
-	for one := range g.Each() {
-		if !first {
-			d.printf(",")
-		}
-		first = false
-		d.printf("\n")
-		d.value(newJSONGroup(g.By, one))
-		const enough = 256 << 10
-		if d.out.Len() > enough {
-			d.flush()
-		}
+	writeLines(d, "groups", g.Each(), ",", func(one *profile.Group) { d.group(g.By, one) })
+}
+
+func (d *jsonWriter) group(by []string, g *profile.Group) {
+	d.open(newJSONGroup(by, g))
+	d.member("rows")
+	writeArray(d, g.Rows, d.groupRow)
+	if len(g.InFlight) > 0 {
+		d.member("in_flight")
+		writeArray(d, g.InFlight, func(f *profile.Flight) { d.value(newJSONFlight(f)) })
 	}
-	d.printf("],\n")
+	d.out.WriteByte('}')
 }
 
 func newJSONGroup(by []string, g *profile.Group) *jsonGroup {
-	j := &jsonGroup{Who: whoOf(g), Name: g.Name, Others: g.Others, Calls: g.Calls, Errors: g.Errors, SumNs: g.SumNs, Rows: make(jsonGroupRows, 0, len(g.Rows))}
+	j := &jsonGroup{Who: whoOf(g), Name: g.Name, Others: g.Others, Calls: g.Calls, Errors: g.Errors, SumNs: g.SumNs}
 	if g.Others == 0 {
 		j.Who, j.Values = g.Who, make(map[string]groupValue)
 		for i, field := range by {
@@ -131,24 +128,28 @@ func newJSONGroup(by []string, g *profile.Group) *jsonGroup {
 			}
 		}
 	}
-	for i := range g.Rows {
-		r := &g.Rows[i]
-		latency := r.Latency()
-		row := jsonGroupRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, Calls: r.Calls, Errors: r.Errors,
-			SumNs: r.SumNs, MinNs: r.MinNs, MaxNs: r.MaxNs, P50Ns: int64(latency.Quantile(0.5)), P99Ns: int64(latency.Quantile(0.99)),
-			Queued: r.Queued, HoldNs: r.HoldNs, CPUCalls: r.CPUCalls, CPUNs: r.CPUNs, Buckets: r.Buckets}
-		for i := range r.Failed {
-			f := &r.Failed[i]
-			latency := f.Latency()
-			row.Failed = append(row.Failed, jsonGroupFailure{f.Errno, syscalltab.Errno(int(f.Errno)), f.Calls, f.SumNs, f.MaxNs,
-				int64(latency.Quantile(0.5)), int64(latency.Quantile(0.99)), f.Buckets})
-		}
-		j.Rows = append(j.Rows, row)
-	}
-	for i := range g.InFlight {
-		j.InFlight = append(j.InFlight, newJSONFlight(&g.InFlight[i]))
-	}
 	return j
+}
+
+func (d *jsonWriter) groupRow(r *profile.GroupRow) {
+	latency := r.Latency()
+	d.open(&jsonGroupRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, Calls: r.Calls, Errors: r.Errors,
+		SumNs: r.SumNs, MinNs: r.MinNs, MaxNs: r.MaxNs, P50Ns: int64(latency.Quantile(0.5)), P99Ns: int64(latency.Quantile(0.99)),
+		Queued: r.Queued, HoldNs: r.HoldNs, CPUCalls: r.CPUCalls, CPUNs: r.CPUNs})
+	d.buckets(slices.Values(r.Buckets))
+	if len(r.Failed) > 0 {
+		d.member("failed")
+		writeArray(d, r.Failed, d.groupFailure)
+	}
+	d.out.WriteByte('}')
+}
+
+func (d *jsonWriter) groupFailure(f *profile.GroupFailure) {
+	latency := f.Latency()
+	d.open(&jsonGroupFailure{Errno: f.Errno, Name: syscalltab.Errno(int(f.Errno)), Calls: f.Calls, SumNs: f.SumNs, MaxNs: f.MaxNs,
+		P50Ns: int64(latency.Quantile(0.5)), P99Ns: int64(latency.Quantile(0.99))})
+	d.buckets(slices.Values(f.Buckets))
+	d.out.WriteByte('}')
 }
 
 // readGroups reads what groups has written. It is nil if by is.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"math/big"
+	"slices"
 	"strconv"
 
 	"sysprof/profile"
@@ -23,6 +25,7 @@ const (
 // takes back. SCHEMA.md describes it. There is a line for each row, so that files can be compared by line.
 func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 	d := jsonWriter{to: w}
+	d.out.Grow(enoughToWrite + enoughToWrite/2)
 	d.printf("{%q: %q, %q: %d,\n", "format", jsonFormat, "version", jsonVersion)
 	m.Start, m.End = m.Start.UTC(), m.End.UTC()
 	d.field("meta", m)
@@ -33,35 +36,25 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 		d.field("overhead", newJSONOverhead(s.Overhead))
 	}
 	all := new(profile.Histogram)
-	var rows []any
+	rows := make([]rowToWrite, 0, len(s.Rows))
 	for i := range s.Rows {
 		if r := &s.Rows[i]; r.Calls > 0 {
 			latency := r.Latency()
 			all.Merge(latency)
-			rows = append(rows, newJSONRow(r, latency, s.Total.SumNs))
+			rows = append(rows, rowToWrite{r, latency, s.Total.SumNs})
 		}
 	}
 	d.field("total", newJSONTotals(&s.Total, all))
-	d.list("rows", rows, ",")
+	writeLines(&d, "rows", slices.Values(rows), ",", d.row)
 	if m.OverTime != nil {
 		d.field("over_time", newJSONOverTime(m.OverTime))
 	}
-	flights := make([]any, len(s.InFlight))
-	for i := range s.InFlight {
-		flights[i] = newJSONFlight(&s.InFlight[i])
-	}
-	d.list("in_flight", flights, ",")
+	writeLines(&d, "in_flight", slices.Values(s.InFlight), ",", func(f profile.Flight) { d.value(newJSONFlight(&f)) })
 	if s.Groups != nil {
 		d.groups(s.Groups)
 	}
-	warnings := make([]any, len(s.Warnings))
-	kinds := make([]any, len(s.Warnings))
-	for i := range s.Warnings {
-		warnings[i] = sentence(&s.Warnings[i])
-		kinds[i] = s.Warnings[i]
-	}
-	d.list("warnings", warnings, ",")
-	d.list("warning_kinds", kinds, "")
+	writeLines(&d, "warnings", slices.Values(s.Warnings), ",", func(w profile.Warning) { d.value(sentence(&w)) })
+	writeLines(&d, "warning_kinds", slices.Values(s.Warnings), "", func(w profile.Warning) { d.value(w) })
 	d.printf("}\n")
 	d.flush()
 	if d.err != nil {
@@ -84,8 +77,10 @@ func WriteJSONLine(w io.Writer, s *profile.Snapshot, m Meta) error {
 type oneLine struct{ to io.Writer }
 
 func (l oneLine) Write(p []byte) (int, error) {
-	if _, err := l.to.Write(bytes.ReplaceAll(p, []byte{'\n'}, nil)); err != nil {
-		return 0, err
+	for line := range bytes.SplitSeq(p, []byte{'\n'}) {
+		if _, err := l.to.Write(line); err != nil {
+			return 0, err
+		}
 	}
 	return len(p), nil
 }
@@ -96,6 +91,9 @@ type jsonWriter struct {
 	out bytes.Buffer
 	err error // the first one
 }
+
+// enoughToWrite is how much is kept back before it is written.
+const enoughToWrite = 64 << 10
 
 // flush writes what there is so far, if nothing has gone wrong.
 func (d *jsonWriter) flush() {
@@ -125,16 +123,102 @@ func (d *jsonWriter) field(name string, v any) {
 	d.printf(",\n")
 }
 
-func (d *jsonWriter) list(name string, items []any, end string) {
+// writeLines writes a list with a line for each of its items, which write writes. end is what stands behind the list.
+func writeLines[T any](d *jsonWriter, name string, items iter.Seq[T], end string, write func(T)) {
 	d.printf("%q: [", name)
-	for i, item := range items {
-		if i > 0 {
-			d.printf(",")
+	first := true
+	for item := range items {
+		if !first {
+			d.out.WriteByte(',')
 		}
-		d.printf("\n")
-		d.value(item)
+		first = false
+		d.out.WriteByte('\n')
+		write(item)
+		if d.out.Len() > enoughToWrite {
+			d.flush()
+		}
 	}
 	d.printf("]%s\n", end)
+}
+
+// What has buckets is written in two steps: all else as value does, and behind it the buckets. encoding/json would check each
+// character of them once more.
+
+// rowToWrite is a row, the latencies of all its calls, and the time of all calls of all rows.
+type rowToWrite struct {
+	*profile.Row
+	latency *profile.Histogram
+	allNs   int64
+}
+
+func (d *jsonWriter) row(r rowToWrite) {
+	d.open(newJSONRow(r.Row, r.latency, r.allNs))
+	if r.OK != nil && r.OK.Count() > 0 {
+		d.member("ok")
+		d.histogram(newJSONHistogram(r.OK), r.OK)
+	}
+	failed := slices.DeleteFunc(slices.Clone(r.Failed), func(f profile.Outcome) bool { return f.Latency.Count() == 0 })
+	if len(failed) > 0 {
+		d.member("failed")
+		writeArray(d, failed, func(f *profile.Outcome) {
+			d.histogram(&jsonFail{f.Errno, syscalltab.Errno(int(f.Errno)), *newJSONHistogram(f.Latency)}, f.Latency)
+		})
+	}
+	if r.CPU != nil && r.CPU.Count() > 0 {
+		d.member("cpu")
+		d.histogram(newJSONHistogram(r.CPU), r.CPU)
+	}
+	d.out.WriteByte('}')
+}
+
+// histogram writes what is said of h, and its buckets.
+func (d *jsonWriter) histogram(said any, h *profile.Histogram) {
+	d.open(said)
+	d.buckets(h.Buckets())
+	d.out.WriteByte('}')
+}
+
+// open writes an object, but for its end.
+func (d *jsonWriter) open(v any) {
+	d.value(v)
+	d.out.Truncate(max(d.out.Len()-1, 0))
+}
+
+// member begins one more member of an object, behind others.
+func (d *jsonWriter) member(name string) {
+	d.out.WriteString(`,"`)
+	d.out.WriteString(name)
+	d.out.WriteString(`":`)
+}
+
+// writeArray writes an array of what write writes.
+func writeArray[T any](d *jsonWriter, items []T, write func(*T)) {
+	d.out.WriteByte('[')
+	for i := range items {
+		if i > 0 {
+			d.out.WriteByte(',')
+		}
+		write(&items[i])
+	}
+	d.out.WriteByte(']')
+}
+
+// buckets writes buckets as one more member, each as an array of three numbers.
+func (d *jsonWriter) buckets(all iter.Seq[profile.Bucket]) {
+	d.member("buckets")
+	separator := byte('[')
+	for b := range all {
+		text := append(d.out.AvailableBuffer(), separator, '[')
+		text = append(strconv.AppendInt(text, b.LowNs, 10), ',')
+		text = append(strconv.AppendInt(text, b.HighNs, 10), ',')
+		text = append(strconv.AppendUint(text, b.Count, 10), ']')
+		d.out.Write(text)
+		separator = ','
+	}
+	if separator == '[' {
+		d.out.WriteByte(separator)
+	}
+	d.out.WriteByte(']')
 }
 
 // The types below are the format: what SCHEMA.md says is in their tags. Fields that only repeat what
@@ -187,7 +271,7 @@ type jsonStats struct {
 type jsonHistogram struct {
 	Calls uint64 `json:"calls"`
 	jsonStats
-	Buckets jsonBuckets `json:"buckets"`
+	Buckets jsonBuckets `json:"buckets,omitempty"` // written behind the others
 }
 
 // jsonBuckets is a list of [low, high, count].
@@ -254,17 +338,6 @@ func newJSONRow(r *profile.Row, latency *profile.Histogram, allNs int64) *jsonRo
 	if allNs > 0 {
 		j.Share = float64(r.SumNs) / float64(allNs)
 	}
-	if r.OK != nil && r.OK.Count() > 0 {
-		j.OK = newJSONHistogram(r.OK)
-	}
-	for _, f := range r.Failed {
-		if f.Latency.Count() > 0 {
-			j.Failed = append(j.Failed, jsonFail{f.Errno, syscalltab.Errno(int(f.Errno)), *newJSONHistogram(f.Latency)})
-		}
-	}
-	if r.CPU != nil && r.CPU.Count() > 0 {
-		j.CPU = newJSONHistogram(r.CPU)
-	}
 	return j
 }
 
@@ -280,29 +353,7 @@ func newJSONStats(h *profile.Histogram) jsonStats {
 }
 
 func newJSONHistogram(h *profile.Histogram) *jsonHistogram {
-	j := &jsonHistogram{Calls: h.Count(), jsonStats: newJSONStats(h)}
-	for b := range h.Buckets() {
-		j.Buckets = append(j.Buckets, b)
-	}
-	return j
-}
-
-// MarshalJSON writes the buckets as arrays of three.
-func (buckets jsonBuckets) MarshalJSON() ([]byte, error) {
-	text := []byte{'['}
-	for i, b := range buckets {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = append(text, '[')
-		text = strconv.AppendInt(text, b.LowNs, 10)
-		text = append(text, ',')
-		text = strconv.AppendInt(text, b.HighNs, 10)
-		text = append(text, ',')
-		text = strconv.AppendUint(text, b.Count, 10)
-		text = append(text, ']')
-	}
-	return append(text, ']'), nil
+	return &jsonHistogram{Calls: h.Count(), jsonStats: newJSONStats(h)}
 }
 
 func newJSONFlight(f *profile.Flight) *jsonFlight {
