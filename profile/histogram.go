@@ -252,9 +252,15 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	}
 	rank := uint64(math.Ceil(q * float64(h.count)))
 	var seen uint64
-	for b := range h.Buckets() {
-		if seen = addSaturating(seen, b.Count); seen >= rank {
-			return time.Duration(h.Middle(b))
+	for i, o := range &h.octave {
+		if o == nil {
+			continue
+		}
+		for j, n := range o {
+			if seen = addSaturating(seen, n); seen >= rank {
+				low, high := BucketBounds(i<<subBits + j)
+				return time.Duration(h.Middle(Bucket{low, high, n}))
+			}
 		}
 	}
 	return h.Max()

@@ -90,8 +90,11 @@ func (t *Totals) OffCPU() (off time.Duration, known bool) {
 	return time.Duration(max(int64(latencyNs)-t.CPUNs, 0)), true
 }
 
-// Latency returns the distribution of all calls of the row, whatever their outcome, in a new histogram.
+// Latency returns the distribution of all calls of the row, whatever their outcome. It must not be recorded into.
 func (r *Row) Latency() *Histogram {
+	if r.OK != nil && len(r.Failed) == 0 {
+		return r.OK
+	}
 	h := new(Histogram)
 	if r.OK != nil {
 		h.Merge(r.OK)

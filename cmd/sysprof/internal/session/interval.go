@@ -56,9 +56,8 @@ func (s *Session) Intervals() *Intervals {
 	return i
 }
 
-// Next ends an interval now. It takes 0.2 ms for the dozen kinds of calls that a server makes, and 1.4 ms for 40
-// kinds each of which fails in two ways; to write it takes as much for each 130 buckets (BenchmarkInterval). It is not safe for concurrent use, but may be
-// called while another reader's is.
+// Next ends an interval now. BenchmarkInterval is what that takes, and what writing it does. It is not safe for concurrent
+// use, but may be called while another reader's is.
 func (i *Intervals) Next() *Interval {
 	i.s.handOver()
 	return i.next(func() {})

@@ -11,11 +11,14 @@ type cpuTime struct{ all, stolen uint64 }
 
 // readCPUTime reads the first line of /proc/stat. What cannot be read is 0.
 func readCPUTime() cpuTime {
-	text, err := os.ReadFile("/proc/stat")
+	f, err := os.Open("/proc/stat")
 	if err != nil {
 		return cpuTime{}
 	}
-	return parseCPUTime(string(text))
+	defer f.Close()
+	var line [512]byte // more than ten numbers take
+	n, _ := f.Read(line[:])
+	return parseCPUTime(string(line[:n]))
 }
 
 // parseCPUTime parses "cpu  user nice system idle iowait irq softirq steal guest guest_nice" (proc_stat(5)). The guest
