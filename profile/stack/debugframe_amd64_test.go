@@ -86,3 +86,14 @@ func TestDebugFrame(t *testing.T) {
 		})
 	}
 }
+
+// All that .debug_frame has of a Go program is in its own table, and takes long to index if the program is large.
+func TestDebugFrameOfGoIsNotRead(t *testing.T) {
+	_, tables := rowsOf(t, buildGo(t, "gomarks"))
+	if _, ok := tables.image.Section(".debug_frame", ".zdebug_frame"); !ok {
+		t.Fatal("the program has none")
+	}
+	if tables.golang == nil || tables.debug != nil {
+		t.Errorf("a table of its own: %t; .debug_frame: %t", tables.golang != nil, tables.debug != nil)
+	}
+}
