@@ -296,11 +296,9 @@ func TestEveryStepIsTrue(t *testing.T) {
 		{"glibc static bare", false, append([]string{"-O2", "-static", "-no-pie"}, bare...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var compiler string
-			if c.musl {
+			compiler := needs.C(t)
+			if c.musl { // which runs that
 				compiler = needs.Program(t, "musl-gcc", "musl-tools")
-			} else {
-				compiler = needs.C(t)
 			}
 			all := everyStep(t, buildSteps(t, compiler, c.flags...), maxSteps)
 			all.report(t, atLeast)

@@ -78,10 +78,14 @@ func Speedscope(t testing.TB) string {
 	return dir
 }
 
-// C demands a C compiler with the C library's and the kernel's headers, and returns the compiler's path.
+// C demands a C compiler with an assembler, a linker, and the C library's and the kernel's headers. It returns the compiler's
+// path.
 func C(t testing.TB) string {
 	t.Helper()
 	gcc := Program(t, "gcc", "gcc libc6-dev")
+	for _, name := range []string{"as", "ld"} {
+		That(t, finds(gcc, name), "an "+name+" that gcc finds", "apt-get install binutils, and have it in $PATH")
+	}
 	That(t, links(gcc), "the C library's headers", "apt-get install libc6-dev")
 	return gcc
 }
@@ -93,6 +97,16 @@ func C32(t testing.TB) string {
 	gcc := C(t)
 	That(t, links(gcc, "-m32"), "gcc -m32", "apt-get install gcc-multilib")
 	return gcc
+}
+
+// finds reports whether gcc finds a program that it runs: in a directory of its own, or else in $PATH.
+func finds(gcc, name string) bool {
+	path, err := exec.Command(gcc, "-print-prog-name="+name).Output()
+	if err != nil {
+		return false
+	}
+	_, err = exec.LookPath(strings.TrimSpace(string(path)))
+	return err == nil
 }
 
 // links reports whether the C library has what gcc links programs with, dynamically and statically.

@@ -90,3 +90,32 @@ func TestCompilerWithoutLibrary(t *testing.T) {
 		}
 	}
 }
+
+// A compiler without an assembler and a linker is as good as none, wherever the compiler itself is.
+func TestCompilerWithoutAssembler(t *testing.T) {
+	dir := t.TempDir()
+	fake, own := filepath.Join(dir, "gcc"), filepath.Join(dir, "ld.own")
+	write := func(path, script string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(own, "")
+	for script, want := range map[string]bool{
+		`echo ld.own`: false,
+		`echo ` + own: true,
+		`exit 1`:      false,
+	} {
+		write(fake, script)
+		t.Setenv("PATH", "/nonexistent")
+		if got := finds(fake, "ld"); got != want {
+			t.Errorf("%s: %v, want %v", script, got, want)
+		}
+	}
+	write(fake, "echo ld.own")
+	t.Setenv("PATH", dir)
+	if !finds(fake, "ld") {
+		t.Error("not found in $PATH")
+	}
+}

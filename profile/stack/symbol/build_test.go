@@ -19,8 +19,11 @@ var packages = map[string]string{
 // program finds a program, which may be missing if it is one of packages or the compiler.
 func program(tb testing.TB, name string) string {
 	tb.Helper()
-	if name == "gcc" {
+	switch name {
+	case "gcc":
 		return needs.C(tb)
+	case "g++", "clang++":
+		needs.C(tb) // for what it assembles and links with
 	}
 	if debianPackage, ok := packages[name]; ok {
 		return needs.Program(tb, name, debianPackage)

@@ -58,7 +58,7 @@ func TestWorkStopsWithItsContext(t *testing.T) {
 
 // TestAProgramsNamesAreNotThisMachines: what a file of a program names is asked for in the program's files only.
 func TestAProgramsNamesAreNotThisMachines(t *testing.T) {
-	prog := buildC(t, "cc", "-g")
+	prog := buildC(t, "gcc", "-g")
 	asked := false
 	src := fileSource(prog)
 	src.OpenPath = func(string) (File, error) { asked = true; return nil, os.ErrNotExist }
