@@ -15,25 +15,30 @@ type specialCalls struct {
 	clone, clone3, fork, vfork, getAffinity, setAffinity, setAttr, setScheduler, setParam uint64
 }
 
+// specialOf finds the numbers. A call that there is not in the ABI has one that no call has.
 func specialOf(abi syscalltab.ABI) specialCalls {
-	number := func(name string) uint64 {
-		nr, ok := abi.Number(name)
-		if !ok {
-			return ^uint64(0)
+	const none = ^uint64(0)
+	var s specialCalls
+	numbers := map[string]*uint64{
+		"execve": &s.execve, "execveat": &s.execveat,
+		"exit": &s.exit, "exit_group": &s.exitGroup,
+		"ptrace": &s.ptrace, "restart_syscall": &s.restart,
+		"seccomp": &s.seccomp, "prctl": &s.prctl,
+		"epoll_wait": &s.epollWait, "epoll_pwait": &s.epollPwait, "epoll_pwait2": &s.epollPwait2,
+		"io_getevents": &s.ioGetevents, "semtimedop": &s.semtimedop, "rt_sigtimedwait": &s.sigtimedwait,
+		"clone": &s.clone, "clone3": &s.clone3, "fork": &s.fork, "vfork": &s.vfork,
+		"sched_getaffinity": &s.getAffinity, "sched_setaffinity": &s.setAffinity,
+		"sched_setattr": &s.setAttr, "sched_setscheduler": &s.setScheduler, "sched_setparam": &s.setParam,
+	}
+	for _, number := range numbers {
+		*number = none
+	}
+	for nr, name := range abi.Each() {
+		if number := numbers[name]; number != nil && *number == none { // a subcall of the same name comes later
+			*number = nr
 		}
-		return nr
 	}
-	return specialCalls{
-		execve: number("execve"), execveat: number("execveat"),
-		exit: number("exit"), exitGroup: number("exit_group"),
-		ptrace: number("ptrace"), restart: number("restart_syscall"),
-		seccomp: number("seccomp"), prctl: number("prctl"),
-		epollWait: number("epoll_wait"), epollPwait: number("epoll_pwait"), epollPwait2: number("epoll_pwait2"),
-		ioGetevents: number("io_getevents"), semtimedop: number("semtimedop"), sigtimedwait: number("rt_sigtimedwait"),
-		clone: number("clone"), clone3: number("clone3"), fork: number("fork"), vfork: number("vfork"),
-		getAffinity: number("sched_getaffinity"), setAffinity: number("sched_setaffinity"),
-		setAttr: number("sched_setattr"), setScheduler: number("sched_setscheduler"), setParam: number("sched_setparam"),
-	}
+	return s
 }
 
 // visibleCalls are the calls of which visible knows the kind.

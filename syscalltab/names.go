@@ -3,7 +3,6 @@ package syscalltab
 import (
 	"iter"
 	"strconv"
-	"sync"
 )
 
 // tables has each ABI's names by index (see index); "" is a gap.
@@ -92,35 +91,15 @@ func (a ABI) Known(nr uint64) bool {
 	return ok
 }
 
-// numbers has the way back from Name for one ABI, without the names made up for unknown numbers. It is made when it
-// is first asked for.
-type numbers struct {
-	once   sync.Once
-	byName map[string]uint64
-}
-
-var numbersOf [abiCount]numbers
-
-func (n *numbers) of(a ABI) map[string]uint64 {
-	n.once.Do(func() {
-		n.byName = make(map[string]uint64, len(tables[a]))
-		for nr, name := range a.Each() {
-			if _, ok := n.byName[name]; !ok {
-				n.byName[name] = nr
-			}
-		}
-	})
-	return n.byName
-}
-
 // Number finds a call by its exact name. Made-up names (syscall_0x1f4) are not found. Of a call and a subcall with the
 // same name it is the call.
 func (a ABI) Number(name string) (nr uint64, ok bool) {
-	if int(a) >= abiCount {
-		return 0, false
+	for nr, is := range a.Each() {
+		if is == name {
+			return nr, true
+		}
 	}
-	nr, ok = numbersOf[a].of(a)[name]
-	return nr, ok
+	return 0, false
 }
 
 // Each walks the ABI's known calls in the order of their numbers.

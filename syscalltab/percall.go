@@ -37,8 +37,8 @@ func (p *PerCall[T]) Of(abi ABI, nr uint64) (value T) {
 
 func (p *PerCall[T]) fill(abi ABI) *[]T {
 	var values []T
-	for name, value := range p.byName {
-		nr, ok := abi.Number(name)
+	for nr, name := range abi.Each() {
+		value, ok := p.byName[name]
 		if !ok || abi.isSubcall(nr) {
 			continue
 		}
