@@ -69,7 +69,7 @@ func newGuard() (*guard, error) {
 	for word := range shared.masks[allCPUs] {
 		shared.masks[allCPUs][word] = ^uint64(0)
 	}
-	g := &guard{ledger: shared, known: 1, left: make(chan struct{})}
+	g := &guard{ledger: shared, known: 1, left: make(chan struct{}), free: make([]int32, 0, mostPinned)}
 	for slot := int32(mostPinned - 1); slot >= 0; slot-- {
 		g.free = append(g.free, slot)
 	}
