@@ -110,15 +110,10 @@ func (o *offered) names() (names []string) {
 // optionalArguments are options as declared with declarations.optional that have no short name.
 var optionalArguments = []string{"histogram", "silent", "silence"}
 
-// offered lists the options that do something.
+// offered lists the options.
 func (d declarations) offered() (list []offered) {
 	d.set.VisitAll(func(opt getopt.Option) {
 		long, short := opt.LongName(), opt.ShortName()
-		if slices.ContainsFunc(refused, func(r refusedOption) bool {
-			return r.long == long && (r.short == 0 && short == "" || string(r.short) == short)
-		}) {
-			return
-		}
 		list = append(list, offered{
 			short: short, long: long, takes: !opt.IsFlag(), optional: slices.Contains(optionalArguments, long),
 			argument: argumentOf(cmp.Or(long, short)), help: helpOf(long, short),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/pborman/getopt/v2"
 )
@@ -41,27 +40,12 @@ func (d declarations) optional(short rune, long string, f func(string) error) {
 	}
 }
 
-// refuse declares strace's options that there are not, with what to use instead.
-func (d declarations) refuse() {
-	for _, r := range refused {
-		opt := d.set.FlagLong(value(func(string) error { return &refusal{r.instead} }), r.long, r.short).SetOptional()
-		if r.short != 0 {
-			opt.SetFlag()
-		}
-	}
-}
-
-// longNames lists the long options that do something.
+// longNames lists the long options.
 func (d declarations) longNames() (names []string) {
 	d.set.VisitAll(func(o getopt.Option) {
-		if name := o.LongName(); name != "" && !isRefused(name) {
+		if name := o.LongName(); name != "" {
 			names = append(names, "--"+name)
 		}
 	})
 	return names
-}
-
-// isRefused reports whether a long option is one of strace's that there are not.
-func isRefused(long string) bool {
-	return slices.ContainsFunc(refused, func(r refusedOption) bool { return r.long == long })
 }

@@ -93,7 +93,6 @@ func parseOptions(args []string) (*options, error) {
 	o.declareSelection(d)
 	o.declareEngine(d)
 	o.declareLive(d)
-	d.refuse()
 	if err := d.set.Getopt(args, nil); err != nil {
 		return nil, d.explain(err)
 	}

@@ -95,6 +95,17 @@ var refusedQualifiers = map[string]string{
 	"secontext": noLog,
 }
 
+// instead returns what serves instead of an option that is refused, "" if it is none. They are not declared with
+// the others: for each option that is, getopt walks up the stack, and only who has used one of these wants to know.
+func instead(name string) string {
+	for _, r := range refused {
+		if name == "-"+string(r.short) || name == "--"+r.long {
+			return r.instead
+		}
+	}
+	return ""
+}
+
 // explain turns the parser's error into ours.
 func (d declarations) explain(err error) error {
 	var e *getopt.Error
@@ -103,6 +114,9 @@ func (d declarations) explain(err error) error {
 	}
 	switch e.ErrorCode {
 	case getopt.UnknownOption:
+		if instead := instead(e.Name); instead != "" {
+			return fmt.Errorf("%s %w", e.Name, &refusal{instead})
+		}
 		return fmt.Errorf("unknown option %s%s; see sysprof --help", e.Name, suggest.DidYouMean(e.Name, d.longNames()))
 	case getopt.MissingParameter:
 		return fmt.Errorf("%s needs an argument; see sysprof --help", e.Name)
