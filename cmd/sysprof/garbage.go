@@ -25,7 +25,7 @@ const (
 
 	// From 2 MB on there would be collections in usualGarbage, and a start allocates 5: three of them took 2.4 of the 14.7 ms
 	// of tracing true.
-	collectAfter = 100 * time.Millisecond
+	collectAfter = 500 * time.Millisecond
 	untilThen    = 24 << 20 // bytes that the runtime may take before it collects all the same
 )
 

@@ -27,9 +27,10 @@ func (o *options) declareLive(d declarations) {
 // twice the CPU time that it takes with threads alone.
 const liveBy = "tid"
 
-// groupForLive has calls told apart for a view.
+// groupForLive has calls told apart for a view, unless that does not go with what else is asked for.
 func (o *options) groupForLive() {
-	if o.live && o.groups.by == "" {
+	kernel := o.engine.name == byKernel || o.engine.name == byAuto || o.engine.everybody
+	if without := kernel && (o.outputs.Pprof != "" || o.engine.timed > 1); o.live && o.groups.by == "" && !without {
 		o.groups.by, o.outputs.NoGroups = liveBy, true
 	}
 }

@@ -36,7 +36,7 @@ func (p *Projection) Group(list string) (*Grouping, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.tell(f)
+		p.add(f)
 		if i := p.Index(name); !slices.Contains(g.list, i) {
 			g.list = append(g.list, i)
 			g.mask[i] = ^uint32(0)
@@ -57,7 +57,7 @@ func (p *Projection) Group(list string) (*Grouping, error) {
 
 func (g *Grouping) add(name string) {
 	f, _ := named(name, "field", Names())
-	g.p.tell(f)
+	g.p.add(f)
 }
 
 func (g *Grouping) groupsBy(name string) bool {

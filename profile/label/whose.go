@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,13 +19,13 @@ func addable() []string {
 	return []string{fieldPID, fieldTID, fieldComm, fieldThread, fieldErrno, fieldCgroup}
 }
 
-// Unaddable names the first field that calls are told apart or chosen by and only single ones have; "": there is none.
+// Unaddable names the first field of a projection that only single calls have; "": there is none.
 func (p *Projection) Unaddable() string {
 	if p == nil {
 		return ""
 	}
 	can := strings.Join(addable(), ",") + ","
-	for _, f := range p.told {
+	for _, f := range p.fields {
 		if !strings.Contains(can, f.Name+",") {
 			return f.Name
 		}
@@ -34,10 +33,8 @@ func (p *Projection) Unaddable() string {
 	return ""
 }
 
-// Asks reports whether calls are told apart or chosen by a field, or that is needed to say whose they are.
-func (p *Projection) Asks(field string) bool {
-	return p != nil && slices.ContainsFunc(p.told, func(f *Field) bool { return f.Name == field })
-}
+// Asks reports whether a field is among those of the projection.
+func (p *Projection) Asks(field string) bool { return p.Index(field) >= 0 }
 
 // Of are the values of calls that have been added up, all of which ended with errno.
 func (p *Projection) Of(w *profile.Whose, errno int32) (v profile.Values) {

@@ -282,7 +282,7 @@ func (e *kernelEngine) handOverLast() error {
 		e.sink.Counted(raw)
 		return nil
 	}
-	err := e.handOverGroups(true)
+	err := e.handOver()
 	all, flightErr := e.counter.GroupsInFlight()
 	if e.counter.SharesPIDs() {
 		for i := range all {
@@ -301,11 +301,7 @@ func (e *kernelEngine) handOver() error {
 		}
 		return err
 	}
-	return e.handOverGroups(false)
-}
-
-func (e *kernelEngine) handOverGroups(last bool) error {
-	all, err := e.counter.TakeGroups(last)
+	all, err := e.counter.TakeGroups()
 	e.sink.(profile.GroupSink).CountedGroups(all)
 	return err
 }
