@@ -94,8 +94,8 @@ func (v *groupValue) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// marshalText leaves < and > as they are.
-func marshalText(s string) ([]byte, error) {
+// marshalText is json.Marshal, but leaves < and > as they are.
+func marshalText(s any) ([]byte, error) {
 	d := jsonWriter{}
 	d.value(s)
 	return d.out.Bytes(), d.err
@@ -150,37 +150,6 @@ func (d *jsonWriter) groupFailure(f *profile.GroupFailure) {
 		P50Ns: int64(latency.Quantile(0.5)), P99Ns: int64(latency.Quantile(0.99))})
 	d.buckets(slices.Values(f.Buckets))
 	d.out.WriteByte('}')
-}
-
-// readGroups reads what groups has written. It is nil if by is.
-func readGroups(by []string, text json.RawMessage) (*profile.Groups, error) {
-	if by == nil {
-		return nil, nil
-	}
-	if len(by) > maxGroupFields {
-		return nil, errors.New("groups_by: there are too many fields")
-	}
-	var list []profile.Group
-	rows := 0
-	err := eachItem(text, func(item json.RawMessage) error {
-		var j jsonGroup
-		if err := json.Unmarshal(item, &j); err != nil {
-			return err
-		}
-		if rows += len(j.Rows); rows > maxGroupRows {
-			return fmt.Errorf("there are more than %d rows of groups", maxGroupRows)
-		}
-		g, err := j.group(by)
-		if err != nil {
-			return fmt.Errorf("%s: %w", shortened(j.Who), err)
-		}
-		list = append(list, g)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("groups: %w", err)
-	}
-	return profile.NewGroups(by, list), nil
 }
 
 // group checks and converts.

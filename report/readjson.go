@@ -37,129 +37,17 @@ func ReadJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 	return s, m, nil
 }
 
-// jsonDocument is the outermost level, for reading. Rows are decoded one by one, because a decoded row
-// takes much more memory than its text.
-type jsonDocument struct {
-	Meta     json.RawMessage           `json:"meta"`
-	Overhead *jsonOverhead             `json:"overhead"`
-	Rows     json.RawMessage           `json:"rows"`
-	OverTime *jsonOverTime             `json:"over_time"`
-	InFlight jsonList[jsonFlight]      `json:"in_flight"`
-	GroupsBy []string                  `json:"groups_by"`
-	Groups   json.RawMessage           `json:"groups"`
-	Warnings jsonList[string]          `json:"warnings"`
-	Kinds    jsonList[profile.Warning] `json:"warning_kinds"` // of the warnings
-}
-
-// readObject reads one object.
-func readObject(text []byte) (*profile.Snapshot, Meta, error) {
-	var m Meta
-	if err := checkVersion(text); err != nil {
-		return nil, m, err
-	}
-	var d jsonDocument
-	if err := json.Unmarshal(text, &d); err != nil {
-		return nil, m, err
-	}
-	if len(d.Meta) > maxMetaBytes {
-		return nil, m, fmt.Errorf("meta is larger than %d MB", maxMetaBytes>>20)
-	}
-	if len(d.Meta) > 0 {
-		if err := json.Unmarshal(d.Meta, &m); err != nil {
-			return nil, m, fmt.Errorf("meta: %w", err)
-		}
-	}
-	if m.Duration < 0 || m.CPUs < 0 || m.Threads < 0 || m.Interval < 0 || m.Intervals < 0 {
-		return nil, m, errors.New("meta: a negative duration, or number of CPUs, threads or intervals")
-	}
-	if len(m.PIDs) == 0 {
-		m.PIDs = nil // as a list that is left out
-	}
-	if len(m.Command) == 0 {
-		m.Command = nil
-	}
-
-	var s profile.Snapshot
-	var err error
-	if s.Rows, err = readRows(d.Rows); err != nil {
-		return nil, m, err
-	}
-	for i := range d.InFlight {
-		f, err := d.InFlight[i].flight()
-		if err != nil {
-			return nil, m, fmt.Errorf("in_flight %d: %w", i, err)
-		}
-		s.InFlight = append(s.InFlight, f)
-	}
-	whole := profile.Merge(&s) // sorts, and adds the totals up
-	whole.Warnings = d.warnings()
-	if whole.Groups, err = readGroups(d.GroupsBy, d.Groups); err != nil {
-		return nil, m, err
-	}
-	if d.OverTime != nil {
-		if m.OverTime, err = d.OverTime.timeline(); err != nil {
-			return nil, m, fmt.Errorf("over_time: %w", err)
-		}
-	}
-	if d.Overhead != nil {
-		if whole.Overhead, err = d.Overhead.overhead(); err != nil {
-			return nil, m, fmt.Errorf("overhead: %w", err)
-		}
-	}
-	return whole, m, nil
-}
-
-// warnings are those of a file. One that gives no kinds, or kinds that are not known here, has its sentences.
-func (d *jsonDocument) warnings() (warnings []profile.Warning) {
-	for i, text := range d.Warnings {
-		w := profile.Warning{Kind: profile.Sentence, Text: text}
-		if len(d.Kinds) == len(d.Warnings) && sentences[d.Kinds[i].Kind] != nil {
-			w = d.Kinds[i]
-		}
-		warnings = append(warnings, w)
-	}
-	return warnings
-}
-
-// checkVersion says whether the text is of the format at all, before it is looked at more closely.
-func checkVersion(text []byte) error {
-	var head struct {
-		Format  string `json:"format"`
-		Version int    `json:"version"`
-	}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return fmt.Errorf("it is not what --json writes, or not all of it: %w", err)
-	}
+// checkVersion says whether a text is of the format at all.
+func checkVersion(format string, version int) error {
 	switch {
-	case head.Format != jsonFormat:
-		return fmt.Errorf("this is no profile of sysprof: its format is %q, not %q", shortened(head.Format), jsonFormat)
-	case head.Version > jsonVersion:
-		return fmt.Errorf("it has version %d of the format; this sysprof reads up to %d", head.Version, jsonVersion)
-	case head.Version < 1:
-		return fmt.Errorf("there is no version %d of the format", head.Version)
+	case format != jsonFormat:
+		return fmt.Errorf("this is no profile of sysprof: its format is %q, not %q", shortened(format), jsonFormat)
+	case version > jsonVersion:
+		return fmt.Errorf("it has version %d of the format; this sysprof reads up to %d", version, jsonVersion)
+	case version < 1:
+		return fmt.Errorf("there is no version %d of the format", version)
 	}
 	return nil
-}
-
-func readRows(text json.RawMessage) ([]profile.Row, error) {
-	var rows []profile.Row
-	octaves := 0
-	err := eachItem(text, func(item json.RawMessage) error {
-		var j jsonRow
-		if err := json.Unmarshal(item, &j); err != nil {
-			return err
-		}
-		r, err := j.row(&octaves)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, r)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("rows: %w", err)
-	}
-	return rows, nil
 }
 
 // row checks and converts. octaves counts on.
@@ -316,7 +204,10 @@ func (l *jsonList[T]) UnmarshalJSON(text []byte) error {
 
 // UnmarshalJSON reads what MarshalJSON wrote: exactly three numbers a bucket.
 func (buckets *jsonBuckets) UnmarshalJSON(text []byte) error {
-	*buckets = nil
+	var plain bool
+	if *buckets, plain = plainBuckets(text); plain {
+		return nil
+	}
 	return eachItem(text, func(item json.RawMessage) error {
 		if len(*buckets) == profile.NumBuckets {
 			return errors.New("there are no more buckets than that")
@@ -336,6 +227,44 @@ func (buckets *jsonBuckets) UnmarshalJSON(text []byte) error {
 		*buckets = append(*buckets, b)
 		return nil
 	})
+}
+
+// plainBuckets reads buckets as they are written: without blanks, and no number of which has more than 18 digits. There may be
+// millions, so that it matters what one takes. The text is JSON.
+func plainBuckets(text []byte) (list jsonBuckets, plain bool) {
+	n := bytes.Count(text, []byte{'['}) - 1
+	if n < 1 || n > profile.NumBuckets {
+		return nil, false
+	}
+	next := func(c byte) bool {
+		is := len(text) > 0 && text[0] == c
+		if is {
+			text = text[1:]
+		}
+		return is
+	}
+	number := func() (v uint64, plain bool) {
+		digits := 0
+		for ; digits < len(text) && '0' <= text[digits] && text[digits] <= '9'; digits++ {
+			v = 10*v + uint64(text[digits]-'0')
+		}
+		text = text[digits:]
+		return v, 0 < digits && digits <= 18
+	}
+	list = make(jsonBuckets, 0, n)
+	for separator := byte('['); next(separator); separator = ',' {
+		opened := next('[')
+		low, plainLow := number()
+		first := next(',')
+		high, plainHigh := number()
+		second := next(',')
+		count, plainCount := number()
+		if !opened || !first || !second || !plainLow || !plainHigh || !plainCount || !next(']') {
+			return nil, false
+		}
+		list = append(list, profile.Bucket{LowNs: int64(low), HighNs: int64(high), Count: count})
+	}
+	return list, next(']') && len(text) == 0
 }
 
 // eachItem hands the items of a list to f, one after the other; null is an empty list.

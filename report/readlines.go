@@ -23,15 +23,7 @@ func readJSON(r io.Reader) (*profile.Snapshot, Meta, error) {
 	if err == nil && json.Valid(first) {
 		return readLines(first, in)
 	}
-	rest, err := io.ReadAll(io.LimitReader(in, maxJSONBytes+1-int64(len(first))))
-	if err != nil {
-		return nil, Meta{}, err
-	}
-	text := append(first, rest...)
-	if len(text) > maxJSONBytes {
-		return nil, Meta{}, errTooLarge
-	}
-	return readObject(text)
+	return readObject(io.MultiReader(bytes.NewReader(first), in))
 }
 
 var errTooLarge = fmt.Errorf("the file is larger than %d MB", maxJSONBytes>>20)
@@ -79,7 +71,7 @@ func readLines(line []byte, in *bufio.Reader) (whole *profile.Snapshot, of Meta,
 	var pieces intervals
 	for number := 1; err == nil; number++ {
 		if len(bytes.TrimSpace(line)) > 0 {
-			s, m, err := readObject(line)
+			s, m, err := readObject(bytes.NewReader(line))
 			switch {
 			case err != nil:
 				return nil, m, fmt.Errorf("line %d: %w", number, err)
