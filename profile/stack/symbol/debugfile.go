@@ -103,13 +103,17 @@ func (r *reader) openDebug(name string, here bool, fits func(*elfFile) bool) *el
 	if open := r.o.src.OpenPath; open != nil {
 		if f, err := open(name); err == nil {
 			if e := r.accept(f, fits, false); e != nil {
+				e.path = name
 				return e
 			}
 		}
 	}
 	if here {
 		if f, err := OpenFile(name); err == nil {
-			return r.accept(f, fits, true)
+			if e := r.accept(f, fits, true); e != nil {
+				e.path = name
+				return e
+			}
 		}
 	}
 	return nil

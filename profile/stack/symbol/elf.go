@@ -30,6 +30,7 @@ type elfFile struct {
 	b        *budget
 	sections []elf.Section
 	buildID  string
+	path     string    // that it was opened by; "" if it is not known
 	ours     bool      // a file of this machine, which the traced program did not choose
 	code     *elf.File // says what is code: the file itself, or that which a debug file belongs to
 	views    map[string]*view

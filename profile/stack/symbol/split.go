@@ -81,7 +81,7 @@ func (s *splitFiles) programsNamesAreOurs() bool {
 	return s.skeletons.e.ours || s.r.o.src.OpenPath == nil
 }
 
-// dwoPackage opens the package, which is beside the program or with the debug files.
+// dwoPackage opens the package, which is beside the program, beside its debug file, or with the debug files.
 func (s *splitFiles) dwoPackage() *dwoPackage {
 	if s.looked {
 		return s.pack
@@ -92,6 +92,9 @@ func (s *splitFiles) dwoPackage() *dwoPackage {
 		return s.pack != nil
 	}
 	s.r.openDebug(s.r.o.src.Path+".dwp", s.r.o.src.OpenPath == nil, fits)
+	if debug := s.skeletons.e.path; debug != "" && s.pack == nil {
+		s.r.openDebug(debug+".dwp", s.programsNamesAreOurs(), fits)
+	}
 	for _, dir := range s.r.s.opt.DebugDirs {
 		if p, ok := strings.CutSuffix(buildIDPath(dir, s.r.e.buildID), ".debug"); ok && s.pack == nil {
 			s.r.openDebug(p+".dwp", true, fits)

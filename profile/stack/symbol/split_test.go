@@ -122,7 +122,8 @@ func TestSplitDebugFiles(t *testing.T) {
 // no link leads out of them.
 func TestSplitFilesAreTheProgramsOwn(t *testing.T) {
 	dir := t.TempDir()
-	prog := splitProgram(t, dir, "gcc", []string{"-O2", "-g", "-gsplit-dwarf"}, "prog.c", "second.c")
+	prog := splitProgram(t, dir, "gcc", []string{"-O2", "-gdwarf-4", "-gsplit-dwarf"}, "prog.c", "second.c")
+	runIn(t, dir, "dwp", "-e", prog, "-o", prog+".dwp")
 	addrs := codeAddresses(t, prog, 3, 500)
 	src := fileSource(prog)
 	asked := map[string]bool{}
@@ -140,5 +141,40 @@ func TestSplitFilesAreTheProgramsOwn(t *testing.T) {
 		if !asked[name] {
 			t.Errorf("%s was not looked for in the program's files: %v", name, asked)
 		}
+	}
+}
+
+// TestPackageOfADebugFile: beside the debug file of a program without debug information may be a package of its name.
+func TestPackageOfADebugFile(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	prog := splitProgram(t, dir, "gcc", []string{"-O2", "-gdwarf-4", "-gsplit-dwarf"}, "prog.c", "second.c")
+	addrs := codeAddresses(t, prog, 3, 500)
+	opt := Options{DebugDirs: []string{}}
+	want, _ := resolveFile(t, opt, fileSource(prog), addrs)
+	stripped, debug := filepath.Join(elsewhere, "prog"), filepath.Join(elsewhere, "prog.debug")
+	runIn(t, dir, "dwp", "-e", prog, "-o", debug+".dwp")
+	runIn(t, elsewhere, "objcopy", "--only-keep-debug", prog, debug)
+	runIn(t, elsewhere, "objcopy", "--strip-all", "--add-gnu-debuglink="+debug, prog, stripped)
+	for _, name := range []string{"prog.dwo", "second.dwo"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := resolveFile(t, opt, fileSource(stripped), addrs)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	// If the program has a root directory of its own, the package is looked for there only.
+	asked := map[string]bool{}
+	src := fileSource(stripped)
+	src.OpenPath = func(name string) (File, error) {
+		asked[name] = true
+		if name != debug {
+			return nil, os.ErrNotExist
+		}
+		return OpenFile(name)
+	}
+	if got, _ = resolveFile(t, opt, src, addrs); !asked[debug+".dwp"] || cmp.Equal(got, want) {
+		t.Errorf("the program's files were asked for %v, and what is in the package is known: %t", asked, cmp.Equal(got, want))
 	}
 }
