@@ -13,16 +13,17 @@ import (
 
 // A reader is an object file while its addresses are being resolved.
 type reader struct {
-	s     *Symbolizer
-	ctx   context.Context
-	work  int64 // that the file was given
-	o     *Object
-	b     *budget
-	e     *elfFile
-	debug *elfFile // the separate debug file, or nil
-	tried bool     // it was looked for
-	extra []File   // to be closed
-	final []bool   // addresses that Go's table named
+	s      *Symbolizer
+	ctx    context.Context
+	work   int64 // that the file was given
+	o      *Object
+	b      *budget
+	e      *elfFile
+	debug  *elfFile // the separate debug file, or nil
+	tried  bool     // it was looked for
+	extra  []File   // to be closed
+	final  []bool   // addresses that Go's table named
+	golang bool     // it has that
 
 	unwind  *stack.Functions // nil: none, or not looked for yet
 	unwound bool             // it was looked for
@@ -88,6 +89,7 @@ func (r *reader) goNames(addrs []uint64, out [][]Frame) {
 	if err != nil {
 		return
 	}
+	r.golang = true
 	var inlined []pclntab.InlinedFrame
 	for i, a := range addrs {
 		fn, ok := t.Func(a)

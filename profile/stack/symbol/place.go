@@ -19,9 +19,18 @@ func (r *reader) functions() *stack.Functions {
 		r.unwound = true
 		// An index of the whole section is made where the linker has left none.
 		const worst = 32 << 20
-		s := r.e.section(".eh_frame")
-		if s == nil || r.b.spend(int(min(s.Size, worst)/16)) {
-			r.unwind = stack.FunctionsOf(r.e.File)
+		sections := []string{".eh_frame", ".debug_frame"}
+		if r.golang { // all that its .debug_frame has has been named
+			sections = sections[:1]
+		}
+		work := 0
+		for _, name := range sections {
+			if s := r.e.section(name); s != nil {
+				work += int(min(s.Size, worst) / 16)
+			}
+		}
+		if r.b.spend(work) {
+			r.unwind = stack.FunctionsOf(r.e.File, !r.golang)
 		}
 	}
 	return r.unwind
