@@ -31,6 +31,7 @@ func TestEngines(t *testing.T) {
 		{readsOf(201, 1000).Snapshot(), "the engines counted differently, 200 calls and 0 errors by ptrace, 201 calls and 0 errors in the kernel:\n  read: 200 calls, 0 errors by ptrace, 201 calls, 0 errors in the kernel\n"},
 		{new(profile.Snapshot), "the engines counted differently, 200 calls and 0 errors by ptrace, 0 calls and 0 errors in the kernel:\n  read: 200 calls, 0 errors by ptrace, none in the kernel\n"},
 		{readsOf(200, 5000).Snapshot(), "both engines counted the same: 200 calls of 1 kind, 0 errors\nmedians differ of calls that ptrace's stops find other caches for: read 1.00 µs by ptrace and 5.00 µs in the kernel\n"},
+		{readsOf(200, 200).Snapshot(), "both engines counted the same: 200 calls of 1 kind, 0 errors\nmedians differ, as ptrace's times have the way into the kernel and out of it in them, or an estimate of what stops take that is too low: read 1.00 µs by ptrace and 200 ns in the kernel\n"},
 	} {
 		s := readsOf(200, 1000).Snapshot()
 		s.InKernel = tt.inKernel

@@ -90,10 +90,6 @@ func (o *options) kernelCannot() string {
 		return "--labels=fd needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"
 	case o.groups.unaddable() != "":
 		return fmt.Sprintf("--by and --only by %s need a look at each call, which counting in the kernel does not have: use --engine=ptrace", o.groups.unaddable())
-	case o.outputs.Pprof != "" && o.groups.asked():
-		return "--pprof goes with --by and --only where each call is seen, which counting in the kernel does not: use --engine=ptrace"
-	case o.engine.timed > 1 && o.groups.asked():
-		return "--timed does not go with --by and --only, which take the time of each call: leave one of them out"
 	case o.slower.AtLeast > 0 && o.engine.timed > 1:
 		return "--timed does not go with --slower, which takes the time of each call: leave one of them out"
 	case o.slower.AtLeast > 0 && len(o.groups.only) > 0:

@@ -216,8 +216,6 @@ func TestEngineRefuses(t *testing.T) {
 		{[]string{"--engine=kernel", "--pprof=x", "--labels=pid,fd", "true"}, "--labels=fd needs a look at each call, which counting in the kernel does not have: use --engine=ptrace"},
 		{[]string{"--engine=kernel", "--by=fd", "true"}, "--by and --only by fd need a look at each call, which counting in the kernel does not have: use --engine=ptrace"},
 		{[]string{"--engine=kernel", "--only=state=waiting", "true"}, "--by and --only by state need a look at each call"},
-		{[]string{"--engine=kernel", "--by=pid", "--timed=1/16", "true"}, "--timed does not go with --by and --only"},
-		{[]string{"--engine=kernel", "--by=pid", "--pprof=x", "true"}, "--pprof goes with --by and --only where each call is seen"},
 		{[]string{"--engine=kernel", "--slower=1ms", "--timed=1/16", "true"}, "--timed does not go with --slower"},
 		{[]string{"--engine=kernel", "--slower=1ms", "--only=comm=x", "true"}, "--slower goes with --only where each call is seen"},
 		{[]string{"--engine=kernel", "--slower=1ms", "--stacks=full", "true"}, "--slower has stacks where threads are stopped"},

@@ -58,9 +58,6 @@ func (g *groupOptions) check() error {
 	return nil
 }
 
-// asked reports whether calls are told apart, or chosen, by whose they are.
-func (g *groupOptions) asked() bool { return g.by != "" || len(g.only) > 0 }
-
 // unaddable names a field that only single calls have; "": there is none among those that were asked for.
 func (g *groupOptions) unaddable() string {
 	p := label.None()

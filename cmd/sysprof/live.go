@@ -27,10 +27,9 @@ func (o *options) declareLive(d declarations) {
 // twice the CPU time that it takes with threads alone.
 const liveBy = "tid"
 
-// groupForLive has calls told apart for a view, unless that does not go with what else is asked for.
+// groupForLive has calls told apart for a view.
 func (o *options) groupForLive() {
-	kernel := o.engine.name == byKernel || o.engine.name == byAuto || o.engine.everybody
-	if without := kernel && (o.outputs.Pprof != "" || o.engine.timed > 1); o.live && o.groups.by == "" && !without {
+	if o.live && o.groups.by == "" {
 		o.groups.by, o.outputs.NoGroups = liveBy, true
 	}
 }

@@ -50,6 +50,7 @@ type Counter struct {
 	price    Price
 	drawing  *drawing // nil: nobody wants to know
 	groups   *groups  // nil: likewise
+	debts    debts
 	slowing  *slowing // nil: likewise
 }
 

@@ -1,6 +1,7 @@
 package inkernel
 
 import (
+	"fmt"
 	"math"
 	"sync/atomic"
 	"testing"
@@ -11,9 +12,13 @@ import (
 
 // What drawn calls stand for is as many as there are, and as much time, for frequent calls and for rare ones.
 func TestDrawnCallsStandForAll(t *testing.T) {
-	for _, what := range []string{"busy 400", "sleeps", "getppid 4 200000"} {
-		t.Run(what, func(t *testing.T) {
-			c := load(t, Options{Draws: true})
+	for _, tt := range []struct {
+		what string
+		by   Fields
+	}{{"busy 400", 0}, {"sleeps", 0}, {"getppid 4 200000", 0}, {"busy 400", ByTID | ByComm | ByCgroup}} {
+		what := tt.what
+		t.Run(fmt.Sprint(what, tt.by), func(t *testing.T) {
+			c := load(t, Options{Draws: true, By: tt.by})
 			type sums struct{ drawn, calls, ns float64 }
 			got := make(map[uint64]sums)
 			if err := c.Draw(true, func(d *Drawn) bool {
@@ -32,6 +37,15 @@ func TestDrawnCallsStandForAll(t *testing.T) {
 			raw, err := c.TakeLast()
 			if err != nil {
 				t.Fatal(err)
+			}
+			if tt.by != 0 {
+				groups, err := c.TakeGroups(true)
+				check(t, err)
+				for i := range groups {
+					for j := range groups[i].Rows {
+						groups[i].Rows[j].AddTo(raw)
+					}
+				}
 			}
 			for _, r := range raw.Calls[profile.SameCPU].Sorted() {
 				calls, _ := r.Counts()

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -165,8 +166,14 @@ func readTable[T any](g *groups, m *ebpf.Memory, from, n int, keep bool, yield f
 	}
 }
 
+// takenGroup is what has come in of a group.
+type takenGroup struct {
+	group
+	rows map[rowKey]*takenRow
+}
+
 // take has the programs turn, and empties what they have left.
-func (g *groups) take() ([]profile.CountedGroup, error) {
+func (g *groups) take() ([]takenGroup, error) {
 	left := g.turn
 	g.turn++
 	if err := g.number.Set(g.turn); err != nil {
@@ -181,51 +188,42 @@ func (g *groups) take() ([]profile.CountedGroup, error) {
 	}
 	names := make(map[uint32]group)
 	readTable(g, g.groups, int(left&1)<<g.sizes.groups, 1<<g.sizes.groups, false, func(at int, of *group) { names[uint32(at)] = *of })
-	type counted struct {
-		number uint64
-		group  profile.CountedGroup
-	}
-	var all []counted
+	var all []takenGroup
 	place := make(map[uint32]int)
 	for _, area := range areas {
-		g.takeArea(area, func(number uint32, row profile.CountedRow) {
+		g.takeArea(area, func(number uint32, key rowKey) *takenRow {
 			number &= 1<<g.sizes.groups - 1
 			at, ok := place[number]
 			if !ok {
 				at = len(all)
 				place[number] = at
-				all = append(all, counted{names[number].Number, profile.CountedGroup{Whose: names[number].whose()}})
+				all = append(all, takenGroup{names[number], make(map[rowKey]*takenRow)})
 			}
-			all[at].group.Rows = append(all[at].group.Rows, row)
+			r := all[at].rows[key]
+			if r == nil {
+				r = new(takenRow)
+				all[at].rows[key] = r
+			}
+			return r
 		})
 	}
 	// A process that has got another name in between is called by that.
-	slices.SortFunc(all, func(a, b counted) int { return cmp.Compare(a.number, b.number) })
-	sorted := make([]profile.CountedGroup, len(all))
-	for i := range all {
-		sorted[i] = all[i].group
-	}
-	return sorted, nil
+	slices.SortFunc(all, func(a, b takenGroup) int { return cmp.Compare(a.Number, b.Number) })
+	return all, nil
 }
 
-// takeArea empties what one CPU has left.
-func (g *groups) takeArea(area int, took func(group uint32, row profile.CountedRow)) {
-	buckets := make(map[uint32][]profile.Bucket) // by share
+// takeArea empties what one CPU has left. It adds to the rows that into finds.
+func (g *groups) takeArea(area int, into func(group uint32, key rowKey) *takenRow) {
+	buckets := make(map[uint32][]weighedBucket) // by share
 	readTable(g, g.cells, area<<g.sizes.cells, 1<<g.sizes.cells, false, func(_ int, c *cell) {
-		low, high := bounds(int((c.Of - 1) & (1<<bucketBits - 1)))
 		at := (c.Of - 1) >> bucketBits
-		buckets[at] = append(buckets[at], profile.Bucket{LowNs: low, HighNs: high, Count: uint64(c.Calls)})
+		buckets[at] = append(buckets[at], weighedBucket{int((c.Of - 1) & (1<<bucketBits - 1)), uint64(c.Calls)})
 	})
-	abis := kernelABIs()
 	readTable(g, g.shares, area<<g.sizes.shares, 1<<g.sizes.shares, false, func(at int, s *share) {
-		its := buckets[uint32(at)]
-		slices.SortFunc(its, func(a, b profile.Bucket) int { return cmp.Compare(a.LowNs, b.LowNs) })
-		took(s.Group-1, profile.CountedRow{Key: profile.Key{ABI: abis[s.ABI], Nr: uint64(s.Nr)}, Errno: int32(s.Errno), Calls: s.Calls,
-			SumNs: int64(s.Sum), MinNs: int64(^s.Below), MaxNs: int64(s.Max), Buckets: its})
+		r := takenRow{calls: s.Calls, sum: float64(s.Sum), minNs: int64(^s.Below), maxNs: int64(s.Max), buckets: buckets[uint32(at)]}
+		into(s.Group-1, rowKey{Nr: s.Nr, Errno: s.Errno, ABI: s.ABI}).add(&r)
 	})
 }
-
-func (g group) whose() profile.Whose { return g.Who.whose(g.PID) }
 
 func (w *who) whose(of uint32) profile.Whose {
 	text := func(comm [16]byte) string { before, _, _ := bytes.Cut(comm[:], []byte{0}); return string(before) }
@@ -235,9 +233,13 @@ func (w *who) whose(of uint32) profile.Whose {
 // Crowded reports whether TakeGroups should be called soon, so that it stays known whose calls are.
 func (c *Counter) Crowded() bool { return c.groups != nil && c.groups.crowded() }
 
-// TakeGroups is Take where calls are told apart by whose they are (Options.By).
-func (c *Counter) TakeGroups() ([]profile.CountedGroup, error) {
+// TakeGroups is Take where calls are told apart by whose they are (Options.By), and with last, TakeLast.
+func (c *Counter) TakeGroups(last bool) ([]profile.CountedGroup, error) {
 	taken, err := c.groups.take()
+	if err != nil {
+		return nil, err
+	}
+	rest, err := c.rows.read()
 	if err != nil {
 		return nil, err
 	}
@@ -247,30 +249,36 @@ func (c *Counter) TakeGroups() ([]profile.CountedGroup, error) {
 		c.programs.OwnCgroup.Get(&own.CgroupID)
 		all = append(all, own)
 	}
-	all = append(all, taken...)
-	rest, err := c.rows.read()
-	if err != nil {
-		return nil, err
+	for i := range taken {
+		all = append(all, c.countedGroup(debtor{who: taken[i].Who}, taken[i].PID, taken[i].rows))
 	}
-	unknown := profile.CountedGroup{Unknown: true}
-	abis := kernelABIs()
+	unknown := make(map[rowKey]*takenRow)
 	for _, inc := range rest {
-		unknown.Rows = append(unknown.Rows, inc.counted(profile.Key{ABI: abis[inc.key.ABI], Nr: uint64(inc.key.Nr)}))
+		unknown[inc.key] = inc.taken()
 	}
-	if len(unknown.Rows) > 0 {
-		all = append(all, unknown)
+	if len(unknown) > 0 {
+		all = append(all, c.countedGroup(debtor{unknown: true}, 0, unknown))
+	}
+	c.pace.keep(c.options.Timed)
+	if most := 10_000; last || len(c.debts.owed) > most {
+		all = append(all, c.debts.settle()...)
 	}
 	return all, nil
 }
 
-// counted is the same as a row that has been added up.
-func (inc *increment) counted(key profile.Key) profile.CountedRow {
-	r := profile.CountedRow{Key: key, Errno: int32(inc.key.Errno), Calls: inc.calls, SumNs: int64(inc.sum), MinNs: inc.minNs, MaxNs: inc.maxNs}
-	for b, n := range &inc.bucket {
-		if n > 0 {
-			low, high := bounds(b)
-			r.Buckets = append(r.Buckets, profile.Bucket{LowNs: low, HighNs: high, Count: uint64(n)})
+// countedGroup makes of what has been taken of a group what it stands for.
+func (c *Counter) countedGroup(d debtor, of uint32, rows map[rowKey]*takenRow) profile.CountedGroup {
+	counted := d.group(of)
+	for _, key := range slices.SortedFunc(maps.Keys(rows), compareKeys) {
+		r := rows[key]
+		if c.options.Timed > 1 {
+			c.pace.totals.add(key, r.calls, r.weight(), uint64(r.sum))
+			d.key = key
+			if !c.debts.fit(d, of, r) {
+				continue
+			}
 		}
+		counted.Rows = append(counted.Rows, r.counted(key))
 	}
-	return r
+	return counted
 }

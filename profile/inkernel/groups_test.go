@@ -3,6 +3,7 @@ package inkernel
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +21,7 @@ func groupsCounted(t *testing.T, o Options, what string, takes int) (all []profi
 	go func() {
 		defer close(done)
 		for range takes {
-			some, err := c.TakeGroups()
+			some, err := c.TakeGroups(false)
 			if err != nil {
 				t.Error(err)
 			}
@@ -30,7 +31,7 @@ func groupsCounted(t *testing.T, o Options, what string, takes int) (all []profi
 	p.makesCalls(t)
 	<-done
 	check(t, c.End())
-	rest, err := c.TakeGroups()
+	rest, err := c.TakeGroups(true)
 	check(t, err)
 	return append(all, rest...)
 }
@@ -75,6 +76,70 @@ func TestGroupsHaveAllCalls(t *testing.T) {
 	}
 	if whole != threads {
 		t.Errorf("%d threads have all of their calls, want %d", whole, threads)
+	}
+}
+
+// TestGroupsTimedNowAndThen: counts of groups stay exact when not all calls are timed, and all calls have times.
+func TestGroupsTimedNowAndThen(t *testing.T) {
+	p := startTarget(t, "busy 1200")
+	c := load(t, Options{By: ByTID, Timed: 16})
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	var got, untimed uint64
+	add := func(last bool) {
+		all, err := c.TakeGroups(last)
+		check(t, err)
+		for i := range all {
+			got += getppids(&all[i])
+		}
+		for _, sum := range c.debts.all {
+			untimed = max(untimed, sum.calls-sum.weight())
+		}
+	}
+	done := make(chan uint64)
+	go func() { done <- p.makesCalls(t) }()
+	made := uint64(0)
+	for made == 0 {
+		select {
+		case made = <-done:
+		case <-time.After(100 * time.Millisecond):
+			add(false)
+		}
+	}
+	check(t, c.End())
+	add(true)
+	if got != made || untimed == 0 || len(c.debts.owed) > 0 {
+		t.Errorf("%d calls, want %d; %d of them were not timed", got, made, untimed)
+	}
+}
+
+// TestDebts: calls of which none was timed are handed over with the next ones, and at the end as those of others were.
+func TestDebts(t *testing.T) {
+	var d debts
+	rare, frequent := debtor{who: who{PID: 1}}, debtor{who: who{PID: 2}}
+	timed := func(calls uint64, ns int64) *takenRow {
+		r := new(takenRow)
+		bucket := 0
+		for low, _ := bounds(bucket + 1); low <= ns; low, _ = bounds(bucket + 1) {
+			bucket++
+		}
+		r.add(&takenRow{calls: calls, sum: float64(ns), minNs: ns, maxNs: ns, buckets: []weighedBucket{{bucket, 1}}})
+		return r
+	}
+	if d.fit(rare, 1, &takenRow{calls: 3}) || !d.fit(frequent, 2, timed(100, 500)) {
+		t.Error("what has been timed is not what is handed over")
+	}
+	r := timed(2, 70_000)
+	if !d.fit(rare, 1, r) || r.calls != 5 {
+		t.Errorf("%d calls are handed over with the first that is timed, want 5", r.calls)
+	}
+	if row := r.counted(rowKey{}); row.Calls != 5 || row.SumNs != 350_000 || row.Buckets[0].Count != 5 {
+		t.Errorf("%+v", row)
+	}
+	d.fit(rare, 1, &takenRow{calls: 7})
+	all := d.settle()
+	if len(all) != 1 || all[0].PID != 1 || all[0].Rows[0].Calls != 7 || all[0].Rows[0].MinNs < 490 || all[0].Rows[0].MaxNs > 71_000 || len(d.settle()) > 0 {
+		t.Errorf("%+v", all)
 	}
 }
 

@@ -12,8 +12,14 @@ import (
 // little of what they take, and they are what is looked for. A call is always timed until it has been seen to be
 // frequent and short.
 type pace struct {
-	stop    chan struct{} // nil: all calls are timed
+	stop    chan struct{} // nil: all calls are timed, or they are told apart by whose they are
 	stopped sync.WaitGroup
+
+	calls *ebpf.Memory // nil: all calls are timed
+
+	// Where they are told apart, what has come in since the pace was last chosen.
+	totals totals
+	since  time.Time
 }
 
 const (
@@ -30,9 +36,13 @@ func (p *pace) begin(c *Counter) error {
 	if c.options.Timed <= 1 {
 		return nil
 	}
-	calls, err := c.programs.Calls.Memory()
-	if err != nil {
+	var err error
+	if p.calls, err = c.programs.Calls.Memory(); err != nil {
 		return err
+	}
+	if c.groups != nil {
+		p.totals, p.since = make(totals), time.Now()
+		return nil
 	}
 	seen, err := newRows(&c.programs)
 	if err != nil {
@@ -53,7 +63,11 @@ func (p *pace) begin(c *Counter) error {
 				if err != nil {
 					return // nothing changes any more
 				}
-				set(calls, paces(all, now.Sub(last), uint32(c.options.Timed)))
+				t := make(totals)
+				for _, inc := range all {
+					t.add(inc.key, inc.calls, inc.weight, inc.sum)
+				}
+				p.set(t, now.Sub(last), c.options.Timed)
 				last = now
 			}
 		}
@@ -69,26 +83,39 @@ func (p *pace) end() {
 	}
 }
 
-// paces says of the calls that have come in which share is to be timed from now on, by their index.
-func paces(all []*increment, in time.Duration, timed uint32) map[uint32]uint32 {
-	type total struct{ calls, weight, sum float64 }
-	totals := make(map[uint32]*total)
-	for _, inc := range all {
-		index, ok := indexOf(inc.key.ABI, uint64(inc.key.Nr))
-		if !ok {
-			continue
-		}
-		t := totals[index]
-		if t == nil {
-			t = new(total)
-			totals[index] = t
-		}
-		t.calls += float64(inc.calls)
-		t.weight += float64(inc.weight)
-		t.sum += float64(inc.sum)
+// keep keeps the pace of calls that have been taken by whose they are.
+func (p *pace) keep(timed int) {
+	if now := time.Now(); p.calls != nil && now.Sub(p.since) >= paceEvery {
+		p.set(p.totals, now.Sub(p.since), timed)
+		p.since = now
+		clear(p.totals)
 	}
-	every := make(map[uint32]uint32, len(totals))
-	for index, t := range totals {
+}
+
+// totals are how many calls have come in, by their index.
+type totals map[uint32]*total
+
+type total struct{ calls, weight, sum float64 }
+
+func (t totals) add(key rowKey, calls, weight, sum uint64) {
+	index, ok := indexOf(key.ABI, uint64(key.Nr))
+	if !ok {
+		return
+	}
+	its := t[index]
+	if its == nil {
+		its = new(total)
+		t[index] = its
+	}
+	its.calls += float64(calls)
+	its.weight += float64(weight)
+	its.sum += float64(sum)
+}
+
+// paces says of the calls that have come in which share is to be timed from now on.
+func (t totals) paces(in time.Duration, timed uint32) map[uint32]uint32 {
+	every := make(map[uint32]uint32, len(t))
+	for index, t := range t {
 		every[index] = 1
 		if t.calls/in.Seconds() >= frequent && (t.weight == 0 || t.sum/t.weight <= shortNs) {
 			every[index] = timed
@@ -98,8 +125,8 @@ func paces(all []*increment, in time.Duration, timed uint32) map[uint32]uint32 {
 }
 
 // set tells the programs. Of calls that are none of those that have come in the pace remains.
-func set(calls *ebpf.Memory, every map[uint32]uint32) {
-	for index, n := range every {
-		calls.WriteAt(binary.NativeEndian.AppendUint32(nil, n), int64(index)*int64(binary.Size(call{})))
+func (p *pace) set(t totals, in time.Duration, timed int) {
+	for index, n := range t.paces(in, uint32(timed)) {
+		p.calls.WriteAt(binary.NativeEndian.AppendUint32(nil, n), int64(index)*int64(binary.Size(call{})))
 	}
 }

@@ -33,6 +33,7 @@ const (
 	programsMapSlots             = "slots"
 	programsMapSlowRing          = "slow_ring"
 	programsMapSpill             = "spill"
+	programsMapTallies           = "tallies"
 	programsMapWere              = "were"
 	programsProgCalibrate        = "calibrate"
 	programsProgEach             = "each"
@@ -167,6 +168,7 @@ type programsMapSpecs struct {
 	Slots    *ebpf.MapSpec `ebpf:"slots"`
 	SlowRing *ebpf.MapSpec `ebpf:"slow_ring"`
 	Spill    *ebpf.MapSpec `ebpf:"spill"`
+	Tallies  *ebpf.MapSpec `ebpf:"tallies"`
 	Were     *ebpf.MapSpec `ebpf:"were"`
 }
 
@@ -259,6 +261,7 @@ type programsMaps struct {
 	Slots    *ebpf.Map `ebpf:"slots"`
 	SlowRing *ebpf.Map `ebpf:"slow_ring"`
 	Spill    *ebpf.Map `ebpf:"spill"`
+	Tallies  *ebpf.Map `ebpf:"tallies"`
 	Were     *ebpf.Map `ebpf:"were"`
 }
 
@@ -281,6 +284,7 @@ func (m *programsMaps) Close() error {
 		m.Slots,
 		m.SlowRing,
 		m.Spill,
+		m.Tallies,
 		m.Were,
 	)
 }

@@ -17,7 +17,7 @@ type (
 	call struct{ Every, Row, Errno, Failed uint32 }
 
 	row struct {
-		Calls, Sum, Max, Below uint64
+		Calls, Sum, Max, Below uint64 // the first two are struct tally
 		Bucket                 [buckets]uint32
 		_                      uint32
 	}
@@ -268,8 +268,8 @@ type spread struct {
 	done, shared  uint64 // of those that have been put
 }
 
-// put puts a bucket's share into h. The extremes are kept exactly, by one call each.
-func (s *spread) put(h *profile.Histogram, bucket int, weight uint64, minNs, maxNs int64) {
+// next is the share of the next bucket.
+func (s *spread) next(weight uint64) uint64 {
 	s.done += weight
 	upTo := s.done
 	if s.calls != s.weight {
@@ -277,6 +277,12 @@ func (s *spread) put(h *profile.Histogram, bucket int, weight uint64, minNs, max
 	}
 	n := upTo - min(s.shared, upTo)
 	s.shared += n
+	return n
+}
+
+// put puts a bucket's share into h. The extremes are kept exactly, by one call each.
+func (s *spread) put(h *profile.Histogram, bucket int, weight uint64, minNs, maxNs int64) {
+	n := s.next(weight)
 	if n == 0 {
 		return
 	}

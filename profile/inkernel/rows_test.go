@@ -110,10 +110,15 @@ func TestWeighed(t *testing.T) {
 }
 
 func TestPaces(t *testing.T) {
-	inc := func(nr int64, calls, weight uint64, meanNs uint64) *increment {
-		return &increment{key: rowKey{Nr: nr}, calls: calls, weight: weight, sum: weight * meanNs}
+	all := make(totals)
+	add := func(nr int64, calls, weight uint64, meanNs uint64) {
+		all.add(rowKey{Nr: nr}, calls, weight, weight*meanNs)
 	}
-	got := paces([]*increment{inc(1, 10_000, 10_000, 200), inc(2, 100, 100, 200), inc(3, 10_000, 10_000, 50_000), inc(4, 10_000, 0, 0)}, time.Second, 16)
+	add(1, 10_000, 10_000, 200)
+	add(2, 100, 100, 200)
+	add(3, 10_000, 10_000, 50_000)
+	add(4, 10_000, 0, 0)
+	got := all.paces(time.Second, 16)
 	for nr, want := range map[uint32]uint32{1: 16, 2: 1, 3: 1, 4: 16} {
 		if got[nr] != want {
 			t.Errorf("of call %d one of %d is timed, want %d", nr, got[nr], want)

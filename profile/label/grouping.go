@@ -36,7 +36,7 @@ func (p *Projection) Group(list string) (*Grouping, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.add(f)
+		p.tell(f)
 		if i := p.Index(name); !slices.Contains(g.list, i) {
 			g.list = append(g.list, i)
 			g.mask[i] = ^uint32(0)
@@ -57,7 +57,7 @@ func (p *Projection) Group(list string) (*Grouping, error) {
 
 func (g *Grouping) add(name string) {
 	f, _ := named(name, "field", Names())
-	g.p.add(f)
+	g.p.tell(f)
 }
 
 func (g *Grouping) groupsBy(name string) bool {

@@ -104,6 +104,7 @@ type entryTracker interface {
 type Projection struct {
 	fields   []*Field
 	chosen   int       // how many of these are labels; the others are of groups alone
+	told     []*Field  // what calls are told apart or chosen by, labels or not
 	trackers []tracker // by field, nil for those that need none
 	active   []tracker // those that are not nil
 	entries  []entryTracker
@@ -154,6 +155,12 @@ func (p *Projection) add(f *Field) {
 		}
 	}
 	p.trackers = append(p.trackers, t)
+}
+
+// tell adds a field that calls are told apart or chosen by.
+func (p *Projection) tell(f *Field) {
+	p.add(f)
+	p.told = append(p.told, f)
 }
 
 // Index is the place of a field's value among the Values, -1 if it was not chosen.

@@ -40,7 +40,7 @@ func (p *Projection) Only(conditions []string) (*Only, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.add(f)
+		p.tell(f)
 		o.allow(p.Index(name), value)
 	}
 	return o, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,13 +20,13 @@ func addable() []string {
 	return []string{fieldPID, fieldTID, fieldComm, fieldThread, fieldErrno, fieldCgroup}
 }
 
-// Unaddable names the first field of a projection that only single calls have; "": there is none.
+// Unaddable names the first field that calls are told apart or chosen by and only single ones have; "": there is none.
 func (p *Projection) Unaddable() string {
 	if p == nil {
 		return ""
 	}
 	can := strings.Join(addable(), ",") + ","
-	for _, f := range p.fields {
+	for _, f := range p.told {
 		if !strings.Contains(can, f.Name+",") {
 			return f.Name
 		}
@@ -33,8 +34,10 @@ func (p *Projection) Unaddable() string {
 	return ""
 }
 
-// Asks reports whether a field is among those of the projection.
-func (p *Projection) Asks(field string) bool { return p.Index(field) >= 0 }
+// Asks reports whether calls are told apart or chosen by a field, or that is needed to say whose they are.
+func (p *Projection) Asks(field string) bool {
+	return p != nil && slices.ContainsFunc(p.told, func(f *Field) bool { return f.Name == field })
+}
 
 // Of are the values of calls that have been added up, all of which ended with errno.
 func (p *Projection) Of(w *profile.Whose, errno int32) (v profile.Values) {

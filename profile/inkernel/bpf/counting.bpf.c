@@ -82,19 +82,31 @@ INLINE void count(struct slot *slot, s64 result, u64 ns, u32 weight)
 	if (slot->abi == COMPAT)
 		result = (s32)result; // sigreturn leaves one of 32 bits (syscall_get_error)
 	u32 errno = result < 0 && result >= -4095 ? -result : 0;
-	if (telling && count_for(slot, errno, ns, bucket_of(ns)))
+	u32 known = telling && count_for(slot, errno, ns, bucket_of(ns), weight);
+	if (known && !drawing)
 		return;
 	u32 i = row_for(slot, errno);
+	if (known) {
+		struct tally *all = map_lookup(&tallies, &i);
+
+		if (!all)
+			return;
+		all->calls++;
+		all->sum += ns * weight;
+		if (weight)
+			draw(slot, i, all, ns, errno, weight);
+		return;
+	}
 	struct row *row = map_lookup(&rows, &i);
 
 	if (!row)
 		return;
 	if (!i)
 		__sync_fetch_and_add(&no_row, 1);
-	row->calls++;
+	row->of.calls++;
 	if (!weight)
 		return;
-	row->sum += ns * weight;
+	row->of.sum += ns * weight;
 	if (ns > row->max)
 		row->max = ns;
 	if (~ns > row->below)
@@ -102,7 +114,7 @@ INLINE void count(struct slot *slot, s64 result, u64 ns, u32 weight)
 	u32 b = bucket_of(ns);
 	if (b < BUCKETS)
 		row->bucket[b] += weight;
-	draw(slot, i, row, ns, errno, weight);
+	draw(slot, i, &row->of, ns, errno, weight);
 }
 
 // --- Calls ---
@@ -141,7 +153,10 @@ int enter(u64 *ctx)
 	u32 launching = slot->state == LAUNCHING;
 	slot->state = COUNTED;
 	slot->weight = every;
-	if (every > 1) { // drawn at random: every Nth would follow the program's own rhythm
+	if (every > 1 && slot->owed == slot->call + 1) {
+		slot->owed = 0;
+		slot->weight = 1;
+	} else if (every > 1) { // drawn at random: every Nth would follow the program's own rhythm
 		slot->random = slot->random * 6364136223846793005ULL + 1442695040888963407ULL;
 		if ((slot->random >> 32) * every >> 32) {
 			slot->weight = 0;

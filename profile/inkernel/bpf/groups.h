@@ -46,12 +46,12 @@ struct share {
 	u64 calls;
 	u64 sum;
 	u64 max;
-	u64 below; // as in a row
+	u64 below; // as in a row; 0: none was timed
 };
 
 struct cell {
 	u32 of; // the share and the bucket, and 1; 0: there is none
-	u32 calls;
+	u32 calls; // their weights, where not all are timed
 };
 
 struct fill {
@@ -243,7 +243,10 @@ INLINE struct cell *find_cell(u32 area, u32 share, u32 bucket, u32 *at, struct f
 
 // count_for counts a call for whom it belongs to. It reports false if there is no room. It is not static, so that the verifier looks
 // at it once, and not again for each way there.
-__attribute__((noinline)) int count_for(struct slot *slot, u32 errno, u64 ns, u32 bucket)
+//
+// A group may have few of the calls that come so often that not all are timed. As long as none of a share has been, the thread's next
+// such call is.
+__attribute__((noinline)) int count_for(struct slot *slot, u32 errno, u64 ns, u32 bucket, u32 weight)
 {
 	const int probes = 8;
 	u32 now = turn;
@@ -269,13 +272,13 @@ __attribute__((noinline)) int count_for(struct slot *slot, u32 errno, u64 ns, u3
 		if (share->group && !(share->group == group && share->nr == slot->nr && share->errno == errno && share->abi == slot->abi))
 			continue;
 		struct cell *cell = 0;
-		if (share->group && share->bucket == bucket) {
+		if (weight && share->below && share->bucket == bucket) {
 			at = share->cell;
 			cell = map_lookup(&cells, &at);
-		} else {
+		} else if (weight) {
 			cell = find_cell(area, place, bucket, &at, fill);
 		}
-		if (!cell)
+		if (weight && !cell)
 			return 0;
 		if (!share->group) {
 			share->group = group;
@@ -285,11 +288,16 @@ __attribute__((noinline)) int count_for(struct slot *slot, u32 errno, u64 ns, u3
 			fill->used = 1;
 			fill->shares++;
 		}
+		share->calls++;
+		if (!cell) {
+			if (!share->below)
+				slot->owed = slot->call + 1;
+			return 1;
+		}
 		share->cell = at;
 		share->bucket = bucket;
-		cell->calls++;
-		share->calls++;
-		share->sum += ns;
+		cell->calls += weight;
+		share->sum += ns * weight;
 		if (ns > share->max)
 			share->max = ns;
 		if (~ns > share->below)

@@ -59,7 +59,7 @@ INLINE void enroll(struct task_struct *task, u32 state)
 	}
 	slot->random = regs;
 	slot->told = UNTOLD;
-	slot->resumes = 0;
+	slot->resumes = slot->owed = 0;
 	if (slower_ns)
 		slot->entered = ktime_ns();
 	slot->state = state;

@@ -65,6 +65,14 @@ struct {
 	TYPE(value, struct pace);
 } paces SEC(".maps");
 
+// What there is of each row in all where calls are counted by whose they are, and not in rows.
+struct {
+	UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	UINT(max_entries, ROWS);
+	TYPE(key, u32);
+	TYPE(value, struct tally);
+} tallies SEC(".maps");
+
 #define PAGE 4096
 #define STACK (5 * PAGE)  // of the stack that the thread is on
 #define BEYOND (2 * PAGE) // of another one, that the frame pointers lead to: Go's runtime has one for itself
@@ -239,12 +247,12 @@ INLINE struct drawn *record(u32 which) { return map_lookup(&records, &which); }
 // --- Which calls are drawn ---
 
 // choose chooses how often calls of a row are drawn from now on, by how often they have been lately.
-static __attribute__((noinline)) int choose(struct pace *pace, struct row *row, u64 now)
+static __attribute__((noinline)) int choose(struct pace *pace, struct tally *all, u64 now)
 {
-	if (!pace || !row)
+	if (!pace || !all)
 		return 0;
 	const u32 step = 4, most = 1 << 24;
-	u64 every = pace->every ?: 1, calls = row->calls;
+	u64 every = pace->every ?: 1, calls = all->calls;
 	u64 next = every * pace->draws * stack_gap / ((now - pace->since) | 1);
 
 	if (next > every * step)
@@ -254,7 +262,7 @@ static __attribute__((noinline)) int choose(struct pace *pace, struct row *row, 
 	if (next > most)
 		next = most;
 	pace->every = next ?: 1;
-	pace->typical = calls ? (row->sum / calls) & ((1ULL << 38) - 1) : 0;
+	pace->typical = calls ? (all->sum / calls) & ((1ULL << 38) - 1) : 0;
 	pace->since = now;
 	pace->draws = 0;
 	return 0;
@@ -340,8 +348,8 @@ static __attribute__((noinline)) int tell(struct slot *slot, u64 ns, u64 weight_
 	return 0;
 }
 
-// draw draws a call that has returned, and been counted in that row.
-INLINE void draw(struct slot *slot, u32 i, struct row *row, u64 ns, u32 errno, u32 weight)
+// draw draws a call that has returned, of that row, all of whose calls are so many.
+INLINE void draw(struct slot *slot, u32 i, struct tally *all, u64 ns, u32 errno, u32 weight)
 {
 	if (!drawing || !began)
 		return;
@@ -353,7 +361,7 @@ INLINE void draw(struct slot *slot, u32 i, struct row *row, u64 ns, u32 errno, u
 	if (!pace)
 		return;
 	if (now - pace->since > 2 * enough * stack_gap)
-		choose(pace, row, now);
+		choose(pace, all, now);
 	if (call < CALLS && read_at_entry[call / 64] >> (call % 64) & 1) {
 		if (!(drawn & AT_ENTRY))
 			return;
@@ -366,7 +374,7 @@ INLINE void draw(struct slot *slot, u32 i, struct row *row, u64 ns, u32 errno, u
 	}
 	tell(slot, ns, (u64)weight << 32 | errno, (u64)of << 32 | every, drawn != 0);
 	if (++pace->draws >= enough)
-		choose(pace, row, now);
+		choose(pace, all, now);
 }
 
 // draw_killed copies the stack of a call that will be in flight.

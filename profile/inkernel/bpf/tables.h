@@ -40,7 +40,8 @@ struct slot {
 	u8 state;
 	u8 abi;
 	u16 resumes; // the number of the call that a restart_syscall of its goes on with, and 1; 0: not known
-	u32 weight;  // how many calls a timed one stands for
+	u16 weight;  // how many calls a timed one stands for
+	u16 owed;    // the index of the call that is to be timed the next time, and 1; 0: none. See groups.h
 	u32 spilled; // how many threads are in spill that would have this slot
 	u32 group;   // whose it is, found out when told was as it is here; see groups.h
 	u32 told;
@@ -88,9 +89,13 @@ struct {
 #define FINE ((40 - SUB_BITS) * SUB + SUB)
 #define BUCKETS (FINE + 23)
 
-struct row {
+struct tally {
 	u64 calls;
 	u64 sum; // of the latencies of those that were timed, times their weights
+};
+
+struct row {
+	struct tally of;
 	u64 max;
 	u64 below; // ~0 − the shortest, so that it can begin with 0
 	u32 bucket[BUCKETS];

@@ -17,17 +17,23 @@ import (
 type drawnSamples struct {
 	all *profile.DrawnSamples
 
-	// Stacks that were copied before it is known how their calls end, by thread. Only who is told of drawn calls uses it.
-	copied map[uint64]uint32
+	// What was copied before it is known how its calls end, by thread. Only who is told of drawn calls uses it.
+	copied map[uint64]copied
 
 	hidden atomic.Bool // processes cannot be looked at
+}
+
+// copied is a stack, and what process and thread were called: an execve is the old one's.
+type copied struct {
+	stack           uint32
+	process, thread string
 }
 
 // maxCopied bounds copied: a thread whose end is lost leaves its stack there.
 const maxCopied = 1 << 16
 
 func newDrawnSamples(config *Config) *drawnSamples {
-	return &drawnSamples{copied: make(map[uint64]uint32),
+	return &drawnSamples{copied: make(map[uint64]copied),
 		all: profile.NewDrawnSamples(cmp.Or(config.MaxSamples, profile.DefaultSamples), config.Labels.Rest)}
 }
 
@@ -41,15 +47,17 @@ func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 	case inkernel.Returned, inkernel.Copied:
 		number, short = s.unwindCopy(d)
 	default:
-		number = s.drawn.copied[d.Thread]
-		delete(s.drawn.copied, d.Thread)
+		if before, ok := s.drawn.copied[d.Thread]; ok {
+			number, d.Process, d.Name = before.stack, before.process, before.thread
+			delete(s.drawn.copied, d.Thread)
+		}
 	}
 	switch d.Kind {
 	case inkernel.Copied:
 		if len(s.drawn.copied) >= maxCopied {
 			clear(s.drawn.copied)
 		}
-		s.drawn.copied[d.Thread] = number
+		s.drawn.copied[d.Thread] = copied{number, d.Process, d.Name}
 	case inkernel.InFlight:
 		if number == 0 && d.Why == profile.Detached {
 			number = s.standing(d)
@@ -59,6 +67,9 @@ func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 		c := callOf(d)
 		c.Stack = number
 		values := s.config.Labels.Named(&c, d.Process, d.Name)
+		if !s.config.Only.Keeps(&values) {
+			break
+		}
 		s.drawn.all.Add(&c, profile.SampleKey{Values: s.config.Labels.Chosen(values)}, d.Weight)
 	}
 	return short
@@ -68,6 +79,9 @@ func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 func (s *drawnSamples) inFlight(config *Config, d *inkernel.Drawn, number uint32) {
 	c := callOf(d)
 	values := config.Labels.NamedUnfinished(&c, d.Process, d.Name)
+	if !config.Only.Keeps(&values) {
+		return
+	}
 	s.all.AddInFlight(&profile.InFlight{PID: d.PID, TID: d.TID, ABI: d.ABI, Nr: d.Nr, SoFarNs: d.Ns, Why: d.Why, Resumed: d.Unseen, Stack: number},
 		profile.SampleKey{Values: config.Labels.Chosen(values)})
 }

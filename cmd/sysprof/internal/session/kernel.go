@@ -282,7 +282,7 @@ func (e *kernelEngine) handOverLast() error {
 		e.sink.Counted(raw)
 		return nil
 	}
-	err := e.handOver()
+	err := e.handOverGroups(true)
 	all, flightErr := e.counter.GroupsInFlight()
 	if e.counter.SharesPIDs() {
 		for i := range all {
@@ -301,7 +301,11 @@ func (e *kernelEngine) handOver() error {
 		}
 		return err
 	}
-	all, err := e.counter.TakeGroups()
+	return e.handOverGroups(false)
+}
+
+func (e *kernelEngine) handOverGroups(last bool) error {
+	all, err := e.counter.TakeGroups(last)
 	e.sink.(profile.GroupSink).CountedGroups(all)
 	return err
 }
