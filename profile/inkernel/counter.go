@@ -1,6 +1,7 @@
 package inkernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -135,9 +136,9 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 	maps.Copy(constants, c.setGroups(spec, cpus))
 	constants[programsVarMostRows] = rowsFor(cpus)
 	spec.Maps[programsMapRows].MaxEntries = rowsFor(cpus)
-	if c.options.slots > 0 {
-		constants[programsVarSlotMask] = uint32(c.options.slots - 1)
-	}
+	slots := cmp.Or(uint32(c.options.slots), slotsFor(c.options.Draws, threadsHere()))
+	constants[programsVarSlotMask] = slots - 1
+	spec.Maps[programsMapSlots].MaxEntries = slots
 	if c.options.spill > 0 {
 		spec.Maps[programsMapSpill].MaxEntries = uint32(c.options.spill)
 	}
@@ -147,6 +148,25 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 		}
 	}
 	return nil
+}
+
+// slotsFor is how many slots there are: fewer where memory goes to stacks that are drawn, but for machines with so many threads
+// that those who find a slot taken would be too many.
+func slotsFor(draws bool, threads int) uint32 {
+	const most, many = 65536, 8192
+	if draws && threads <= many {
+		return most / 2
+	}
+	return most
+}
+
+// threadsHere is how many threads there are on this machine.
+func threadsHere() (n int) {
+	var load [3]float64
+	var running int
+	text, _ := os.ReadFile("/proc/loadavg") // proc(5)
+	fmt.Sscanf(string(text), "%f %f %f %d/%d", &load[0], &load[1], &load[2], &running, &n)
+	return n
 }
 
 // numberOfNone is that of no call, as any that is in no table.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
@@ -326,4 +327,29 @@ func TestPrice(t *testing.T) {
 		}
 	}
 	t.Errorf("%+v", price)
+}
+
+// TestTablesFit: on a machine with two CPUs the tables take 8 MB at most, but for groups.
+func TestTablesFit(t *testing.T) {
+	for _, o := range []Options{{}, {Draws: true}} {
+		c := load(t, o)
+		var sum uint64
+		for _, m := range []*ebpf.Map{c.programs.Slots, c.programs.Spill, c.programs.Calls, c.programs.Rows, c.programs.RowOf, c.programs.Tallies, c.programs.Paces,
+			c.programs.Records, c.programs.Ring, c.programs.SlowRing, c.programs.Flights, c.programs.Groups, c.programs.Shares, c.programs.Cells, c.programs.Fills} {
+			info, err := m.Info()
+			check(t, err)
+			n, ok := info.Memlock()
+			needs.That(t, ok, "a kernel that says what a table takes", "")
+			sum += n
+		}
+		cpus, err := ebpf.PossibleCPU()
+		check(t, err)
+		t.Logf("%d CPUs, stacks %v: %d bytes", cpus, o.Draws, sum)
+		if cpus <= 2 && threadsHere() <= 8192 && sum > 8<<20 {
+			t.Errorf("%d CPUs, stacks %v: the tables take %d bytes", cpus, o.Draws, sum)
+		}
+	}
+	if few, many := slotsFor(true, 1000), slotsFor(true, 20_000); few >= many || slotsFor(false, 1) != many {
+		t.Errorf("%d slots for few threads, %d for many", few, many)
+	}
 }

@@ -112,7 +112,7 @@ const (
 	longestGap   = time.Minute
 	drawnPace    = 20 * time.Millisecond // so often it is looked how many there are
 
-	// Without being woken, the ring is looked at this often. It has room for 400 stacks.
+	// Without being woken, the ring is looked at this often. It has room for 100 stacks.
 	drawnLook = 20 * time.Millisecond
 
 	mostStack = 5 * 4096 // STACK in the programs
