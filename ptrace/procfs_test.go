@@ -1,9 +1,36 @@
 package ptrace
 
 import (
+	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// TestGroupOf first threads, of others, and of ids that no thread has.
+func TestGroupOf(t *testing.T) {
+	self := int32(os.Getpid())
+	other := make(chan int32)
+	end := make(chan struct{})
+	defer close(end)
+	for range 2 { // one of them at least is not on the first thread
+		onOwnThread(func() {
+			other <- int32(unix.Gettid())
+			<-end
+		}, func() {})
+	}
+	for _, test := range []struct {
+		name      string
+		tid, want int32
+	}{
+		{"the first thread", self, self}, {"a thread", <-other, self}, {"another one", <-other, self}, {"no thread", 1 << 22, 1 << 22},
+	} {
+		if got := groupOf(test.tid); got != test.want {
+			t.Errorf("%s, %d, is of %d, want %d", test.name, test.tid, got, test.want)
+		}
+	}
+}
 
 // TestMissingRight: whoever may not trace is told what is missing, and nobody to become what he is.
 func TestMissingRight(t *testing.T) {
