@@ -1,6 +1,7 @@
 package inkernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -84,16 +85,44 @@ func TestDrawnCallHasItsStack(t *testing.T) {
 	}
 }
 
-// Records are not believed.
-func TestDrawnRecordsAreChecked(t *testing.T) {
-	var d Drawn
-	for _, size := range []int{0, 1, 100, 500, 1000, 10000} {
-		for _, fill := range []byte{0, 1, 0xff} {
-			record := make([]byte, size)
-			for i := range record {
-				record[i] = fill
-			}
-			d.parse(record)
+// Records are not believed: one that has anything impossible in it is nothing.
+func TestRecordsAreChecked(t *testing.T) {
+	const copied = 100
+	drawn := func(change func(*drawnHead)) bool {
+		var h drawnHead
+		change(&h)
+		record, err := binary.Append(nil, binary.NativeEndian, &h)
+		check(t, err)
+		return new(Drawn).parse(append(record, make([]byte, copied)...))
+	}
+	slow := func(change func(*slowRecord)) bool {
+		var r slowRecord
+		change(&r)
+		record, err := binary.Append(nil, binary.NativeEndian, &r)
+		check(t, err)
+		return new(Slow).parse(record)
+	}
+	for what, good := range map[string]bool{
+		"nothing in it":  drawn(func(*drawnHead) {}) && slow(func(*slowRecord) {}),
+		"a whole stack":  drawn(func(h *drawnHead) { h.Stack, h.Beyond = copied/2, copied/2 }),
+		"the last kinds": drawn(func(h *drawnHead) { h.ABI, h.Why = 2, 3 }) && slow(func(r *slowRecord) { r.ABI, r.Why, r.Kind = 2, 3, 2 }),
+	} {
+		if !good {
+			t.Errorf("with %s it is refused", what)
+		}
+	}
+	for what, good := range map[string]bool{
+		"half a head":      new(Drawn).parse(make([]byte, 200)) || new(Slow).parse(make([]byte, 50)),
+		"an ABI":           drawn(func(h *drawnHead) { h.ABI = 3 }) || slow(func(r *slowRecord) { r.ABI = 3 }),
+		"an ending":        drawn(func(h *drawnHead) { h.Why = 4 }) || slow(func(r *slowRecord) { r.Why = 4 }),
+		"a kind":           slow(func(r *slowRecord) { r.Kind = 3 }),
+		"a stack":          drawn(func(h *drawnHead) { h.Stack = copied + 1 }),
+		"another stack":    drawn(func(h *drawnHead) { h.Beyond = copied + 1 }),
+		"both too long":    drawn(func(h *drawnHead) { h.Stack, h.Beyond = copied, 1 }),
+		"both, 2^32 later": drawn(func(h *drawnHead) { h.Stack, h.Beyond = 1<<31, 1<<31 }),
+	} {
+		if good {
+			t.Errorf("with %s that there is not it is taken", what)
 		}
 	}
 }
