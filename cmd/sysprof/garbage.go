@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ const (
 	// of tracing true.
 	collectAfter = 500 * time.Millisecond
 	untilThen    = 24 << 20 // bytes that the runtime may take before it collects all the same
+
+	// The runtime would collect again and again where more than untilThen is in use: who has half of it allocated does not wait.
+	lookEvery = 100 * time.Millisecond
 )
 
 // collectLater has nothing collected in the first moments, which a short run consists of, until collect or collectSoon
@@ -41,8 +45,20 @@ func (g *garbage) collectLater() {
 // dies: there have to be some.
 func (g *garbage) collectSoon() {
 	if g.later {
-		time.AfterFunc(collectAfter, g.collect)
+		g.lookAfter(lookEvery)
 	}
+}
+
+// lookAfter has it looked, when that time has passed since the start, whether they are to end.
+func (g *garbage) lookAfter(passed time.Duration) {
+	time.AfterFunc(lookEvery, func() {
+		var m runtime.MemStats
+		if runtime.ReadMemStats(&m); passed >= collectAfter || m.HeapAlloc > untilThen/2 {
+			g.collect()
+		} else {
+			g.lookAfter(passed + lookEvery)
+		}
+	})
 }
 
 // collect ends them.

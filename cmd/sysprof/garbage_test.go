@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"testing/synctest"
@@ -36,6 +37,17 @@ func TestGarbageIsCollectedLater(t *testing.T) {
 		is("then", groupsGarbage, 1<<40)
 		g.leave(usualGarbage)
 		is("later", usualGarbage, 1<<40)
+	})
+	debug.SetGCPercent(100)
+	synctest.Test(t, func(t *testing.T) {
+		var g garbage
+		g.collectLater()
+		g.collectSoon()
+		much := make([]byte, untilThen*3/4)
+		time.Sleep(lookEvery + time.Millisecond)
+		synctest.Wait()
+		is("with much in use", usualGarbage, 1<<40)
+		runtime.KeepAlive(much)
 	})
 	var g garbage
 	g.collectSoon()
