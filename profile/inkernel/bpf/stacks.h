@@ -109,7 +109,7 @@ struct {
 
 struct {
 	UINT(type, BPF_MAP_TYPE_RINGBUF);
-	UINT(max_entries, 2 << 20);
+	UINT(max_entries, 8 << 20);
 } ring SEC(".maps");
 
 // --- Records ---
