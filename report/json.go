@@ -64,23 +64,31 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 }
 
 // WriteJSONLine is WriteJSON in a single line, as they stand in a file of several objects: the intervals of a run, and last
-// the whole of it.
+// the whole of it. A line that is not long is written at once, lest half of it be found if sysprof is killed.
 func WriteJSONLine(w io.Writer, s *profile.Snapshot, m Meta) error {
-	if err := WriteJSON(oneLine{w}, s, m); err != nil {
+	line := oneLine{to: w}
+	if err := WriteJSON(&line, s, m); err != nil {
 		return err
 	}
-	_, err := w.Write([]byte{'\n'})
+	_, err := w.Write(append(line.last, '\n'))
 	return err
 }
 
 // oneLine leaves out the ends of lines. Within a string there are none.
-type oneLine struct{ to io.Writer }
+type oneLine struct {
+	to   io.Writer
+	last []byte // what has been written last, which is kept back
+}
 
-func (l oneLine) Write(p []byte) (int, error) {
-	for line := range bytes.SplitSeq(p, []byte{'\n'}) {
-		if _, err := l.to.Write(line); err != nil {
+func (l *oneLine) Write(p []byte) (int, error) {
+	if len(l.last) > 0 {
+		if _, err := l.to.Write(l.last); err != nil {
 			return 0, err
 		}
+	}
+	l.last = l.last[:0]
+	for line := range bytes.SplitSeq(p, []byte{'\n'}) {
+		l.last = append(l.last, line...)
 	}
 	return len(p), nil
 }

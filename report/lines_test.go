@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -168,4 +169,42 @@ func TestOneObjectWithoutBlanks(t *testing.T) {
 func same(t *testing.T, what string, got, want *profile.Snapshot) {
 	t.Helper()
 	t.Run(what, func(t *testing.T) { sameSnapshot(t, got, want) })
+}
+
+// writes counts them.
+type writes struct {
+	bytes.Buffer
+	n int
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.n++
+	return w.Buffer.Write(p)
+}
+
+// TestLinesAreWrittenAtOnce, with their ends: of a run that is killed no half of one is found. Long ones are not kept in memory.
+func TestLinesAreWrittenAtOnce(t *testing.T) {
+	for _, few := range []bool{true, false} {
+		rows := make([]*profile.Row, 200)
+		for i := range rows {
+			rows[i] = &profile.Row{Key: profile.Key{Nr: uint64(i)}, Totals: profile.Totals{Calls: 1}, OK: new(profile.Histogram)}
+			for ns := range int64(100) {
+				rows[i].OK.Record(ns * 1000)
+			}
+		}
+		if few {
+			rows = rows[:3]
+		}
+		var w writes
+		if err := WriteJSONLine(&w, profile.NewSnapshot(rows, nil), Meta{Interval: 1}); err != nil {
+			t.Fatal(err)
+		}
+		text := w.Bytes()
+		if !json.Valid(text) || bytes.IndexByte(text, '\n') != len(text)-1 {
+			t.Errorf("%d bytes are no line: %.100s", len(text), text)
+		}
+		if (w.n == 1) != few {
+			t.Errorf("%d bytes in %d writes", len(text), w.n)
+		}
+	}
 }
