@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // makeCalls waits for a line, makes calls, says so, and waits for the end of its input: "getppid THREADS CALLS", or
-// "unknown KINDS", "busy MILLISECONDS", "sleeps". It says how many calls it made where that is not known before.
+// "unknown KINDS", "busy MILLISECONDS", "sleeps", "execs CALLS". It says how many calls it made where that is not known before.
 func makeCalls(what []string) {
 	in := bufio.NewReader(os.Stdin)
 	in.ReadString('\n')
@@ -62,6 +62,10 @@ func makeCalls(what []string) {
 				unix.Getppid()
 			}
 			made += 1000
+		}
+	case "execs":
+		for range number(1) {
+			unix.Exec("/nowhere", []string{""}, nil)
 		}
 	case "sleeps":
 		for ns := int64(1); ns < 500_000_000; ns *= 3 {

@@ -175,6 +175,40 @@ func TestDrawnCallsThatAreLost(t *testing.T) {
 	}
 }
 
+// The end of a call is not told of where there was no room for the stack and the names that it began with, though there is for so
+// little: it would be taken for a call of what the process has become.
+func TestDrawnEndsFollowCopies(t *testing.T) {
+	execve, err := syscalltab.ParseSet("execve", syscalltab.Native()...)
+	check(t, err)
+	c := load(t, Options{Draws: true, Calls: execve, ring: 64 << 10})
+	goOn := make(chan struct{})
+	began := make(map[uint64]bool)
+	followed, alone := 0, 0
+	if err := c.Draw(true, func(d *Drawn) bool {
+		<-goOn
+		switch {
+		case d.Kind == Copied:
+			began[d.Thread] = true
+		case d.Kind == Follows && began[d.Thread]:
+			began[d.Thread] = false
+			followed++
+		case d.Kind == Follows:
+			alone++
+		}
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	counts(t, c, "execs 500")
+	close(goOn)
+	if err := c.DrawnAll(); err != nil {
+		t.Fatal(err)
+	}
+	if lost := c.Losses().NoStack; lost == 0 || followed == 0 || alone != 0 {
+		t.Errorf("%d lost, %d ends that follow a copy, %d that follow none", lost, followed, alone)
+	}
+}
+
 // counts counts the calls that a target makes.
 func counts(t *testing.T, c *Counter, what string) {
 	t.Helper()

@@ -208,21 +208,23 @@ static __attribute__((noinline)) int copy_stack(struct drawn *d)
 	return 0;
 }
 
-INLINE void send(struct drawn *d, u64 size)
+INLINE int send(struct drawn *d, u64 size)
 {
 	const u64 grown = 1000000000;
 	// Of a process that is young the mappings have to be read before it ends.
 	u64 flags = boottime_ns() - d->started > grown ? BPF_RB_NO_WAKEUP : 0;
 
 	if (size > sizeof(*d))
-		return;
-	if (ring_output(&ring, d, size, flags))
-		__sync_fetch_and_add(&drawn_lost, 1);
+		return 0;
+	if (ring_output(&ring, d, size, flags) == 0)
+		return 1;
+	__sync_fetch_and_add(&drawn_lost, 1);
+	return 0;
 }
 
 #define HEAD __builtin_offsetof(struct drawn, data)
 
-// send_copy sends a record with registers and stack.
+// send_copy sends a record with registers and stack. It reports whether there was room.
 static __attribute__((noinline)) int send_copy(struct drawn *d, struct slot *slot, u32 kind)
 {
 	struct task_struct *task = current_task();
@@ -237,9 +239,7 @@ static __attribute__((noinline)) int send_copy(struct drawn *d, struct slot *slo
 	read_registers(d, task);
 	copy_stack(d);
 	u32 stack = d->stack, beyond = d->beyond;
-	if (stack <= STACK && beyond <= BEYOND)
-		send(d, HEAD + stack + beyond);
-	return 0;
+	return stack <= STACK && beyond <= BEYOND && send(d, HEAD + stack + beyond);
 }
 
 INLINE struct drawn *record(u32 which) { return map_lookup(&records, &which); }
@@ -311,9 +311,10 @@ INLINE void note_entry(struct slot *slot, struct task_struct *of, u32 launching)
 		struct drawn *d = record(0);
 
 		if (!row || !pace || is_drawn(slot, pace, 0, &every, &one)) {
-			drawn = AT_ENTRY | (every < OF_ENTRY ? every : OF_ENTRY);
-			if (d)
-				send_copy(d, slot, COPIED);
+			if (d && send_copy(d, slot, COPIED))
+				drawn = AT_ENTRY | (every < OF_ENTRY ? every : OF_ENTRY);
+			else if (pace) // it is lost: what follows would have the names that an execve gives
+				pace->draws++;
 		}
 	}
 	slot->at_entry = runtime_of(task) | (task->nvcsw & 0xffff) << 32 | drawn << 48;

@@ -46,6 +46,7 @@ func (s *samples) draw(d *inkernel.Drawn) (short bool) {
 	switch d.Kind {
 	case inkernel.Returned, inkernel.Copied:
 		number, short = s.unwindCopy(d)
+		delete(s.drawn.copied, d.Thread) // the end of that call was lost
 	default:
 		if before, ok := s.drawn.copied[d.Thread]; ok {
 			number, d.Process, d.Name = before.stack, before.process, before.thread
