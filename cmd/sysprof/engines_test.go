@@ -114,7 +114,7 @@ func TestEnginesAgree(t *testing.T) {
 		{name: "find", command: []string{needs.Program(t, "find", "findutils"), "/usr/share/doc"}, medians: true},
 		{name: "tar", command: []string{needs.Program(t, "tar", "tar"), "-cf", "/dev/null", "/usr/share/perl5", "/usr/share/doc/git"}, medians: true},
 		{name: "dd", command: []string{needs.Program(t, "dd", "coreutils"), "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"}, medians: true},
-		{name: "git", command: []string{needs.Program(t, "git", "git"), "-C", ".", "log", "--oneline", "-n", "300"}, without: "futex clone3 rseq set_robust_list madvise "},
+		{name: "git", command: []string{needs.Program(t, "git", "git"), "-C", repository(t), "log", "--oneline", "-n", "300"}, without: "futex clone3 rseq set_robust_list madvise "},
 		{name: "calls", command: []string{wide, "calls", "5000"}, medians: true},
 		{name: "forks", command: []string{wide, "forks", "300"}, without: "wait4 clone "},
 		{name: "threads", command: []string{wide, "threads", "300", "100"}, without: "futex mprotect mmap munmap madvise "},
@@ -143,6 +143,22 @@ func TestEnginesAgree(t *testing.T) {
 			t.Run(mode, func(t *testing.T) { enginesAgree(t, append([]string{narrow}, strings.Fields(mode)...), "", false) })
 		}
 	})
+}
+
+// repository makes one that nobody commits to meanwhile: git makes other calls then.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "repository")
+	var commits strings.Builder
+	for n := range 300 {
+		fmt.Fprintf(&commits, "commit refs/heads/main\ncommitter A <a@example.org> %d +0000\ndata 5\nwords\nM 644 inline file\ndata 3\n%03d\n", 1e9+n, n)
+	}
+	git := needs.Program(t, "git", "git")
+	succeed(t, exec.Command(git, "init", "-q", "-b", "main", dir))
+	importing := exec.Command(git, "-C", dir, "fast-import", "--quiet")
+	importing.Stdin = strings.NewReader(commits.String())
+	succeed(t, importing)
+	return dir
 }
 
 func enginesAgree(t *testing.T, command []string, without string, medians bool) {
