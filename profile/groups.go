@@ -114,13 +114,14 @@ func (r *GroupRow) Succeeded() (ok GroupRow, known bool) {
 // OnlyFailed returns those that did, in the same way.
 func (r *GroupRow) OnlyFailed() (failed GroupRow, known bool) {
 	failed = GroupRow{Key: r.Key, Failed: r.Failed}
+	var buckets bucketSum
 	for i := range r.Failed {
 		f := &r.Failed[i]
 		failed.Calls += f.Calls
 		failed.SumNs = addClamped(failed.SumNs, f.SumNs)
-		failed.Buckets = mergeBuckets(failed.Buckets, f.Buckets)
+		buckets.add(f.Buckets)
 	}
-	failed.Errors = failed.Calls
+	failed.Errors, failed.Buckets = failed.Calls, buckets.all()
 	failed.MinNs, failed.MaxNs = boundsOf(failed.Buckets, r.MinNs, r.MaxNs)
 	if failed.Calls == r.Calls {
 		failed.Totals = r.Totals
@@ -230,37 +231,6 @@ func mergeGroups(groups []Group) Group {
 	return sum.group()
 }
 
-// groupSum adds groups up, one by one, of which it keeps nothing.
-type groupSum struct {
-	all   Group
-	byKey map[Key]int // places among the rows
-}
-
-func (s *groupSum) add(g *Group) {
-	if s.byKey == nil {
-		s.byKey = make(map[Key]int)
-	}
-	s.all.Others += max(g.Others, 1)
-	for i := range g.Rows {
-		from := &g.Rows[i]
-		at, ok := s.byKey[from.Key]
-		if !ok {
-			at = len(s.all.Rows)
-			s.byKey[from.Key] = at
-			s.all.Rows = append(s.all.Rows, GroupRow{Key: from.Key})
-		}
-		s.all.Rows[at].add(from)
-	}
-	for i := range g.InFlight {
-		s.all.InFlight = addFlight(s.all.InFlight, &g.InFlight[i])
-	}
-}
-
-func (s *groupSum) group() Group {
-	s.all.finish()
-	return s.all
-}
-
 // groupsOfAll adds up the groups of snapshots. Groups with the same values are one. There are none if a snapshot has none, or has
 // groups by other fields.
 func groupsOfAll(snapshots []*Snapshot) *Groups {
@@ -298,29 +268,6 @@ func groupsOfAll(snapshots []*Snapshot) *Groups {
 	return NewGroups(by, list)
 }
 
-// add adds the calls of another row, of which it keeps nothing.
-func (r *GroupRow) add(from *GroupRow) {
-	known := (r.Errors == 0 || r.Failed != nil) && (from.Errors == 0 || from.Failed != nil)
-	r.Totals.add(&from.Totals)
-	r.Buckets = mergeBuckets(r.Buckets, from.Buckets)
-	if !known {
-		r.Failed = nil
-		return
-	}
-	for i := range from.Failed {
-		f := &from.Failed[i]
-		at, found := slices.BinarySearchFunc(r.Failed, f.Errno, func(f GroupFailure, errno int32) int { return cmp.Compare(f.Errno, errno) })
-		if !found {
-			r.Failed = slices.Insert(r.Failed, at, GroupFailure{Errno: f.Errno})
-		}
-		to := &r.Failed[at]
-		to.Calls = addSaturating(to.Calls, f.Calls)
-		to.SumNs = addClamped(to.SumNs, f.SumNs)
-		to.MaxNs = max(to.MaxNs, f.MaxNs)
-		to.Buckets = mergeBuckets(to.Buckets, f.Buckets)
-	}
-}
-
 // finish sorts the rows and adds them up.
 func (g *Group) finish() {
 	slices.SortFunc(g.Rows, func(a, b GroupRow) int { return compareKeys(a.Key, b.Key) })
@@ -351,7 +298,7 @@ func StreamGroups(by []string, most int, all iter.Seq[*Group]) *Groups {
 			rest.add(one)
 		}
 	}
-	if rest.all.Others > 0 {
+	if rest.others > 0 {
 		g.List = append(g.List, rest.group())
 	}
 	return g
@@ -404,25 +351,3 @@ func compareNaturally(a, b string) int {
 }
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-
-// mergeBuckets adds up two lists of buckets, each in ascending order. Where buckets of one are wider, these stay beside
-// those that they overlap with.
-func mergeBuckets(a, b []Bucket) []Bucket {
-	if len(a) == 0 {
-		return slices.Clone(b)
-	}
-	merged := make([]Bucket, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		switch c := cmp.Or(cmp.Compare(a[0].LowNs, b[0].LowNs), cmp.Compare(a[0].HighNs, b[0].HighNs)); {
-		case c < 0:
-			merged, a = append(merged, a[0]), a[1:]
-		case c > 0:
-			merged, b = append(merged, b[0]), b[1:]
-		default:
-			sum := a[0]
-			sum.Count = addSaturating(sum.Count, b[0].Count)
-			merged, a, b = append(merged, sum), a[1:], b[1:]
-		}
-	}
-	return append(append(merged, a...), b...)
-}
