@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // makeCalls waits for a line, makes calls, says so, and waits for the end of its input: "getppid THREADS CALLS", or
-// "unknown KINDS", "busy MILLISECONDS", "sleeps", "execs CALLS". It says how many calls it made where that is not known before.
+// "unknown KINDS", "busy MILLISECONDS", "sleeps", "execs CALLS", "ends FAILURES". It says how many calls it made where that is not known before.
 func makeCalls(what []string) {
 	in := bufio.NewReader(os.Stdin)
 	in.ReadString('\n')
@@ -63,6 +63,12 @@ func makeCalls(what []string) {
 			}
 			made += 1000
 		}
+	case "ends":
+		for range number(1) {
+			unix.Close(-1)
+		}
+		exec.Command("/bin/true").Run()
+		killWhileReading()
 	case "execs":
 		for range number(1) {
 			unix.Exec("/nowhere", []string{""}, nil)
@@ -80,6 +86,26 @@ func makeCalls(what []string) {
 	}
 	fmt.Println("done", made)
 	io.Copy(io.Discard, in)
+}
+
+// killWhileReading starts a program, and ends it when it waits for what it is to read next.
+func killWhileReading() {
+	child := exec.Command("/bin/cat")
+	in, _ := child.StdinPipe()
+	out, _ := child.StdoutPipe()
+	if child.Start() != nil {
+		return
+	}
+	in.Write([]byte("x"))
+	out.Read(make([]byte, 1)) // it has made its first calls
+	for call := ""; !strings.HasPrefix(call, "0 "); {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", child.Process.Pid))
+		if call = string(text); err != nil {
+			break
+		}
+	}
+	child.Process.Kill()
+	child.Wait()
 }
 
 // program is a target that has been started, and waits.
@@ -247,6 +273,23 @@ func TestTimedNowAndThen(t *testing.T) {
 	if len(c.rows.weighed) == 0 {
 		t.Error("all calls were timed")
 	}
+	// Those that are timed stand for all, and their times for theirs.
+	for index, key := range c.rows.keys {
+		r := c.rows.taken[index]
+		if key.Nr != unix.SYS_GETPPID || r == nil {
+			continue
+		}
+		weight := uint64(0)
+		for _, n := range r.Bucket {
+			weight += uint64(n)
+		}
+		if share := float64(weight) / float64(r.Calls); share < 0.9 || share > 1.1 {
+			t.Errorf("of %d calls those that are timed stand for %d", r.Calls, weight)
+		}
+		if mean := r.Sum / max(weight, 1); mean < ^r.Below || mean > r.Max {
+			t.Errorf("%d ns on average, and %d to %d", mean, ^r.Below, r.Max)
+		}
+	}
 }
 
 // A program that makes up calls takes no rows from others, and what is in no row is said.
@@ -318,6 +361,48 @@ func TestInFlight(t *testing.T) {
 	}
 	if unseen == 0 {
 		t.Errorf("%+v", flights)
+	}
+}
+
+// What calls fail with is counted, and so are those that do not return, of children, too.
+func TestFailuresAndEnds(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("/proc says a call by its number there")
+	}
+	const failures = 300
+	p := startTarget(t, fmt.Sprint("ends ", failures))
+	c := load(t, Options{})
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	p.makesCalls(t)
+	check(t, c.End())
+	raw, err := c.TakeLast()
+	check(t, err)
+	failed := uint64(0)
+	s := raw.Snapshot()
+	for i := range s.Rows {
+		for _, f := range s.Rows[i].Failed {
+			if s.Rows[i].Nr == unix.SYS_CLOSE && f.Errno == int32(unix.EBADF) {
+				failed += f.Latency.Count()
+			}
+		}
+	}
+	if failed < failures || failed > failures+10 { // a child closes what it has not
+		t.Errorf("%d calls of close have failed, want %d", failed, failures)
+	}
+	flights, err := c.InFlight()
+	check(t, err)
+	exits, reads := uint64(0), uint64(0)
+	for _, f := range flights {
+		switch {
+		case f.Nr == unix.SYS_EXIT_GROUP && f.Why == profile.Exited:
+			exits += f.Count
+		case f.Nr == unix.SYS_READ && f.Why == profile.Killed && !f.Resumed:
+			reads += f.Count
+		}
+	}
+	if exits == 0 || reads != 1 { // Go's os/exec has a child of its own, which exits, too
+		t.Errorf("%d calls of exit_group and %d of read never returned, want some and one: %+v", exits, reads, flights)
 	}
 }
 
