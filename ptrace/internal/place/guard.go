@@ -16,7 +16,9 @@ import (
 // SIGKILL is the only end of this process that leaves something to do.
 //
 // It is in a session of its own and blocks all signals, so that it survives what is sent to the terminal
-// or the process group, and has no descriptor but one of this process. It is not in its cgroups for long (groups.go).
+// or the process group, and has no descriptor but one of this process. It is not in its cgroups for long (groups.go). Where that
+// is permitted it has a real-time policy: what it has to do is over in microseconds, and what it comes too late for, a child that
+// a pinned thread has made, it does not find.
 type guard struct {
 	pid     int
 	leaving *time.Timer   // its cgroups
@@ -84,6 +86,8 @@ func newGuard() (*guard, error) {
 		raw.UnmapShared(shared)
 		return nil, fmt.Errorf("fork the guard: %w", err)
 	}
+	const lowest = 1
+	unix.SchedSetAttr(g.pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: lowest}, 0)
 	g.leaving = time.AfterFunc(staysFor, func() {
 		defer close(g.left)
 		leaveGroups(g.pid)

@@ -156,6 +156,24 @@ func TestRealTimeIsNotPinned(t *testing.T) {
 	})
 }
 
+// The guard gets a CPU before others, where that is permitted.
+func TestGuardComesFirst(t *testing.T) {
+	probe, end := sleeper()
+	defer end()
+	setPolicy(t, probe, unix.SCHED_FIFO)
+	m, err := New(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if m.OneCPU() {
+		t.Skip("there is one CPU only")
+	}
+	if is, err := unix.SchedGetAttr(m.guard.pid, 0); err != nil || is.Policy != unix.SCHED_RR {
+		t.Errorf("the guard has policy %+v (%v)", is, err)
+	}
+}
+
 // All have their CPUs back when the guard has died, and nothing is pinned from then on.
 func TestGuardDies(t *testing.T) {
 	all := cpus(t, 0)
