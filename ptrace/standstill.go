@@ -55,7 +55,10 @@ func (c *tally) add(ns int64) {
 }
 
 const (
-	beatNs   = 50_000_000
+	// beatNs is not less, as a thread that waits so long has the Go runtime's monitor begin to look every 20 µs for others
+	// to take a P from, 50 times and then ever more rarely (Go 1.26, runtime.sysmon): with a beat every 50 ms that was an
+	// eighth of the tracer's CPU time while a shell ran true.
+	beatNs   = 100_000_000
 	lateNs   = 200_000_000
 	longNs   = 50_000_000
 	settleNs = 50_000_000 // after a standstill, until every stop that waited is dealt with by a thread that has a CPU
