@@ -195,6 +195,9 @@ func TestStopWhileATraceeVforks(t *testing.T) {
 		if tracedBy(tid) != os.Getpid() {
 			t.Error("the parent of the vfork is not traced")
 		}
+		if ptrace.IsAwaited(tid) || !ptrace.IsAwaited(child) {
+			t.Error("the end would wait for the vfork's parent, which cannot answer, or not for its child, which can")
+		}
 		stop(t, tracer)
 		if tracedBy(tid) != 0 || tracedBy(child) != 0 || sleepsIn(child) != unix.SYS_READ {
 			t.Errorf("after the detach, the vfork's parent and child are:\n%s%s", processes(p.pid), processes(child))

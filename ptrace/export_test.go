@@ -37,3 +37,13 @@ func (t *Tracer) Alarms() (tid int32, sig unix.Signal, fds []int) {
 	}
 	return t.lookout.tid, fireSignal, fds
 }
+
+// AlarmsCounted returns how many alarms are set, as the quota has it.
+func (t *Tracer) AlarmsCounted() int64 { return t.lookout.files.taken.Load() }
+
+// IsAwaited reports whether the end of a run waits for a thread that has been interrupted, and has not stopped yet.
+func IsAwaited(tid int) bool {
+	w := &worker{}
+	w.table.tracees = map[int32]*tracee{int32(tid): {interruptPending: true}}
+	return w.owesStops()
+}

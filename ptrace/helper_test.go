@@ -35,6 +35,9 @@ const (
 
 var patience = needs.Patience() // how long any wait may last
 
+// spell is how long something has to last for others to come and go meanwhile: on an emulated machine they take longer.
+func spell(d time.Duration) time.Duration { return d * (patience / time.Minute) }
+
 // ledger is what a target did.
 type ledger struct {
 	Calls  map[uint64]int // by number

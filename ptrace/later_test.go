@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -157,6 +158,37 @@ func TestAttachLaterAtAnyMoment(t *testing.T) {
 		}
 	}
 	first.alive()
+}
+
+// TestAttachLaterEndsWithItsAlarms: when the run ends while sleepers are attached to, each of their alarms is removed once.
+func TestAttachLaterEndsWithItsAlarms(t *testing.T) {
+	needAlarms(t)
+	first := start(t, "server")
+	first.line()
+	p, all := startWaiters(t, 1000*time.Second)
+	attached := map[bool]int{}
+	for round := range 8 {
+		tracer, _ := trace(t, ptrace.Options{Attach: []int{first.pid}, Follow: true, Grows: true})
+		before := tracer.Progress().Threads
+		done := make(chan int)
+		go func() {
+			n, _ := tracer.Attach(p.pid)
+			done <- n
+		}()
+		switch round % 3 {
+		case 0:
+			eventually(t, "alarms are set", func() bool { return tracer.AlarmsCounted() > 0 })
+		case 1:
+			eventually(t, "some are seized", func() bool { return tracer.Progress().Threads > before })
+		}
+		stop(t, tracer)
+		attached[<-done > 0]++
+		if _, _, left := tracer.Alarms(); len(left) > 0 || tracer.AlarmsCounted() != 0 {
+			t.Fatalf("%d alarms are left, %d are counted", len(left), tracer.AlarmsCounted())
+		}
+	}
+	sleep(t, all, 0)
+	t.Logf("attached or not: %v", attached)
 }
 
 // TestAttachLaterWhileItExecutes attaches to a process that executes programs again and again, from another thread than the

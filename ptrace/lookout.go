@@ -39,6 +39,9 @@ const overflowSignal = unix.SIGIO
 func (l *lookout) open(w *worker, tid int32, pc uint64) (fd int, kind alarmKind, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.quit { // it is attached to while the run ends: a thread that was started now would not be ended by anybody
+		return 0, noAlarm, unix.ECANCELED
+	}
 	if err := l.start(); err != nil {
 		return 0, noAlarm, err
 	}

@@ -40,11 +40,13 @@ type settling struct {
 // Tracees that run free compete for CPUs with the tracer and with those that still have to come to their stop, which
 // stand still, or are traced, for the longer. So who stops is held until all have, and all workers are as far: that
 // takes less than a millisecond for each CPU's hundred, and no longer than holdAtMost.
-func (w *worker) settle() {
+//
+// All of it takes no longer than atMost: a thread that gets no CPU answers no interrupt, either.
+func (w *worker) settle(atMost time.Duration) {
 	begin := time.Now()
 	w.home.End() // who is resumed with a signal is not held, and may make any call
 	w.settling.on, w.settling.holding = true, true
-	for time.Since(begin) < settleAtMost && w.pollStop() == nil { // who has stopped already needs no interrupt
+	for time.Since(begin) < atMost && w.pollStop() == nil { // who has stopped already needs no interrupt
 	}
 	held := make(map[int32]bool, len(w.settling.held))
 	for _, tid := range w.settling.held {
@@ -60,7 +62,7 @@ func (w *worker) settle() {
 			w.interrupt(tr)
 		}
 	}
-	for time.Since(begin) < settleAtMost {
+	for time.Since(begin) < atMost {
 		err := w.pollStop()
 		if err == unix.ECHILD || err != nil && !w.owesStops() {
 			return

@@ -44,8 +44,18 @@ func (w *worker) watch(tid, pid int32) (s sleep) {
 	if s.abi != syscalltab.Unknown {
 		s.nr = s.abi.Demultiplex(call.nr, &call.args)
 	}
-	// Who is in state D is not interrupted, and T has been already.
-	if isUnharmed(tid, pid, s.abi, s.nr, &call.args) || stateOf(tid) != 'S' {
+	switch stateOf(tid) {
+	case 'S':
+		if isUnharmed(tid, pid, s.abi, s.nr, &call.args) {
+			return sleep{}
+		}
+	case 'D':
+		// A wait that can be interrupted is frozen (the freezer of cgroups, version 1). An interrupt would not stop the
+		// thread before it thaws, and break off its call then, with nobody there to hide that if it is left before.
+		if !canGoOn(s.abi, s.nr) {
+			return sleep{}
+		}
+	default: // it runs, or has been interrupted already: T
 		return sleep{}
 	}
 	if s.abi == syscalltab.Unknown {

@@ -72,7 +72,8 @@ func results(t *testing.T, p *peer, all []waiter) map[string]waited {
 // and what it waits for is listed as in flight.
 func TestAttachKeepsTimeouts(t *testing.T) {
 	needAlarms(t)
-	const timeout, last, rounds = 4 * time.Second, 2500 * time.Millisecond, 10
+	const rounds = 10
+	timeout, last := spell(4*time.Second), spell(2500*time.Millisecond)
 	untraced, _ := startWaiters(t, timeout)
 	p, all := startWaiters(t, timeout)
 	begin := time.Now()
@@ -138,7 +139,7 @@ func TestTracerOfSleepersIsKilled(t *testing.T) {
 			if test.left {
 				needAlarms(t)
 			}
-			const timeout = 3 * time.Second // the tracer has to have come and gone by then
+			timeout := spell(3 * time.Second) // the tracer has to have come and gone by then
 			untraced, _ := startWaiters(t, timeout)
 			p, all := startWaiters(t, timeout)
 			whole := slices.DeleteFunc(slices.Clone(all), func(w waiter) bool {
@@ -292,8 +293,7 @@ var _ = target("waker", func(_ *ledger, args []string) {
 // TestWokenSleeperIsTraced: once a sleeper has been interrupted after its wake, none of its calls is missed.
 func TestWokenSleeperIsTraced(t *testing.T) {
 	for range 5 {
-		const ms = 400
-		p := startWith(t, noPreemption, "waker", strconv.Itoa(ms))
+		p := startWith(t, noPreemption, "waker", strconv.Itoa(int(spell(400*time.Millisecond).Milliseconds())))
 		var tid, n int
 		p.answerLine(&tid)
 		eventually(t, "the thread sleeps", func() bool { return sleepsIn(tid) >= 0 })
@@ -326,9 +326,9 @@ func TestWokenSleeperIsTraced(t *testing.T) {
 // keep that one from telling.
 func TestLateSignalOfAnAlarm(t *testing.T) {
 	needAlarms(t)
-	const ms, tries = 500, 10
+	const tries = 10
 	for range tries {
-		p := startWith(t, noPreemption, "waker", strconv.Itoa(ms))
+		p := startWith(t, noPreemption, "waker", strconv.Itoa(int(spell(500*time.Millisecond).Milliseconds())))
 		var sleeper int
 		p.answerLine(&sleeper)
 		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})

@@ -2,8 +2,10 @@ package ptrace
 
 import (
 	"testing"
+	"time"
 
 	"sysprof/profile"
+	"sysprof/syscalltab/needs"
 )
 
 const ms = 1_000_000
@@ -72,5 +74,22 @@ func TestWantOfACPUIsNoStandstill(t *testing.T) {
 	h.beat(1150*ms, 0, 300*ms)
 	if w := h.warnings(); len(w) != 1 || w[0] != (profile.Warning{Kind: profile.TracerStarved, Count: 1, HighNs: 300 * ms}) {
 		t.Errorf("warnings: %v", w)
+	}
+}
+
+// TestBeatThatDoesNotComeHoldsNobodyUp: who waits for an overdue beat has a tracee stand still meanwhile.
+func TestBeatThatDoesNotComeHoldsNobodyUp(t *testing.T) {
+	h := beaten(50)
+	waited := make(chan int64)
+	go func() { waited <- h.waited(0, 60*ms, 5000*ms) }()
+	select {
+	case ns := <-waited:
+		if ns != 0 {
+			t.Errorf("%d ms are taken off, although no standstill is known", ns/ms)
+		}
+	case <-time.After(needs.Patience()):
+		h.beat(5000*ms, 5000*ms, 0) // ends it
+		t.Error("it waits until a beat comes")
+		<-waited
 	}
 }

@@ -15,6 +15,9 @@ func isUnharmed(tid, pid int32, abi syscalltab.ABI, nr uint64, args *[6]uint64) 
 	return rule != nil && rule(sleepingIn{tid, pid, args})
 }
 
+// canGoOn reports whether a call waits for something, and goes on as if nothing had been with some arguments at least.
+func canGoOn(abi syscalltab.ABI, nr uint64) bool { return goesOnRules.Of(abi, nr) != nil }
+
 // sleepingIn is a thread in a call with these arguments.
 type sleepingIn struct {
 	tid, pid int32

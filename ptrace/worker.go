@@ -88,7 +88,7 @@ func (w *worker) loop() {
 	}
 	if len(w.table.tracees) > 0 && !w.filter.installed {
 		beUrgent() // until the thread exits: it is what detaches them
-		w.settle()
+		w.settle(settleAtMost)
 	}
 	w.t.unsettled.Add(-1)
 }
