@@ -80,7 +80,7 @@ func parseStat(data []byte) (s stat, ok bool) {
 	}
 	const state, parent, flags, threads = 0, 1, 6, 17 // counted from state, field 3 of proc(5)
 	fields := strings.Fields(string(data[end+1:]))
-	if len(fields) <= threads {
+	if len(fields) <= threads || len(fields[state]) != 1 || fields[state] < "A" { // else it is no letter
 		return s, false
 	}
 	s.comm, s.state = string(data[open+1:end]), fields[state][0]
