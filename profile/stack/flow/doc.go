@@ -15,7 +15,8 @@
 // A jump by a table of addresses, as of a switch, goes to each of them. How many there are is not known, and what
 // follows a table may be another function's (table.go). So Forward does not follow it. From does, as a path that strays
 // into another function does not come to the address that it looks for; and so does Returns, which believes such a
-// path if it has taken down the frame that was there at the jump.
+// path if it has taken down the frame that was there at the jump. Returns also takes a jump to where a register says for
+// a call instead of a return, if the frame has been taken down before it.
 //
 // It follows compiled code's conventions (System V psABI AMD64, 3.2; AAPCS64, 6.1): a function that
 // returns has left the stack pointer and the callee-saved registers as they were. Nothing here believes that an

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/hex"
 	"os"
 	"os/exec"
@@ -244,6 +245,55 @@ func TestEndsWithCall(t *testing.T) {
 	for text, want := range map[string]bool{"01 00 00 94": true, "00 00 3f d6": true, "01 00 00 14": false, "c0 03 5f d6": false} {
 		if got := EndsWithCall(ARM64, append(make([]byte, 4), parse(t, text).b...)); got != want {
 			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// TestInterpreterReturns: a function returns of which nearly every part ends with a jump by the same table, as the loop of an
+// interpreter does, and if only one part returns.
+func TestInterpreterReturns(t *testing.T) {
+	const parts, size, head, returning = 90, 32, 16, 30
+	const table = codeBase + head + parts*size
+	lookup := append([]byte{0x48, 0x8b, 0x04, 0xcd}, binary.LittleEndian.AppendUint32(nil, table)...) // mov table(,%rcx,8),%rax
+	code := append([]byte{0x53}, lookup...)                                                           // push %rbx
+	code = append(code, 0xff, 0xe0)                                                                   // jmp *%rax
+	pad := func(n int) {
+		for len(code) < n {
+			code = append(code, 0x90)
+		}
+	}
+	for part := range parts {
+		pad(head + part*size)
+		if part == returning {
+			code = append(code, 0x5b, 0xc3) // pop %rbx; ret
+			continue
+		}
+		pad(head + part*size + 20)
+		code = append(append(code, lookup...), 0xff, 0xe0)
+	}
+	pad(head + parts*size)
+	for part := range parts {
+		code = binary.LittleEndian.AppendUint64(code, uint64(codeBase+head+part*size))
+	}
+	if v := NewFollower().Returns(bytesAt{base: codeBase, b: code}, AMD64, codeBase); v != Found {
+		t.Errorf("it returns: %v, want %v", v, Found)
+	}
+}
+
+// TestLastCallByRegister: a function returns that ends with a jump to where a register says, if it has taken down its frame
+// before; one that had none may jump by a table.
+func TestLastCallByRegister(t *testing.T) {
+	for name, test := range map[string]struct {
+		code string
+		want Verdict
+	}{
+		"frame taken down":  {`53 48 89 fb ff d6 48 8b 43 10 5b ff e0`, Found}, // push %rbx; mov %rdi,%rbx; call *%rsi; mov 16(%rbx),%rax; pop %rbx; jmp *%rax
+		"frame still there": {`53 48 89 fb ff d6 48 8b 43 10 ff e0`, Unsure},
+		"register changed":  {`53 48 89 fb ff d6 48 8b 43 10 59 ff e0`, Unsure}, // pop %rcx
+		"no frame":          {`48 8b 47 10 ff e0`, Unsure},
+	} {
+		if v := NewFollower().Returns(parse(t, test.code), AMD64, codeBase); v != test.want {
+			t.Errorf("%s: it returns: %v, want %v", name, v, test.want)
 		}
 	}
 }

@@ -7,17 +7,17 @@ const (
 	maxForward = 600     // instructions of Forward, until a return is found …
 	maxMore    = 150     // … and then, to see whether others agree
 	maxFrom    = 1500    // of From
-	maxReturns = 500     // of Returns, in one function …
-	maxAll     = 5000    // … and of one search with all that it asks about other functions
+	maxReturns = 2000    // of Returns, in one function: an interpreter's loop has as many …
+	maxAll     = 10000   // … and of one search with all that it asks about other functions
 	maxCallees = 6       // how deep functions that are called are looked into
 	maxTabled  = 1       // how deep of these jump tables are followed in
-	maxWaiting = 48      // branches whose other side is still to be followed
+	maxWaiting = 96      // branches whose other side is still to be followed
 	maxDoubts  = 12      // calls of what may never return, behind which is still to be looked
-	maxVisited = 2048    // a power of two
+	maxVisited = 4096    // a power of two, and more than any search has instructions
 	maxKnown   = 1 << 17 // functions that are remembered; a start of chromium goes through 50,000
 )
 
-// A Follower follows code. It is for one goroutine at a time. It has about 1.6 MB, and keeps for each function
+// A Follower follows code. It is for one goroutine at a time. It has about 2.8 MB, and keeps for each function
 // that it was asked about whether that returns.
 type Follower struct {
 	c       *convention
@@ -46,9 +46,10 @@ type knowledge struct {
 // level is a search in one function.
 type level struct {
 	visited [maxVisited]visit
-	n       int
+	search  uint32 // that it is now: what others have visited is not seen
 	wanted  uint64 // an address that is looked for; 0: none
-	asks    bool   // it is looked for a return, wherever that is
+	asks    bool   // it is looked for a return, wherever that is …
+	tables  bool   // … also behind jumps by tables
 	waiting [maxWaiting]path
 	paths   int
 	doubts  [maxDoubts]path
@@ -59,9 +60,9 @@ type level struct {
 }
 
 type visit struct {
-	addr uint64
-	sp   value
-	used bool
+	addr   uint64
+	sp     value
+	search uint32
 }
 
 // path is how far one path was followed.
@@ -81,9 +82,12 @@ func (f *Follower) begin(code Code, arch Arch) {
 
 // start makes l ready for a search from addr.
 func (l *level) start(addr uint64, c *convention) {
-	clear(l.visited[:])
-	l.n, l.paths, l.first, l.last, l.unsure = 0, 0, 0, 0, false
-	l.wanted, l.asks = 0, false
+	if l.search++; l.search == 0 {
+		clear(l.visited[:])
+		l.search = 1
+	}
+	l.paths, l.first, l.last, l.unsure = 0, 0, 0, false
+	l.wanted, l.asks, l.tables = 0, false, false
 	l.at.addr, l.at.stray = addr, false
 	l.at.state.init(c)
 }
@@ -91,16 +95,34 @@ func (l *level) start(addr uint64, c *convention) {
 // seen notes that the path that is being followed has come to its address, and reports whether one was there before, and
 // with another stack pointer.
 func (l *level) seen(sp value) (before, differs bool) {
-	i := (l.at.addr * 0x9e3779b97f4a7c15) >> 53 // 2^64 / golden ratio, to 11 bits
-	for l.visited[i].used {
-		if v := &l.visited[i]; v.addr == l.at.addr {
-			return true, v.sp != sp
-		}
+	v := l.visit(l.at.addr)
+	if v.search == l.search {
+		return true, v.sp != sp
+	}
+	*v = visit{l.at.addr, sp, l.search}
+	return false, false
+}
+
+// visit is where it is noted that this search has come to an address, or the place to note it.
+func (l *level) visit(addr uint64) *visit {
+	i := (addr * 0x9e3779b97f4a7c15) >> 52 // 2^64 / golden ratio, to 12 bits
+	for l.visited[i].search == l.search && l.visited[i].addr != addr {
 		i = (i + 1) % maxVisited
 	}
-	l.visited[i] = visit{l.at.addr, sp, true}
-	l.n++
-	return false, false
+	return &l.visited[i]
+}
+
+// isKnown reports whether a path has come to an address, or waits to go on there.
+func (l *level) isKnown(addr uint64) bool {
+	if l.visit(addr).search == l.search {
+		return true
+	}
+	for i := range l.paths {
+		if l.waiting[i].addr == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // wait leaves a branch for later.
@@ -183,6 +205,9 @@ func (f *Follower) step(l *level, depth int, trusting bool) stepped {
 	case jumpFar:
 		var ok bool
 		if next, ok = f.far(&in, s, target); !ok {
+			if l.asks && f.c.callsLast(&in, s) {
+				return returns
+			}
 			f.elements(l, s.jumpsTo(&in))
 			return fails
 		}
@@ -246,6 +271,13 @@ func (f *Follower) far(in *insn, s *state, target uint64) (uint64, bool) {
 	return 0, false
 }
 
+// callsLast reports whether a jump to where only registers say is a call instead of a return: the frame has been taken down
+// before it. What is called like this is taken to return, as what is called by a register is. A jump in a function that has
+// no frame may as well be one by a table.
+func (c *convention) callsLast(in *insn, s *state) bool {
+	return !in.table && !in.mem && s.n > 0 && s.jumpsTo(in).kind != element && c.undone(s)
+}
+
 // pointer returns the word of data at addr, if it is an address of code.
 func (f *Follower) pointer(addr uint64) (uint64, bool) {
 	var word [8]byte
@@ -302,7 +334,7 @@ func (f *Follower) returns(addr uint64, depth int) Verdict {
 func (f *Follower) findReturn(addr uint64, depth int) Verdict {
 	l := &f.levels[depth]
 	l.start(addr, f.c)
-	l.asks = depth <= maxTabled
+	l.asks, l.tables = true, depth <= maxTabled
 	for range maxReturns {
 		sp := l.at.state.regs[f.c.sp]
 		before, _ := l.seen(sp)

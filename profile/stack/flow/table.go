@@ -1,6 +1,9 @@
 package flow
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Jump tables. Compilers make two kinds: of addresses, and of signed distances from a base, which is mostly the table's own
 // address. That a function is longer than its tables say, or a table than was looked at, only makes that less is found.
@@ -64,9 +67,9 @@ func (s *state) jumpsTo(in *insn) value {
 }
 
 // elements leaves the targets of a jump for later: if an address is looked for, those nearest before it, from where code leads to
-// it in the shortest way; if a return is, as many as there is room for.
+// it in the shortest way; if a return is, as many as there is room for, the nearest to the jump first.
 func (f *Follower) elements(l *level, to value) {
-	if to.kind != element || l.wanted == 0 && !l.asks {
+	if to.kind != element || l.wanted == 0 && !l.tables {
 		return
 	}
 	size := int(to.reg & elementSize)
@@ -90,6 +93,11 @@ func (f *Follower) elements(l *level, to value) {
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
+	if l.wanted == 0 {
+		all = slices.DeleteFunc(all, l.isKnown)
+		// The nearest ones are most likely the function's own.
+		slices.SortFunc(all, func(a, b uint64) int { return cmp.Compare(apart(b, l.at.addr), apart(a, l.at.addr)) })
+	}
 	for _, target := range all[max(len(all)-most, 0):] { // the last one is followed first
 		l.wait(target)
 	}
@@ -119,3 +127,5 @@ func (c *convention) undone(s *state) bool {
 	}
 	return true
 }
+
+func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
