@@ -17,6 +17,9 @@ const (
 	maxKnown   = 1 << 17 // functions that are remembered; a start of chromium goes through 50,000
 )
 
+// A search notes each instruction, and looks for a free place until it finds one.
+const _ = uint(maxVisited - maxReturns - 1)
+
 // A Follower follows code. It is for one goroutine at a time. It has about 2.8 MB, and keeps for each function
 // that it was asked about whether that returns.
 type Follower struct {
