@@ -53,9 +53,6 @@ func (r *takenRow) counted(key rowKey) profile.CountedRow {
 	weight, of := r.weight(), r.calls
 	to := profile.CountedRow{Key: profile.Key{ABI: kernelABIs()[key.ABI], Nr: uint64(key.Nr)}, Errno: int32(key.Errno), Calls: of,
 		SumNs: int64(r.sum), MinNs: r.minNs, MaxNs: r.maxNs}
-	if weight != of {
-		to.SumNs = int64(r.sum * (float64(of) / float64(weight)))
-	}
 	s := spread{calls: of, weight: weight}
 	for _, b := range r.buckets {
 		if n := s.next(b.weight); n > 0 {
@@ -63,8 +60,15 @@ func (r *takenRow) counted(key rowKey) profile.CountedRow {
 			to.Buckets = append(to.Buckets, profile.Bucket{LowNs: low, HighNs: high, Count: n})
 		}
 	}
-	if n := len(to.Buckets); weight != of && n > 0 { // those that were timed may have been shorter, and longer
+	switch n := len(to.Buckets); {
+	case weight == of:
+	case n == 0:
+		to.SumNs = 0
+	default: // those that were timed may have been shorter, and longer
 		to.MinNs, to.MaxNs = max(to.MinNs, to.Buckets[0].LowNs), min(to.MaxNs, to.Buckets[n-1].HighNs)
+		// Few calls may stand for many that were timed, and not have a bucket where the mean of those is.
+		sum := r.sum * (float64(of) / float64(weight))
+		to.SumNs = int64(min(max(sum, float64(of)*float64(to.MinNs)), float64(of)*float64(to.MaxNs)))
 	}
 	return to
 }

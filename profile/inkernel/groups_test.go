@@ -119,11 +119,7 @@ func TestDebts(t *testing.T) {
 	rare, frequent := debtor{who: who{PID: 1}}, debtor{who: who{PID: 2}}
 	timed := func(calls uint64, ns int64) *takenRow {
 		r := new(takenRow)
-		bucket := 0
-		for low, _ := bounds(bucket + 1); low <= ns; low, _ = bounds(bucket + 1) {
-			bucket++
-		}
-		r.add(&takenRow{calls: calls, sum: float64(ns), minNs: ns, maxNs: ns, buckets: []weighedBucket{{bucket, 1}}})
+		r.add(&takenRow{calls: calls, sum: float64(ns), minNs: ns, maxNs: ns, buckets: []weighedBucket{{bucketOf(ns), 1}}})
 		return r
 	}
 	if d.fit(rare, 1, &takenRow{calls: 3}) || !d.fit(frequent, 2, timed(100, 500)) {
@@ -141,6 +137,22 @@ func TestDebts(t *testing.T) {
 	if len(all) != 1 || all[0].PID != 1 || all[0].Rows[0].Calls != 7 || all[0].Rows[0].MinNs < 490 || all[0].Rows[0].MaxNs > 71_000 || len(d.settle()) > 0 {
 		t.Errorf("%+v", all)
 	}
+}
+
+// TestFewStandForMany: one call that stands for three takes as long as its bucket says, though these took less on average.
+func TestFewStandForMany(t *testing.T) {
+	r := &takenRow{calls: 1, sum: 100 + 2*500, minNs: 100, maxNs: 500, buckets: []weighedBucket{{bucketOf(100), 1}, {bucketOf(500), 2}}}
+	row := r.counted(rowKey{Nr: unix.SYS_GETPPID})
+	if n := getppids(&profile.CountedGroup{Rows: []profile.CountedRow{row}}); n != 1 || row.MinNs < 490 {
+		t.Errorf("%+v", row)
+	}
+}
+
+func bucketOf(ns int64) (bucket int) {
+	for low, _ := bounds(bucket + 1); low <= ns; low, _ = bounds(bucket + 1) {
+		bucket++
+	}
+	return bucket
 }
 
 // TestGroupsWithoutRoom: no call is lost, whichever table is full.
