@@ -3,6 +3,8 @@ package stack
 import (
 	"syscall"
 	"testing"
+
+	"sysprof/syscalltab/needs"
 )
 
 // ended returns how the stacks of a target's marks end, and how long they are.
@@ -34,6 +36,32 @@ func TestEndsWithoutTables(t *testing.T) {
 				if got, ok := seen[id]; !ok || got.end != want.end || len(got.frames) != len(want.frames) {
 					t.Errorf("mark %d: %#x, %v; want %d frames, %v", id, got.frames, got.end, len(want.frames), want.end)
 				}
+			}
+		})
+	}
+}
+
+// TestMainThatNeverReturns: a program's first code says where main begins, which nothing else does. (glibc's exit is too long to be
+// sure that it never returns, so that what calls main in a static program is not known.)
+func TestMainThatNeverReturns(t *testing.T) {
+	for name, c := range map[string]struct {
+		musl  bool
+		flags []string
+	}{
+		"musl static":         {true, []string{"-static", "-s"}},
+		"musl dynamic":        {true, []string{"-s"}},
+		"glibc dynamic":       {false, []string{"-no-pie", "-s"}},
+		"glibc, at any place": {false, []string{"-pie", "-s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			compiler := needs.C(t)
+			if c.musl {
+				compiler = needs.Program(t, "musl-gcc", "musl-tools")
+			}
+			seen := ended(t, compileWith(t, compiler, "testdata/leaves.S", c.flags...))
+			// leave, main, its caller, and what musl or glibc has above that.
+			if got, ok := seen[1]; !ok || got.end != Bottom || len(got.frames) < 4 || len(got.frames) > 5 {
+				t.Errorf("%#x, %v", got.frames, got.end)
 			}
 		})
 	}

@@ -229,6 +229,9 @@ func (u *Unwinder) byCaller(s *Space, c *code, rw *row, arch flow.Arch, pc uint6
 	if done, missed := u.bySymbol(s, c, rw, arch, pc); done || missed {
 		return missed
 	}
+	if done, missed := u.asMain(s, c, rw, arch, pc); done || missed {
+		return missed
+	}
 	tries := callerTries{near: maxNearTries, far: maxFarTries}
 	first := !w.a.link // of all that may be return addresses; where calls leave it in a register it may be in another still
 	for i := range uint64(maxCallers) {
@@ -293,22 +296,51 @@ func (u *Unwinder) bySymbol(s *Space, c *code, rw *row, arch flow.Arch, pc uint6
 	if !ok {
 		return false, false
 	}
-	frame, v := u.code.flow.From(&u.code.view, arch, first+c.bias, pc, nearInsns)
-	if v != flow.Found {
+	_, done, missed = u.from(s, rw, arch, first+c.bias, pc)
+	return done, missed
+}
+
+// asMain finds the row of a program's main function, where that does not return: what has called it does so by a register, and so
+// does not say where it begins. But the program's first code does, and what has called it exits when it returns.
+func (u *Unwinder) asMain(s *Space, c *code, rw *row, arch flow.Arch, pc uint64) (done, missed bool) {
+	f := &u.code
+	if c.t.image.Entry == 0 {
+		return false, false
+	}
+	first, v := f.flow.Main(&f.view, arch, c.t.image.Entry+c.bias)
+	if v != flow.Found || pc-first > maxNear {
 		return false, v == flow.Missed
+	}
+	made := *rw
+	ra, done, missed := u.from(s, &made, arch, first, pc)
+	if !done {
+		return false, missed
+	}
+	if v = f.flow.Leaves(&f.view, arch, ra); v != flow.Found {
+		return false, v == flow.Missed
+	}
+	*rw = made
+	return true, false
+}
+
+// from finds the row of a function that begins at first, and what it returns to.
+func (u *Unwinder) from(s *Space, rw *row, arch flow.Arch, first, pc uint64) (ra uint64, done, missed bool) {
+	frame, v := u.code.flow.From(&u.code.view, arch, first, pc, nearInsns)
+	if v != flow.Found {
+		return 0, false, v == flow.Missed
 	}
 	made := *rw
 	made.fill(&frame, u.w.a)
 	if ra, ok := u.w.returnAddress(&made); ok {
 		switch u.returnsToCall(s, ra) {
 		case Unread:
-			return false, true
+			return 0, false, true
 		case stepped:
 			*rw = made
-			return true, false
+			return ra, true, false
 		}
 	}
-	return false, false
+	return 0, false, false
 }
 
 // Bounds of the search for a function's symbol. musl's libc has 1800 symbols, busybox 8000.

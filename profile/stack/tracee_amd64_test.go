@@ -18,11 +18,15 @@ import (
 // compile builds a C program and returns its path.
 func compile(t testing.TB, source string, flags ...string) string {
 	t.Helper()
-	gcc := needs.C(t)
+	return compileWith(t, needs.C(t), source, flags...)
+}
+
+func compileWith(t testing.TB, compiler, source string, flags ...string) string {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "target")
 	args := append([]string{"-o", out, source, "-lm"}, flags...)
-	if msg, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
-		t.Fatalf("gcc %v: %v\n%s", args, err, msg)
+	if msg, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", compiler, args, err, msg)
 	}
 	return out
 }

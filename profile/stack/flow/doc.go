@@ -18,6 +18,8 @@
 // path if it has taken down the frame that was there at the jump. Returns also takes a jump to where a register says for
 // a call instead of a return, if the frame has been taken down before it.
 //
+// Main is for a main function that never returns and is called by a register: a program's first code says where it begins.
+//
 // It follows compiled code's conventions (System V psABI AMD64, 3.2; AAPCS64, 6.1): a function that
 // returns has left the stack pointer and the callee-saved registers as they were. Nothing here believes that an
 // address which was found is one: that is for the caller to check.
@@ -101,6 +103,7 @@ type convention struct {
 	preserved []uint8
 	clobbered []uint8  // by calls
 	callNr    uint8    // the number of a system call
+	argument  uint8    // the first one
 	noReturn  []int64  // numbers of system calls that do not come back
 	callSizes []uint64 // of calls that say themselves what they call
 	decode    func(b []byte, in *insn)
@@ -114,6 +117,7 @@ var conventions = [...]convention{
 		preserved: []uint8{3, 6, 12, 13, 14, 15},
 		clobbered: []uint8{0, 1, 2, 4, 5, 8, 9, 10, 11},
 		callNr:    0,
+		argument:  5,
 		noReturn:  []int64{60, 231, 15}, // exit, exit_group, rt_sigreturn
 		callSizes: []uint64{5, 6},
 		decode:    decodeX86,
@@ -123,6 +127,7 @@ var conventions = [...]convention{
 		preserved: []uint8{19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29},
 		clobbered: []uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 30},
 		callNr:    8,
+		argument:  0,
 		noReturn:  []int64{93, 94, 139},
 		callSizes: []uint64{4},
 		decode:    decodeARM64,

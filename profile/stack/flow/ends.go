@@ -1,5 +1,7 @@
 package flow
 
+import "encoding/binary"
+
 // Bounds of code that is straight: without a jump.
 const (
 	maxBegin = 16
@@ -56,6 +58,85 @@ func (f *Follower) Exits(code Code, arch Arch, pc uint64) Verdict {
 			return Unsure
 		}
 		f.step(l, 0, false)
+	}
+	return Unsure
+}
+
+// Main returns where a program's main function begins: its first code, at first, hands that on as the first argument of what is
+// to call it, at once or by one more function (System V psABI AMD64, 3.4.1, leaves it to the library: glibc's start.S, musl's
+// crt1.c).
+func (f *Follower) Main(code Code, arch Arch, first uint64) (begins uint64, v Verdict) {
+	f.begin(code, arch)
+	l := &f.levels[0]
+	l.start(first, f.c)
+	s := &l.at.state
+	for range 2 * maxBegin {
+		in := f.insn(l.at.addr)
+		switch {
+		case f.missed:
+			return 0, Missed
+		case in == nil:
+			return 0, Unsure
+		case in.kind == plain:
+			s.do(in, l.at.addr)
+			l.at.addr += uint64(in.size)
+			continue
+		case in.kind != call && in.kind != callFar && in.kind != jump && in.kind != jumpFar:
+			return 0, Unsure
+		}
+		if begins, ok := f.known64(s.regs[f.c.argument]); ok {
+			b, ok := code.At(begins)
+			switch {
+			case !ok:
+				return 0, Missed
+			case len(b) > 0:
+				return begins, Found
+			}
+		}
+		if in.kind == callFar || in.kind == jumpFar {
+			return 0, Unsure
+		}
+		l.at.addr += uint64(in.target)
+	}
+	return 0, Unsure
+}
+
+// known64 is a register's contents, if code or data say them.
+func (f *Follower) known64(v value) (uint64, bool) {
+	switch v.kind {
+	case literal:
+		return uint64(v.add), true
+	case constant:
+		var word [8]byte
+		n := f.code.Data(word[:], uint64(v.off))
+		return binary.LittleEndian.Uint64(word[:]) + uint64(v.add), n == len(word)
+	}
+	return 0, false
+}
+
+// Leaves reports whether code that was called back by pc goes straight to a function that never returns, as what has called
+// main does: it calls exit.
+func (f *Follower) Leaves(code Code, arch Arch, pc uint64) Verdict {
+	f.begin(code, arch)
+	for range maxEnd {
+		in := f.insn(pc)
+		switch {
+		case f.missed:
+			return Missed
+		case in == nil:
+			return Unsure
+		case in.kind == call || in.kind == jump:
+			switch f.returns(pc+uint64(in.target), 0) {
+			case Never:
+				return Found
+			case Missed:
+				return Missed
+			}
+			return Unsure
+		case in.kind != plain:
+			return Unsure
+		}
+		pc += uint64(in.size)
 	}
 	return Unsure
 }
