@@ -306,18 +306,18 @@ func TestMainBegins(t *testing.T) {
 		main  uint64
 		wants Verdict
 	}{
-		"at once":              {AMD64, "31 ed; 48 8d 3d 06 00 00 00; e8 01 00 00 00; f4; 90; 90; 90; c3", codeBase + 15, Found},
-		"by a function":        {AMD64, "48 89 e7; e8 01 00 00 00; f4; 48 c7 c7 00 00 01 00; e9 00 00 00 00; c3", codeBase, Found},
-		"nowhere in code":      {AMD64, "48 c7 c7 00 00 00 01; e8 01 00 00 00; f4; c3", 0, Unsure},
-		"from a table":         {AMD64, "48 8b 3d 07 00 00 00; ff 15 00 00 00 00; f4; 00 00 01 00 00 00 00 00", 0, Unsure},
-		"never":                {AMD64, "48 89 e7; 75 fe; f4", 0, Unsure},
-		"ARM64":                {ARM64, "1d0080d2; 00000090; 00400091; 01000094; c0035fd6", codeBase + 16, Found},
-		"ARM64, from a table":  {ARM64, "00000090; 000840f9; 01000094; c0035fd6; 00000100 00000000", codeBase, Found},
-		"ARM64, by a function": {ARM64, "e0030091; 01000094; 00000090; 00400091; 01000014; c0035fd6", codeBase + 16, Found},
+		"at once":              {AMD64, "31 ed 48 8d 3d 06 00 00 00 e8 01 00 00 00 f4 90 90 90 c3", codeBase + 15, Found},
+		"by a function":        {AMD64, "48 89 e7 e8 01 00 00 00 f4 48 c7 c7 00 00 01 00 e9 00 00 00 00 c3", codeBase, Found},
+		"nowhere in code":      {AMD64, "48 c7 c7 00 00 00 01 e8 01 00 00 00 f4 c3", 0, Unsure},
+		"from a table":         {AMD64, "48 8b 3d 07 00 00 00 ff 15 00 00 00 00 f4 00 00 01 00 00 00 00 00", 0, Unsure},
+		"never":                {AMD64, "48 89 e7 75 fe f4", 0, Unsure},
+		"ARM64":                {ARM64, "1d0080d2 00000090 00400091 01000094 c0035fd6", codeBase + 16, Found},
+		"ARM64, from a table":  {ARM64, "00000090 000840f9 01000094 c0035fd6 00000100 00000000", codeBase, Found},
+		"ARM64, by a function": {ARM64, "e0030091 01000094 00000090 00400091 01000014 c0035fd6", codeBase + 16, Found},
 	} {
-		code := parse(t, strings.ReplaceAll(test.code, ";", " "))
+		code := parse(t, test.code)
 		if main, v := NewFollower().Main(code, test.arch, codeBase); v != test.wants || v == Found && main != test.main {
-			t.Errorf("%s: %#x, %v; want %#x, %v", name, main, v, test.main, test.wants)
+			t.Errorf("%s: %#x, %v want %#x, %v", name, main, v, test.main, test.wants)
 		}
 	}
 }
@@ -328,12 +328,12 @@ func TestLeaves(t *testing.T) {
 		code  string
 		wants Verdict
 	}{
-		"exits":                 {"89 c7; e8 01 00 00 00; f4; b8 e7 00 00 00; 0f 05; f4", Found},
-		"calls what returns":    {"89 c7; e8 01 00 00 00; f4; c3", Unsure},
-		"calls what is unknown": {"89 c7; ff d0; f4", Unsure},
-		"goes on":               {"89 c7; 75 00; b8 e7 00 00 00; 0f 05; f4", Unsure},
+		"exits":                 {"89 c7 e8 01 00 00 00 f4 b8 e7 00 00 00 0f 05 f4", Found},
+		"calls what returns":    {"89 c7 e8 01 00 00 00 f4 c3", Unsure},
+		"calls what is unknown": {"89 c7 ff d0 f4", Unsure},
+		"goes on":               {"89 c7 75 00 b8 e7 00 00 00 0f 05 f4", Unsure},
 	} {
-		if v := NewFollower().Leaves(parse(t, strings.ReplaceAll(test.code, ";", " ")), AMD64, codeBase); v != test.wants {
+		if v := NewFollower().Leaves(parse(t, test.code), AMD64, codeBase); v != test.wants {
 			t.Errorf("%s: %v, want %v", name, v, test.wants)
 		}
 	}
