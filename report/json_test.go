@@ -152,6 +152,7 @@ func TestBadJSON(t *testing.T) {
 		{"cells out of order", `"all":[0,7,2,1,9,3]`, `"all":[1,9,3,0,7,2]`, "over_time: the cells are out of order"},
 		{"cells of an unknown ABI", `"abi":"amd64","nr":1,"calls":3`, `"abi":"","nr":1,"calls":3`, "over_time: write: unknown abi"},
 		{"rows are an object", `"rows": [`, `"rows": {"a": {"b": [1]}}, "x": [`, "rows: want a list, not {…}"},
+		{"rows are an object with a number that fits into nothing", `"rows": [`, `"rows": {"a": 1e800, "b": 2}, "x": [`, "rows: want a list, not {…}"},
 		{"rows are no list", `"rows": [`, `"rows": {}, "x": [`, "rows: want a list, not {}"},
 		{"a row is a number", `"rows": [`, `"rows": [7,`, "rows: item 0: json: cannot unmarshal number"},
 		{"a row is null", `"rows": [`, `"rows": [null,`, `rows: item 0:  (abi , nr 0): unknown abi ""`},
@@ -287,6 +288,7 @@ func FuzzReadJSON(f *testing.F) {
 		}
 		f.Add(out.Bytes())
 	}
+	f.Add([]byte(`{"format":"sysprof","version":1,"future":{"a":[1e800,2]}}`))
 	f.Add([]byte(`{"format":"sysprof","version":1,"rows":[{"abi":"386","calls":1,"errors":1,"failed":[{"errno":7,"calls":1,"sum_ns":3,"min_ns":3,"max_ns":3,"buckets":[[3,3,1]]}]}]}`))
 	f.Add([]byte(`{"format":"sysprof","version":1,"overhead":{"source":"calibrated","calls":1,"total":{"ns":-9223372036854775808}},"in_flight":null}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

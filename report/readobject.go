@@ -41,6 +41,7 @@ type objectReader struct {
 func readObject(from io.Reader) (*profile.Snapshot, Meta, error) {
 	text := &limited{from: from, left: maxJSONBytes}
 	o := objectReader{in: json.NewDecoder(text)}
+	o.in.UseNumber() // what is read for its form only may have numbers that fit into nothing
 	err := o.read()
 	if err == nil {
 		err = o.end(text)
