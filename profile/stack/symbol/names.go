@@ -30,6 +30,9 @@ func (s *Symbolizer) demangle(name string) string {
 		// What is left of generic arguments that are not told: <a::S<>>::f::<>. Nothing else is written like that.
 		p = strings.ReplaceAll(strings.ReplaceAll(p, "::<>", ""), "<>", "")
 	}
+	if p == "" { // a crate may be mangled that has no name
+		p = name
+	}
 	s.plain[name] = p
 	return p
 }

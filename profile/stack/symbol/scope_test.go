@@ -88,11 +88,12 @@ func TestRustNames(t *testing.T) {
 		"_ZN1r4main28_$u7b$$u7b$closure$u7d$$u7d$17h4cec91a3fd61022dE":                  "r::main::{{closure}}",
 		"_ZN49_$LT$r..one..S$LT$T$GT$$u20$as$u20$r..one..Go$GT$2go17hd68347352beb0012E": "<r::one::S<T> as r::one::Go>::go",
 		"_ZN3std2io5Write9write_fmt17h2fa3da267a836826E.llvm.2772374014914306043":       "std::io::Write::write_fmt",
-		"_RNvCs6GmmlP4bgsG_1r4main":                                                     "r::main",
-		"_RINvCs6GmmlP4bgsG_1r6napplyNCNvB2_4mains_0EB2_":                               "r::napply",
-		"_RNvMNtCs6GmmlP4bgsG_1r3oneINtB2_1SlE3outB4_":                                  "<r::one::S>::out",
-		"_RNvXs_NtCs6GmmlP4bgsG_1r3oneINtB4_1SlENtB4_2Go2goB6_":                         "<r::one::S as r::one::Go>::go",
-		"_RNvNtNtCsjrHSEGnQ3l9_3std3sys9backtrace10__print_fmt":                         "std::sys::backtrace::_print_fmt",
+		"_RC0":                      "_RC0", // a crate without a name
+		"_RNvCs6GmmlP4bgsG_1r4main": "r::main",
+		"_RINvCs6GmmlP4bgsG_1r6napplyNCNvB2_4mains_0EB2_":       "r::napply",
+		"_RNvMNtCs6GmmlP4bgsG_1r3oneINtB2_1SlE3outB4_":          "<r::one::S>::out",
+		"_RNvXs_NtCs6GmmlP4bgsG_1r3oneINtB4_1SlENtB4_2Go2goB6_": "<r::one::S as r::one::Go>::go",
+		"_RNvNtNtCsjrHSEGnQ3l9_3std3sys9backtrace10__print_fmt": "std::sys::backtrace::_print_fmt",
 		// Of C++.
 		"_ZN1a3_bc17h0123456789abcdefEv": "a::_bc::h0123456789abcdef",
 		"_ZN3foo4_barEv":                 "foo::_bar",
