@@ -35,7 +35,7 @@ func TestKilledAtAnyTime(t *testing.T) {
 	if os.Geteuid() == 0 {
 		variants = append(variants, []string{"-u", "nobody"}, []string{"--raw", "--cpu=off", "-u", "nobody", "-e", "trace=getppid"})
 	}
-	const kills, within = 200, 80 * time.Millisecond
+	const kills, within = 100, 80 * time.Millisecond
 	before := 0
 	for i := range kills {
 		args := slices.Concat([]string{"-q", "-o", os.DevNull}, variants[i%len(variants)], []string{command})

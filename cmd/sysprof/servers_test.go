@@ -26,10 +26,10 @@ type load struct {
 	good *regexp.Regexp // what it prints when it has done its work
 }
 
-// attachUnderLoad attaches sysprof to a server and detaches it 50 times while the load runs, in every
+// attachUnderLoad attaches sysprof to a server and detaches it 20 times while the load runs, in every
 // way there is of ending it. No request may fail, and nothing may remain of the tracing.
 func attachUnderLoad(t *testing.T, pid int, l load) {
-	const rounds, traced = 50, 40 * time.Millisecond
+	const rounds, traced = 20, 40 * time.Millisecond
 	requests := l.keepUp(t)
 	empty, calls, threadsSeen := 0, 0, 0
 	for round := range rounds {
@@ -38,7 +38,7 @@ func attachUnderLoad(t *testing.T, pid int, l load) {
 		cmd := sysprof(t, append([]string{"-q", "-o", table, "-p", commas(pids)}, countColumns...)...)
 		// In turn: its own clock, and the signals; now and then the one that leaves it no time to detach.
 		end := []syscall.Signal{0, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[round%4]
-		if round%10 == 9 {
+		if round%5 == 4 {
 			end = syscall.SIGKILL
 		}
 		if end == 0 {
@@ -250,7 +250,7 @@ func redisLoad(t *testing.T, port int, commands string) load {
 func TestServersRedis(t *testing.T) {
 	pid, port := startRedis(t)
 	benchmark, client := needs.Program(t, "redis-benchmark", "redis-tools"), needs.Program(t, "redis-cli", "redis-tools")
-	t.Run("50 times under load", func(t *testing.T) {
+	t.Run("20 times under load", func(t *testing.T) {
 		attachUnderLoad(t, pid, redisLoad(t, port, "set,get,lpush,lrange_100"))
 	})
 	t.Run("equal counts", func(t *testing.T) {
@@ -354,7 +354,7 @@ func nginxLoad(t *testing.T, port int) load {
 }
 
 func TestServersNginx(t *testing.T) {
-	t.Run("50 times under load", func(t *testing.T) {
+	t.Run("20 times under load", func(t *testing.T) {
 		needs.Program(t, "wrk", "wrk")
 		pid, port, _ := startNginx(t, 2)
 		attachUnderLoad(t, pid, nginxLoad(t, port))
@@ -487,10 +487,10 @@ func TestServersPostgres(t *testing.T) {
 		})
 	})
 
-	t.Run("50 times under load", func(t *testing.T) {
+	t.Run("20 times under load", func(t *testing.T) {
 		attachUnderLoad(t, pid, postgresLoad(t, connection, "-c", "4"))
 	})
-	t.Run("50 times while backends come and go", func(t *testing.T) {
+	t.Run("20 times while backends come and go", func(t *testing.T) {
 		attachUnderLoad(t, pid, postgresLoad(t, connection, "-C", "-c", "3"))
 	})
 }
