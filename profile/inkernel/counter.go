@@ -38,6 +38,7 @@ type Options struct {
 
 	ring         int // for tests: bytes for drawn calls
 	slots, spill int // for tests: how many threads have a slot of their own, a power of two, and how many more there may be
+	flights      int // for tests: how many rows of calls in flight say whose they are
 	groups       *groupSizes
 }
 

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 }
 
 // makeCalls waits for a line, makes calls, says so, and waits for the end of its input: "getppid THREADS CALLS", or
-// "unknown KINDS", "busy MILLISECONDS", "sleeps", "execs CALLS", "ends FAILURES". It says how many calls it made where that is
-// not known before.
+// "unknown KINDS", "busy MILLISECONDS", "sleeps", "execs CALLS", "ends FAILURES", "errors CALLS", "slow", "rhythm EVERY CALLS", "waits".
+// It says how many calls it made where that is not known before, and of "waits" which thread waits.
 func makeCalls(what []string) {
 	in := bufio.NewReader(os.Stdin)
 	in.ReadString('\n')
@@ -79,6 +79,39 @@ func makeCalls(what []string) {
 			time := unix.NsecToTimespec(ns)
 			unix.Nanosleep(&time, nil)
 		}
+	case "errors":
+		for range number(1) {
+			unix.Openat(-1, "relative", 0, 0)
+			unix.Openat(-1, "/nowhere", 0, 0)
+		}
+	case "slow":
+		short := unix.NsecToTimespec(5_000_000)
+		unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &short, nil)
+		ends, _ := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		wait := unix.NsecToTimeval(short.Nano())
+		unix.SetsockoptTimeval(ends[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
+		unix.Recvfrom(ends[0], make([]byte, 1), 0)
+		unix.Ppoll(nil, &short, nil)
+	case "rhythm":
+		zero, _ := os.Open("/dev/zero")
+		much := make([]byte, 1<<20)
+		for i := range number(2) {
+			if i%number(1) == 0 {
+				unix.Pread(int(zero.Fd()), much, 0)
+			} else {
+				unix.Pread(int(zero.Fd()), nil, 0)
+			}
+		}
+	case "waits":
+		out, _, _ := os.Pipe()
+		thread := make(chan int)
+		go func() {
+			runtime.LockOSThread()
+			thread <- unix.Gettid()
+			unix.Read(int(out.Fd()), make([]byte, 1))
+		}()
+		for made = <-thread; !isReading(os.Getpid(), made); {
+		}
 	case "unknown":
 		for i := range number(1) {
 			unix.Syscall(uintptr(5000+i), 0, 0, 0)
@@ -99,14 +132,16 @@ func killWhileReading() {
 	}
 	in.Write([]byte("x"))
 	out.Read(make([]byte, 1)) // it has made its first calls
-	for call := ""; !strings.HasPrefix(call, fmt.Sprint(unix.SYS_READ, " ")); {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", child.Process.Pid))
-		if call = string(text); err != nil {
-			break
-		}
+	for !isReading(child.Process.Pid, child.Process.Pid) {
 	}
 	child.Process.Kill()
 	child.Wait()
+}
+
+// isReading reports whether a thread reads, and has to wait.
+func isReading(pid, tid int) bool {
+	call, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", pid, tid))
+	return strings.HasPrefix(string(call), fmt.Sprint(unix.SYS_READ, " "))
 }
 
 // program is a target that has been started, and waits.

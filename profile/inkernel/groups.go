@@ -86,7 +86,8 @@ func (c *Counter) setGroups(spec *ebpf.CollectionSpec, cpus int) map[string]any 
 	spec.Maps[programsMapShares].MaxEntries = areas << sizes.shares
 	spec.Maps[programsMapCells].MaxEntries = areas << sizes.cells
 	spec.Maps[programsMapFills].MaxEntries = areas
-	spec.Maps[programsMapFlights].MaxEntries = 8192
+	flights := cmp.Or(uint32(c.options.flights), 8192-spec.Maps[programsMapFlights].MaxEntries)
+	spec.Maps[programsMapFlights].MaxEntries += flights
 	c.groups = &groups{sizes: sizes, cpus: cpus}
 	exits := uint32(0)
 	if c.options.ByExits {
@@ -99,6 +100,7 @@ func (c *Counter) setGroups(spec *ebpf.CollectionSpec, cpus int) map[string]any 
 		programsVarShareBits:    sizes.shares,
 		programsVarCellBits:     sizes.cells,
 		programsVarCpus:         uint32(cpus),
+		programsVarMostFlights:  flights,
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/syscalltab"
+	"sysprof/syscalltab/needs"
 )
 
 // groupsCounted counts what a target does, by whose it is, and takes it every so often.
@@ -172,6 +174,128 @@ func TestGroupsWithoutRoom(t *testing.T) {
 				t.Errorf("of %d calls it is known whose they are, of %d it is not; they are %d", known, unknown, threads*calls)
 			}
 		})
+	}
+}
+
+// TestGroupsThatCollide in full tables are told apart, by processes and by what calls fail with.
+func TestGroupsThatCollide(t *testing.T) {
+	const calls = 100
+	t.Run("processes", func(t *testing.T) {
+		c := load(t, Options{By: ByPID, groups: &groupSizes{0, 10, 12}})
+		var all []*program
+		for range 3 {
+			p := startTarget(t, fmt.Sprint("getppid 1 ", calls))
+			check(t, c.Add(p.cmd.Process.Pid))
+			all = append(all, p)
+		}
+		check(t, c.Begin())
+		for _, p := range all {
+			p.makesCalls(t)
+		}
+		check(t, c.End())
+		groups, err := c.TakeGroups(true)
+		check(t, err)
+		known, unknown := uint64(0), uint64(0)
+		for i := range groups {
+			if g := &groups[i]; g.Unknown {
+				unknown += getppids(g)
+			} else {
+				known += getppids(g)
+			}
+		}
+		if known != calls || unknown != 2*calls {
+			t.Errorf("the one that has room has %d calls, the others %d", known, unknown)
+		}
+	})
+	t.Run("errors", func(t *testing.T) {
+		openat, err := syscalltab.ParseSet("openat", syscalltab.Native()...)
+		check(t, err)
+		failed := make(map[int32]uint64)
+		for _, g := range groupsCounted(t, Options{By: ByPID, Calls: openat, groups: &groupSizes{2, 0, 12}}, fmt.Sprint("errors ", calls), 0) {
+			for i := range g.Rows {
+				if r := &g.Rows[i]; r.Nr == unix.SYS_OPENAT {
+					failed[r.Errno] += r.Calls
+				}
+			}
+		}
+		if bad, no := failed[int32(unix.EBADF)], failed[int32(unix.ENOENT)]; bad != calls || no != calls {
+			t.Errorf("%d calls failed with EBADF, and %d with ENOENT", bad, no)
+		}
+	})
+}
+
+// TestGroupsWithFewCallsAreTimed: where one of so many calls is timed, one of each group is, however few it makes.
+func TestGroupsWithFewCallsAreTimed(t *testing.T) {
+	const threads, calls = 50, 4
+	p := startTarget(t, fmt.Sprintf("getppid %d %d", threads, calls))
+	c := load(t, Options{By: ByTID, Timed: 64})
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	index, _ := indexOf(0, unix.SYS_GETPPID)
+	c.pace.set(totals{index: {calls: 1e6}}, time.Second, 64)
+	p.makesCalls(t)
+	check(t, c.End())
+	groups, err := c.groups.take()
+	check(t, err)
+	timed := 0
+	for i := range groups {
+		for key, r := range groups[i].rows {
+			if key.Nr != unix.SYS_GETPPID {
+				continue
+			}
+			if r.weight() > 0 {
+				timed++
+			}
+			if r.calls != calls {
+				t.Errorf("thread %d has %d calls, want %d", groups[i].Who.TID, r.calls, calls)
+			}
+		}
+	}
+	if timed != threads {
+		t.Errorf("%d of %d threads have a call that was timed", timed, threads)
+	}
+}
+
+// TestFlightsWithoutRoom: how many calls are in flight is known where it is not whose they are.
+func TestFlightsWithoutRoom(t *testing.T) {
+	const threads = 40 // of which one may be the program's first, and stay
+	p := startTarget(t, fmt.Sprint("getppid ", threads, " 1"))
+	exit, err := syscalltab.ParseSet("exit", syscalltab.Native()...)
+	check(t, err)
+	c := load(t, Options{By: ByTID, ByExits: true, Calls: exit, flights: 32})
+	check(t, c.Add(p.cmd.Process.Pid))
+	check(t, c.Begin())
+	p.makesCalls(t)
+	exited(t, c, threads-1)
+	check(t, c.End())
+	groups, err := c.GroupsInFlight()
+	check(t, err)
+	known, unknown := uint64(0), uint64(0)
+	for _, g := range groups {
+		for _, f := range g.InFlight {
+			if g.Unknown {
+				unknown += f.Count
+			} else {
+				known += f.Count
+			}
+		}
+	}
+	if lost := c.Losses().NoFlight; known == 0 || unknown == 0 || known+unknown < threads-1 || known+unknown > threads || lost != 0 {
+		t.Errorf("of %d exits it is known whose they are, of %d it is not, %d are lost; they are %d", known, unknown, lost, threads)
+	}
+}
+
+// exited waits until so many threads of the target have ended.
+func exited(t *testing.T, c *Counter, n int) {
+	t.Helper()
+	for end := time.Now().Add(needs.Patience()); ; {
+		threads, _, seen := c.Members()
+		if seen-threads >= n {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d threads have ended", seen-threads, n)
+		}
 	}
 }
 

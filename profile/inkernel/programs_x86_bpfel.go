@@ -51,10 +51,12 @@ const (
 	programsVarDrawing           = "drawing"
 	programsVarDrawnLost         = "drawn_lost"
 	programsVarEverybody         = "everybody"
+	programsVarFlightsTold       = "flights_told"
 	programsVarGroupBits         = "group_bits"
 	programsVarGroupsMade        = "groups_made"
 	programsVarLooking           = "looking"
 	programsVarMembers           = "members"
+	programsVarMostFlights       = "most_flights"
 	programsVarMostRows          = "most_rows"
 	programsVarNoFlight          = "no_flight"
 	programsVarNoRow             = "no_row"
@@ -182,10 +184,12 @@ type programsVariableSpecs struct {
 	Drawing           *ebpf.VariableSpec `ebpf:"drawing"`
 	DrawnLost         *ebpf.VariableSpec `ebpf:"drawn_lost"`
 	Everybody         *ebpf.VariableSpec `ebpf:"everybody"`
+	FlightsTold       *ebpf.VariableSpec `ebpf:"flights_told"`
 	GroupBits         *ebpf.VariableSpec `ebpf:"group_bits"`
 	GroupsMade        *ebpf.VariableSpec `ebpf:"groups_made"`
 	Looking           *ebpf.VariableSpec `ebpf:"looking"`
 	Members           *ebpf.VariableSpec `ebpf:"members"`
+	MostFlights       *ebpf.VariableSpec `ebpf:"most_flights"`
 	MostRows          *ebpf.VariableSpec `ebpf:"most_rows"`
 	NoFlight          *ebpf.VariableSpec `ebpf:"no_flight"`
 	NoRow             *ebpf.VariableSpec `ebpf:"no_row"`
@@ -299,10 +303,12 @@ type programsVariables struct {
 	Drawing           *ebpf.Variable `ebpf:"drawing"`
 	DrawnLost         *ebpf.Variable `ebpf:"drawn_lost"`
 	Everybody         *ebpf.Variable `ebpf:"everybody"`
+	FlightsTold       *ebpf.Variable `ebpf:"flights_told"`
 	GroupBits         *ebpf.Variable `ebpf:"group_bits"`
 	GroupsMade        *ebpf.Variable `ebpf:"groups_made"`
 	Looking           *ebpf.Variable `ebpf:"looking"`
 	Members           *ebpf.Variable `ebpf:"members"`
+	MostFlights       *ebpf.Variable `ebpf:"most_flights"`
 	MostRows          *ebpf.Variable `ebpf:"most_rows"`
 	NoFlight          *ebpf.Variable `ebpf:"no_flight"`
 	NoRow             *ebpf.Variable `ebpf:"no_row"`

@@ -272,15 +272,14 @@ INLINE void fly(struct task_struct *task, struct slot *slot, u32 why)
 	if (is_restart(key.abi, key.nr) && slot->resumes)
 		key.nr = (slot->resumes - 1) | (key.abi == X32 ? 0x40000000 : 0);
 	struct flight none = {}, *flight = map_lookup(&flights, &key);
-	if (!flight) {
-		map_update(&flights, &key, &none, BPF_NOEXIST);
-		flight = map_lookup(&flights, &key);
-	}
-	if (!flight && telling) {
+	if (!flight && telling && __sync_fetch_and_add(&flights_told, 1) >= most_flights) {
 		struct who nobody = {};
 
 		key.who = nobody;
 		key.others = 1;
+		flight = map_lookup(&flights, &key);
+	}
+	if (!flight) {
 		map_update(&flights, &key, &none, BPF_NOEXIST);
 		flight = map_lookup(&flights, &key);
 	}

@@ -18,6 +18,7 @@ volatile const u32 group_bits = 0;  // there are 1 << group_bits groups,
 volatile const u32 share_bits = 0;  // so many shares of each CPU, no more than a cell can name,
 volatile const u32 cell_bits = 0;   // and so many cells
 volatile const u32 cpus = 1;
+volatile const u32 most_flights = 0; // so many rows of calls in flight say whose they are: there is room for others behind them
 
 // --- Maps ---
 
@@ -109,6 +110,7 @@ struct {
 
 u64 own_cgroup = 0; // ours
 u64 groups_made = 0;
+u64 flights_told = 0; // rows of calls in flight that say whose they are, and those that would
 u32 turn = 2;    // the last bit says which tables are filled
 u32 renames = 2; // counts what may have put threads into other groups
 
