@@ -326,9 +326,10 @@ func TestWokenSleeperIsTraced(t *testing.T) {
 // keep that one from telling.
 func TestLateSignalOfAnAlarm(t *testing.T) {
 	needAlarms(t)
-	const tries = 10
-	for range tries {
-		p := startWith(t, noPreemption, "waker", strconv.Itoa(int(spell(500*time.Millisecond).Milliseconds())))
+	const tries = 6
+	for n := range tries {
+		sleeps := spell(500*time.Millisecond) << n // emulated, an attach may take many seconds
+		p := startWith(t, noPreemption, "waker", strconv.Itoa(int(sleeps.Milliseconds())))
 		var sleeper int
 		p.answerLine(&sleeper)
 		tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
