@@ -137,7 +137,7 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 	maps.Copy(constants, c.setGroups(spec, cpus))
 	constants[programsVarMostRows] = rowsFor(cpus)
 	spec.Maps[programsMapRows].MaxEntries = rowsFor(cpus)
-	slots := cmp.Or(uint32(c.options.slots), slotsFor(c.options.Draws, threadsHere()))
+	slots := cmp.Or(uint32(c.options.slots), slotsFor(threadsHere()))
 	constants[programsVarSlotMask] = slots - 1
 	spec.Maps[programsMapSlots].MaxEntries = slots
 	if c.options.spill > 0 {
@@ -151,11 +151,10 @@ func (c *Counter) setConstants(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-// slotsFor is how many slots there are: fewer where memory goes to stacks that are drawn, but for machines with so many threads
-// that those who find a slot taken would be too many.
-func slotsFor(draws bool, threads int) uint32 {
+// slotsFor is how many slots there are: fewer where there are not so many threads that those who find a slot taken would be too many.
+func slotsFor(threads int) uint32 {
 	const most, many = 65536, 8192
-	if draws && threads <= many {
+	if threads <= many {
 		return most / 2
 	}
 	return most

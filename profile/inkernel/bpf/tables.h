@@ -14,7 +14,7 @@ volatile const u64 nr_restart[ABIS] = {~0ULL, ~0ULL, ~0ULL};
 volatile const u64 nr_exit_compat = ~0ULL, nr_exit_group_compat = ~0ULL;
 volatile const u32 unknown_counted[ABIS] = {1, 1, 1}; // calls that are in no table
 volatile const u64 slower_ns = 0;                      // calls that take so long are told of (slow.h); 0: none
-volatile const u32 slot_mask = 0xffff;                // fewer where stacks are drawn, and in tests
+volatile const u32 slot_mask = 0xffff;                // fewer where there are few threads, and in tests
 volatile const u32 most_rows = 256;                   // fewer where there are many CPUs
 
 // --- Maps ---
