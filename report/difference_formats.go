@@ -57,8 +57,8 @@ type jsonChange struct {
 
 // WriteJSON writes the difference with a line for each row.
 func (d *Difference) WriteJSON(w io.Writer) error {
-	j := jsonWriter{to: w}
-	j.printf("{%q: %q, %q: %d,\n", "format", jsonDifferenceFormat, "version", jsonDifferenceVersion)
+	j := jsonWriter{to: w, lineEnd: "\n"}
+	j.printf("{%q: %q, %q: %d,%s", "format", jsonDifferenceFormat, "version", jsonDifferenceVersion, j.lineEnd)
 	j.field("new", d.New.json())
 	j.field("old", d.Old.json())
 	j.field("all", jsonMetrics(&d.All))

@@ -24,9 +24,31 @@ const (
 // WriteJSON writes everything that the snapshot holds, histograms included, in a form that ReadJSON
 // takes back. SCHEMA.md describes it. There is a line for each row, so that files can be compared by line.
 func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
+	d := jsonWriter{to: w, lineEnd: "\n"}
+	return d.snapshot(s, m)
+}
+
+// WriteJSONLine is WriteJSON in a single line, as they stand in a file of several objects: the intervals of a run, and last
+// the whole of it. A line that is not long is written at once, lest half of it be found if sysprof is killed.
+func WriteJSONLine(w io.Writer, s *profile.Snapshot, m Meta) error {
 	d := jsonWriter{to: w}
+	return d.snapshot(s, m)
+}
+
+// jsonWriter writes the outermost level by hand, for its lines.
+type jsonWriter struct {
+	to      io.Writer
+	lineEnd string // but for the last one
+	out     bytes.Buffer
+	err     error // the first one
+}
+
+// enoughToWrite is how much is kept back before it is written.
+const enoughToWrite = 64 << 10
+
+func (d *jsonWriter) snapshot(s *profile.Snapshot, m Meta) error {
 	d.out.Grow(enoughToWrite + enoughToWrite/2)
-	d.printf("{%q: %q, %q: %d,\n", "format", jsonFormat, "version", jsonVersion)
+	d.printf("{%q: %q, %q: %d,%s", "format", jsonFormat, "version", jsonVersion, d.lineEnd)
 	m.Start, m.End = m.Start.UTC(), m.End.UTC()
 	d.field("meta", m)
 	if m.Interval > 0 || m.Intervals > 0 {
@@ -44,17 +66,17 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 			rows = append(rows, rowToWrite{r, latency, s.Total.SumNs})
 		}
 	}
-	d.field("total", newJSONTotals(&s.Total, all))
-	writeLines(&d, "rows", slices.Values(rows), ",", d.row)
+	d.field("total", newJSONTotals(&s.Total, newJSONStats(all)))
+	writeLines(d, "rows", slices.Values(rows), ",", d.row)
 	if m.OverTime != nil {
 		d.field("over_time", newJSONOverTime(m.OverTime))
 	}
-	writeLines(&d, "in_flight", slices.Values(s.InFlight), ",", func(f profile.Flight) { d.value(newJSONFlight(&f)) })
+	writeLines(d, "in_flight", slices.Values(s.InFlight), ",", func(f profile.Flight) { d.value(newJSONFlight(&f)) })
 	if s.Groups != nil {
 		d.groups(s.Groups)
 	}
-	writeLines(&d, "warnings", slices.Values(s.Warnings), ",", func(w profile.Warning) { d.value(sentence(&w)) })
-	writeLines(&d, "warning_kinds", slices.Values(s.Warnings), "", func(w profile.Warning) { d.value(w) })
+	writeLines(d, "warnings", slices.Values(s.Warnings), ",", func(w profile.Warning) { d.value(sentence(&w)) })
+	writeLines(d, "warning_kinds", slices.Values(s.Warnings), "", func(w profile.Warning) { d.value(w) })
 	d.printf("}\n")
 	d.flush()
 	if d.err != nil {
@@ -62,46 +84,6 @@ func WriteJSON(w io.Writer, s *profile.Snapshot, m Meta) error {
 	}
 	return nil
 }
-
-// WriteJSONLine is WriteJSON in a single line, as they stand in a file of several objects: the intervals of a run, and last
-// the whole of it. A line that is not long is written at once, lest half of it be found if sysprof is killed.
-func WriteJSONLine(w io.Writer, s *profile.Snapshot, m Meta) error {
-	line := oneLine{to: w}
-	if err := WriteJSON(&line, s, m); err != nil {
-		return err
-	}
-	_, err := w.Write(append(line.last, '\n'))
-	return err
-}
-
-// oneLine leaves out the ends of lines. Within a string there are none.
-type oneLine struct {
-	to   io.Writer
-	last []byte // what has been written last, which is kept back
-}
-
-func (l *oneLine) Write(p []byte) (int, error) {
-	if len(l.last) > 0 {
-		if _, err := l.to.Write(l.last); err != nil {
-			return 0, err
-		}
-	}
-	l.last = l.last[:0]
-	for line := range bytes.SplitSeq(p, []byte{'\n'}) {
-		l.last = append(l.last, line...)
-	}
-	return len(p), nil
-}
-
-// jsonWriter writes the outermost level by hand, for its lines.
-type jsonWriter struct {
-	to  io.Writer
-	out bytes.Buffer
-	err error // the first one
-}
-
-// enoughToWrite is how much is kept back before it is written.
-const enoughToWrite = 64 << 10
 
 // flush writes what there is so far, if nothing has gone wrong.
 func (d *jsonWriter) flush() {
@@ -128,7 +110,7 @@ func (d *jsonWriter) value(v any) {
 func (d *jsonWriter) field(name string, v any) {
 	d.printf("%q: ", name)
 	d.value(v)
-	d.printf(",\n")
+	d.printf(",%s", d.lineEnd)
 }
 
 // writeLines writes a list with a line for each of its items, which write writes. end is what stands behind the list.
@@ -140,13 +122,13 @@ func writeLines[T any](d *jsonWriter, name string, items iter.Seq[T], end string
 			d.out.WriteByte(',')
 		}
 		first = false
-		d.out.WriteByte('\n')
+		d.out.WriteString(d.lineEnd)
 		write(item)
 		if d.out.Len() > enoughToWrite {
 			d.flush()
 		}
 	}
-	d.printf("]%s\n", end)
+	d.printf("]%s%s", end, d.lineEnd)
 }
 
 // What has buckets is written in two steps: all else as value does, and behind it the buckets. encoding/json would check each
@@ -160,10 +142,15 @@ type rowToWrite struct {
 }
 
 func (d *jsonWriter) row(r rowToWrite) {
-	d.open(newJSONRow(r.Row, r.latency, r.allNs))
+	all := newJSONStats(r.latency)
+	d.open(newJSONRow(r.Row, all, r.allNs))
 	if r.OK != nil && r.OK.Count() > 0 {
+		ok := all
+		if r.OK != r.latency {
+			ok = newJSONStats(r.OK)
+		}
 		d.member("ok")
-		d.histogram(newJSONHistogram(r.OK), r.OK)
+		d.histogram(&jsonHistogram{Calls: r.OK.Count(), jsonStats: ok}, r.OK)
 	}
 	failed := slices.DeleteFunc(slices.Clone(r.Failed), func(f profile.Outcome) bool { return f.Latency.Count() == 0 })
 	if len(failed) > 0 {
@@ -332,16 +319,16 @@ type jsonOverhead struct {
 	Others      jsonEstimate `json:"others_per_call,omitzero"`
 }
 
-func newJSONTotals(t *profile.Totals, latency *profile.Histogram) jsonTotals {
+func newJSONTotals(t *profile.Totals, latency jsonStats) jsonTotals {
 	j := jsonTotals{Calls: t.Calls, Errors: t.Errors, Queued: t.Queued, HoldNs: t.HoldNs,
-		CPUCalls: t.CPUCalls, Latency: newJSONStats(latency)}
+		CPUCalls: t.CPUCalls, Latency: latency}
 	if off, known := t.OffCPU(); known {
 		j.CPUNs, j.OffCPUNs = &t.CPUNs, new(int64(off))
 	}
 	return j
 }
 
-func newJSONRow(r *profile.Row, latency *profile.Histogram, allNs int64) *jsonRow {
+func newJSONRow(r *profile.Row, latency jsonStats, allNs int64) *jsonRow {
 	j := &jsonRow{Name: r.ABI.Name(r.Nr), ABI: r.ABI.String(), Nr: r.Nr, jsonTotals: newJSONTotals(&r.Totals, latency), RawNs: r.RawNs, Upper: r.UpperBound}
 	if allNs > 0 {
 		j.Share = float64(r.SumNs) / float64(allNs)
