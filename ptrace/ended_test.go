@@ -108,6 +108,13 @@ var _ = target("callers", func(*ledger, []string) {
 	select {}
 })
 
+// kill kills processes.
+func kill(pids []int) {
+	for _, pid := range pids {
+		unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
 // The first thread of a process ends when the process does, and not when another thread, which another tracer thread
 // traces, takes its id by an execve.
 func TestReplacedLeaderDoesNotEnd(t *testing.T) {
@@ -117,21 +124,37 @@ func TestReplacedLeaderDoesNotEnd(t *testing.T) {
 		more bool // the tracer thread of the leader has other tracees, too
 	}{{"the tracer thread has nothing else to do", false}, {"it has", true}} {
 		t.Run(test.name, func(t *testing.T) {
-			p := startWith(t, []string{"GOMAXPROCS=8"}, "callers") // each of its threads runs when it can
-			var tids []int
-			p.answerLine(&tids)
-			attach := []int{p.pid}
-			if test.more {
-				q := start(t, "server")
-				q.line()
-				attach = append(attach, q.pid)
+			const tries = 10 // who traces whom is as the threads are found
+			var (
+				p         *peer
+				attach    []int
+				tracer    *ptrace.Tracer
+				r         *record
+				elsewhere int
+			)
+			for range tries {
+				p = startWith(t, []string{"GOMAXPROCS=8"}, "callers") // each of its threads runs when it can
+				var tids []int
+				p.answerLine(&tids)
+				attach = []int{p.pid}
+				if test.more {
+					q := start(t, "server")
+					q.line()
+					attach = append(attach, q.pid)
+				}
+				tracer, r = trace(t, ptrace.Options{Attach: attach, Follow: true})
+				if i := slices.IndexFunc(tids, func(tid int) bool { return status(tid, "TracerPid") != status(p.pid, "TracerPid") }); i >= 0 {
+					elsewhere = tids[i]
+					break
+				}
+				t.Logf("all callers have the tracer of the first thread: %v", tracersOf(p.pid))
+				kill(attach)
+				finish(t, tracer)
 			}
-			tracer, r := trace(t, ptrace.Options{Attach: attach, Follow: true})
-			elsewhere := slices.IndexFunc(tids, func(tid int) bool { return status(tid, "TracerPid") != status(p.pid, "TracerPid") })
-			if elsewhere < 0 {
-				t.Fatalf("all threads have the tracer of the first one: %v", tracersOf(p.pid))
+			if elsewhere == 0 {
+				t.Fatal("each time")
 			}
-			p.say(strconv.Itoa(tids[elsewhere]))
+			p.say(strconv.Itoa(elsewhere))
 			p.line()
 			p.alive()
 			all := func() (n int) {
@@ -146,9 +169,7 @@ func TestReplacedLeaderDoesNotEnd(t *testing.T) {
 				t.Errorf("the sink was told that process %d has ended, which runs", p.pid)
 			}
 			r.mu.Unlock()
-			for _, pid := range attach {
-				unix.Kill(pid, unix.SIGKILL)
-			}
+			kill(attach)
 			finish(t, tracer)
 			r.endedOnce(t)
 		})
