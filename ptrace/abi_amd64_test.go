@@ -31,7 +31,7 @@ func launchProgramFiltered(t *testing.T, filter *ptrace.Filter, path string, arg
 	command := &ptrace.Command{
 		Path: path,
 		Args: append([]string{filepath.Base(path)}, args...),
-		Env:  append(os.Environ(), ledgerEnv+"="+file),
+		Env:  append(append(os.Environ(), noPreemption...), ledgerEnv+"="+file), // whose signals end calls, too
 	}
 	tracer, r := trace(t, ptrace.Options{Command: command, Follow: true, Filter: filter})
 	if result := finish(t, tracer); result.Command != 0 {
