@@ -193,7 +193,8 @@ func TestMediansAgree(t *testing.T) {
 				stopped, counted := runBy(t, "ptrace", command...), runBy(t, "kernel", command...)
 				share := others()
 				still, stillFar := mediansApart(&stopped, &counted, 0.1), mediansApart(&stopped, &counted, 0.8)
-				if share < 0.1 {
+				busy := share > 0.25 // the guard, ticks and the host use some 0.1
+				if !busy {
 					quiet++
 				}
 				if n == 0 {
@@ -202,7 +203,7 @@ func TestMediansAgree(t *testing.T) {
 				maps.DeleteFunc(apart, func(call, _ string) bool { return still[call] == "" })
 				maps.DeleteFunc(far, func(call, _ string) bool { return stillFar[call] == "" })
 				t.Logf("others use %.2f CPUs: %v", share, still)
-				if len(apart) == 0 {
+				if len(apart) == 0 || busy && n > 0 && len(far) == 0 {
 					return
 				}
 			}
