@@ -111,11 +111,7 @@ func TestEnginesAgree(t *testing.T) {
 		command []string
 		without string // calls that each run makes another number of
 	}{
-		{name: "find", command: []string{needs.Program(t, "find", "findutils"), "/usr/share/doc"}},
-		{name: "tar", command: []string{needs.Program(t, "tar", "tar"), "-cf", "/dev/null", "/usr/share/perl5", "/usr/share/doc/git"}},
-		{name: "dd", command: []string{needs.Program(t, "dd", "coreutils"), "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"}},
 		{name: "git", command: []string{needs.Program(t, "git", "git"), "-C", repository(t), "log", "--oneline", "-n", "300"}, without: "futex clone3 rseq set_robust_list madvise "},
-		{name: "calls", command: []string{wide, "calls", "5000"}},
 		{name: "forks", command: []string{wide, "forks", "300"}, without: "wait4 clone "},
 		{name: "threads", command: []string{wide, "threads", "300", "100"}, without: "futex mprotect mmap munmap madvise "},
 		{name: "exec from a thread", command: []string{wide, "exec"}},
@@ -124,6 +120,9 @@ func TestEnginesAgree(t *testing.T) {
 		{name: "killed", command: []string{wide, "killed", "5"}},
 		{name: "vforks", command: []string{wide, "vforks", "20"}},
 		{name: "narrow", command: []string{wide, "narrow", "100"}},
+	}
+	for name, command := range steady(t, wide) {
+		t.Run(name, func(t *testing.T) { enginesAgree(t, command, "") })
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,6 +142,17 @@ func TestEnginesAgree(t *testing.T) {
 			t.Run(mode, func(t *testing.T) { enginesAgree(t, append([]string{narrow}, strings.Fields(mode)...), "") })
 		}
 	})
+}
+
+// steady are programs that make some calls often, and the same ones each time. target is one of the engines'.
+func steady(t *testing.T, target string) map[string][]string {
+	t.Helper()
+	return map[string][]string{
+		"find":  {needs.Program(t, "find", "findutils"), "/usr/share/doc"},
+		"tar":   {needs.Program(t, "tar", "tar"), "-cf", "/dev/null", "/usr/share/perl5", "/usr/share/doc/git"},
+		"dd":    {needs.Program(t, "dd", "coreutils"), "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"},
+		"calls": {target, "calls", "5000"},
+	}
 }
 
 // repository makes one that nobody commits to meanwhile: git makes other calls then.
@@ -178,12 +188,7 @@ func enginesAgree(t *testing.T, command []string, without string) {
 // only asked whether it is near at all.
 func TestMediansAgree(t *testing.T) {
 	countsInKernel(t)
-	for name, command := range map[string][]string{
-		"find":  {needs.Program(t, "find", "findutils"), "/usr/share/doc"},
-		"tar":   {needs.Program(t, "tar", "tar"), "-cf", "/dev/null", "/usr/share/perl5", "/usr/share/doc/git"},
-		"dd":    {needs.Program(t, "dd", "coreutils"), "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"},
-		"calls": {engineTarget(t), "calls", "5000"},
-	} {
+	for name, command := range steady(t, engineTarget(t)) {
 		t.Run(name, func(t *testing.T) {
 			const tries = 8
 			var apart, far map[string]string
