@@ -70,9 +70,9 @@ func (m *tmux) sysprofIn() (pid int) {
 
 // TestLiveShowsARun, and does what keys ask for.
 func TestLiveShowsARun(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := startTmux(t, 80, 24)
-	t.Chdir(t.TempDir())
-	m.types("cd " + os.Getenv("PWD") + "; " + noteModes)
+	m.types("cd " + t.TempDir() + "; " + noteModes)
 	m.types(fmt.Sprintf("sysprof --live -p %d; echo status $?", calling(t)))
 	screen := m.shows("calls/s", "getppid", "openat", "errors/s", "q quit", "by call, sorted by time · last 10 s")
 	if lines := strings.Split(strings.TrimSuffix(screen, "\n"), "\n"); len(lines) != 24 {
@@ -117,6 +117,7 @@ func TestLiveShowsARun(t *testing.T) {
 
 // TestLiveSizes: a terminal that is too small is told so, and one that grows is filled.
 func TestLiveSizes(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := startTmux(t, 40, 10)
 	m.types(fmt.Sprintf("sysprof --live -p %d", calling(t)))
 	m.shows("too small: 40×10", "it needs 60×10")
@@ -134,6 +135,7 @@ func TestLiveSizes(t *testing.T) {
 
 // TestLiveColours are no more than a terminal has, and none if there are to be none.
 func TestLiveColours(t *testing.T) {
+	t.Parallel() // it mostly waits
 	colour := regexp.MustCompile(`\x1b\[([0-9;]*;)?(3[0-7]|9[0-7])(;[0-9;]*)?m`)
 	rich := regexp.MustCompile(`\x1b\[[0-9;:]*[34]8[;:]`)
 	pid := calling(t)
@@ -161,6 +163,7 @@ func TestLiveColours(t *testing.T) {
 
 // TestLiveStops: ^Z gives the terminal to the shell, and fg takes it back; ^C is the command's.
 func TestLiveStops(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := startTmux(t, 80, 24)
 	m.types("cd " + t.TempDir() + "; " + noteModes)
 	m.types("sysprof --live -o table env " + targetEnv + "=looping $SELF 'what it says'")
@@ -190,6 +193,7 @@ func TestLiveStops(t *testing.T) {
 
 // TestLiveGivesTheTerminalBack, whichever of the two processes is killed, and how.
 func TestLiveGivesTheTerminalBack(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, test := range []struct {
 		whom string
 		sig  syscall.Signal
@@ -225,6 +229,7 @@ func TestLiveGivesTheTerminalBack(t *testing.T) {
 
 // TestLiveKeepsOutput of a command until the terminal is free, and has no input for it.
 func TestLiveKeepsOutput(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := startTmux(t, 80, 40)
 	m.types("cd " + t.TempDir() + "; " + noteModes)
 	m.types(`sysprof --live -o table sh -c 'echo to stdout; cat; echo to stderr >&2; sleep 2; echo the last; exit 3'; echo status $?`)
@@ -243,6 +248,7 @@ func TestLiveKeepsOutput(t *testing.T) {
 
 // TestLiveLetsTheCommandGoOn: q ends the tracing, and what the command writes is shown as it comes then.
 func TestLiveLetsTheCommandGoOn(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := startTmux(t, 80, 40)
 	dir := t.TempDir()
 	m.types("cd " + dir + "; " + noteModes)
@@ -260,6 +266,7 @@ func TestLiveLetsTheCommandGoOn(t *testing.T) {
 
 // TestLiveIsRefused where there is nothing to show it on, before anything runs.
 func TestLiveIsRefused(t *testing.T) {
+	t.Parallel() // it mostly waits
 	alone := filepath.Join(t.TempDir(), "sysprof")
 	if err := os.Link(program(t), alone); err != nil {
 		data, err := os.ReadFile(program(t))
@@ -289,10 +296,13 @@ func TestLiveIsRefused(t *testing.T) {
 	}
 }
 
-// standing is a terminal that nobody reads from, with sysprof --live on it.
-func standing(t *testing.T, args ...string) (sysprof *exec.Cmd, master *os.File) {
+// liveOn is sysprof --live on a terminal, of which it returns the other end. One that stands still takes nothing, as after ^S.
+func liveOn(t *testing.T, standsStill bool, args ...string) (sysprof *exec.Cmd, master *os.File) {
 	t.Helper()
 	master, slave := openTerminal(t)
+	if standsStill {
+		check(t, unix.IoctlSetInt(int(slave.Fd()), unix.TCXONC, unix.TCOOFF))
+	}
 	check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 60, Col: 200}))
 	cmd := exec.Command(liveProgram(t), append([]string{"--live"}, args...)...)
 	cmd.Env = append(os.Environ(), "TERM=xterm")
@@ -306,8 +316,9 @@ func standing(t *testing.T, args ...string) (sysprof *exec.Cmd, master *os.File)
 
 // TestLiveOnATerminalThatStandsStill: neither the tracing nor its end waits for it.
 func TestLiveOnATerminalThatStandsStill(t *testing.T) {
+	t.Parallel() // it mostly waits
 	pid, table := calling(t), filepath.Join(t.TempDir(), "table")
-	sysprof, _ := standing(t, "-c", "-o", table, "-p", fmt.Sprint(pid))
+	sysprof, _ := liveOn(t, true, "-c", "-o", table, "-p", fmt.Sprint(pid))
 	view := childOf(t, sysprof.Process.Pid, "sysprof-live")
 	eventually(t, "the view waits for the terminal", func() bool {
 		for _, task := range entries(fmt.Sprintf("/proc/%d/task", view)) {
@@ -335,8 +346,9 @@ func TestLiveOnATerminalThatStandsStill(t *testing.T) {
 
 // TestLiveTerminalGoesAway: the run ends as by any SIGHUP, with its outputs written.
 func TestLiveTerminalGoesAway(t *testing.T) {
+	t.Parallel() // it mostly waits
 	table := filepath.Join(t.TempDir(), "table")
-	sysprof, master := standing(t, "-c", "-o", table, "-p", fmt.Sprint(calling(t)))
+	sysprof, master := liveOn(t, false, "-c", "-o", table, "-p", fmt.Sprint(calling(t)))
 	go func() { // until it is closed
 		for buffer := make([]byte, 4096); ; {
 			if _, err := master.Read(buffer); err != nil {
