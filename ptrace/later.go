@@ -44,15 +44,12 @@ func (t *Tracer) Attach(pid int) (threads int, err error) {
 	w := t.shares.running[t.shares.runners%len(t.shares.running)]
 	t.shares.runners++
 	const nap, atMost = 200 * time.Microsecond, time.Second
-	clean := 0 // listings in a row without anything new
 	for begin := time.Now(); !a.over; {
-		found, settled := t.attachMore(w, a, time.Since(begin))
-		if clean++; found || !settled {
-			clean = 0
-		}
+		settled := w.haveStopped(a.tids)
+		found := t.attachMore(w, a, time.Since(begin))
 		switch since := time.Since(begin); {
 		case a.over:
-		case clean >= 2 && (!t.options.Follow || t.isComplete(a)):
+		case !found && settled && (!t.options.Follow || t.isComplete(a)):
 			a.end()
 		case t.run.is() >= stopping:
 			a.end()
@@ -88,9 +85,9 @@ func (t *Tracer) NoMore() {
 	}
 }
 
-// attachMore seizes those threads of a process that are found now. It reports whether there was anything new, and whether
-// all of them have stopped since they were seized: a clone that began before the seize is not traced.
-func (t *Tracer) attachMore(w *worker, a *attachment, since time.Duration) (found, settled bool) {
+// attachMore seizes those threads of a process that are found now. It reports whether there was anything new; there may be
+// more until nothing is new in a listing that began when all of the one before had stopped: see Tracer.attach.
+func (t *Tracer) attachMore(w *worker, a *attachment, since time.Duration) (found bool) {
 	a.tids = []int32{a.pid}
 	if t.options.Follow {
 		var err error
@@ -102,7 +99,7 @@ func (t *Tracer) attachMore(w *worker, a *attachment, since time.Duration) (foun
 				a.first = &AttachError{PID: int(a.pid), Err: err, Hint: whyNoThreads()}
 			}
 			a.end()
-			return false, true
+			return false
 		}
 	}
 	var all []*seizure
@@ -118,7 +115,7 @@ func (t *Tracer) attachMore(w *worker, a *attachment, since time.Duration) (foun
 				t.lookout.close(s.sleep.fd)
 			}
 			a.end()
-			return false, true
+			return false
 		}
 		left = left[len(some):]
 	}
@@ -133,8 +130,7 @@ func (t *Tracer) attachMore(w *worker, a *attachment, since time.Duration) (foun
 			a.first = s.err
 		}
 	}
-	w.thread.ask(func() { settled = w.haveStopped(a.tids) })
-	return found, settled
+	return found
 }
 
 // seizeNow has a worker seize threads while it waits for stops. It reports false if it does not do so any more. See
@@ -183,14 +179,17 @@ func (w *worker) seizeLater(some []*seizure, pid *atomic.Int32) {
 	w.seizeAll(some, pid)
 }
 
-// haveStopped is Tracer.haveStopped for those of the threads that are this worker's.
+// haveStopped is Tracer.haveStopped for those of the threads that are this worker's, who may wait for stops.
 func (w *worker) haveStopped(tids []int32) bool {
-	for _, tid := range tids {
-		if tr := w.table.tracees[tid]; tr != nil && tr.interruptPending && stateOf(tid) == 'R' {
-			return false
+	all := true
+	w.thread.ask(func() {
+		for _, tid := range tids {
+			if tr := w.table.tracees[tid]; tr != nil && tr.interruptPending && stateOf(tid) == 'R' {
+				all = false
+			}
 		}
-	}
-	return true
+	})
+	return all
 }
 
 // awaitMore waits until there is something to do for a worker that has no tracees. It reports false if there will not be.
