@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,34 @@ func TestAgainst(t *testing.T) {
 		{"--from-json", "-", "--against", "-"},
 	} {
 		t.Run(strings.ReplaceAll(strings.Join(args, " "), dir+"/", ""), func(t *testing.T) { badUsage(t, args) })
+	}
+}
+
+// TestAgainstOnTerminals: on a terminal there are as many columns as it has room for, what has changed stands out, and what is
+// said besides is broken between words.
+func TestAgainstOnTerminals(t *testing.T) {
+	dir := t.TempDir()
+	savedReads(t, dir, "slow.json", 1000, 50_000)
+	savedReads(t, dir, "fast.json", 1000, 20_000)
+	for _, test := range []struct {
+		width        int
+		env          string
+		table, below string
+		changed      string // how the change of p50 is drawn
+	}{
+		{60, "COLOR=1", "  total change calls change     p50 change    p99 call", "1 run against 1: judged by how the calls of each run vary", "\x1b[1m+146 %\x1b["},
+		{80, "NO_COLOR=1", "  total     was change calls change     p50     was change     p99 change call",
+			"1 run against 1: judged by how the calls of each run vary and by how uncertain", " 20.5 µs +146 % 51.0 µs "},
+	} {
+		t.Run(fmt.Sprint(test.width), func(t *testing.T) {
+			m := startTmux(t, test.width, 24, test.env)
+			m.types("cd " + dir + "; clear; sysprof --from-json slow.json --against fast.json --fail-on=p50:+20%; echo status $?")
+			m.shows("\nstatus 1\n")
+			m.shows("slow.json against fast.json (was): + is more than it was\n"+test.table+"\n", "\n"+test.below+"\n", "sysprof: --fail-on: p50:+20%: read: +146 %")
+			if drawn := m.do("capture-pane", "-p", "-e"); !strings.Contains(drawn, test.changed) {
+				t.Errorf("%q is not in\n%q", test.changed, drawn)
+			}
+		})
 	}
 }
 
