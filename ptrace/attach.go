@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
+	"sysprof/syscalltab"
 )
 
 // AttachError is a process, or thread, that could not be attached to.
@@ -304,7 +305,7 @@ func (t *Tracer) tracee(tid int32) *tracee {
 }
 
 // haveStopped reports whether those of the threads that have been interrupted have stopped or died,
-// as far as they can: the parent of a vfork sleeps until its child lets it go.
+// unless they cannot create another one before they do.
 func (t *Tracer) haveStopped(tids []int32) bool {
 	for _, tid := range tids {
 		if tr := t.tracee(tid); tr == nil || !tr.interruptPending {
@@ -315,11 +316,52 @@ func (t *Tracer) haveStopped(tids []int32) bool {
 		if err := unix.Waitid(unix.P_PID, int(tid), &info, look, nil); err != nil || info.Signo != 0 {
 			continue
 		}
-		if strings.HasPrefix(statusField(tid, "State"), "R") {
+		if t.mayBeCloning(tid) {
 			return false
 		}
 	}
 	return true
+}
+
+// mayBeCloning reports whether a thread that has not answered an interrupt yet may be in the middle of a clone that began before.
+// It runs, or waits for what the kernel needs (a lock, memory). Then there is nothing to be seen of what it creates, whereas
+// the parent of a vfork and a thread that is frozen sleep as well, for as long as it takes, when their child is listed.
+func (t *Tracer) mayBeCloning(tid int32) bool {
+	for {
+		switch stateOf(tid) {
+		case 'R':
+			return true
+		case 'D':
+			call, ok := sleepingCall(tid)
+			if ok && !t.creates(call.nr) {
+				return false
+			}
+			switch placeOf(tid) {
+			case "": // it has gone on, or this kernel does not tell
+				if stateOf(tid) == 'D' {
+					return false
+				}
+			case "kernel_clone", "_do_fork", "wait_for_vfork_done", "__refrigerator": // behind what creates, in kernel/fork.c
+				return false
+			default:
+				return true
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// creates reports whether a call, by its number, may be one that creates threads or processes. Some numbers are another
+// call's in another ABI, which must not be taken for one where it sleeps as long as a disk or a server lets it.
+func (t *Tracer) creates(nr uint64) bool {
+	for i, abi := range syscalltab.Native() {
+		s := &t.special[abi]
+		if nr == s.clone || nr == s.clone3 || i == 0 && (nr == s.fork || nr == s.vfork) {
+			return true
+		}
+	}
+	return false
 }
 
 // isEnding reports whether tid, which could not be seized, is gone or about to go: the kernel refuses

@@ -184,7 +184,7 @@ func (w *worker) haveStopped(tids []int32) bool {
 	all := true
 	w.thread.ask(func() {
 		for _, tid := range tids {
-			if tr := w.table.tracees[tid]; tr != nil && tr.interruptPending && stateOf(tid) == 'R' {
+			if tr := w.table.tracees[tid]; tr != nil && tr.interruptPending && w.t.mayBeCloning(tid) {
 				all = false
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/ptrace"
-	"sysprof/syscalltab/needs"
 )
 
 // told is what a tracer says of processes that end.
@@ -191,33 +189,6 @@ func TestAttachLaterEndsWithItsAlarms(t *testing.T) {
 	}
 	sleep(t, all, 0)
 	t.Logf("attached or not: %v", attached)
-}
-
-// TestAttachLaterDuringAClone attaches to a process when a clone has begun: the thread that comes of it is neither traced by
-// itself nor listed yet.
-func TestAttachLaterDuringAClone(t *testing.T) {
-	needs.SysAdmin(t)
-	dir := t.TempDir()
-	slow := filepath.Join(dir, "slowclone")
-	if out, err := exec.Command(needs.C(t), "-o", slow, "testdata/slowclone.c").CombinedOutput(); err != nil {
-		t.Fatalf("gcc: %v\n%s", err, out)
-	}
-	first := start(t, "server")
-	first.line()
-	tracer, _ := trace(t, ptrace.Options{Attach: []int{first.pid}, Follow: true, Grows: true})
-	for range 4 {
-		p := startCommand(t, exec.Command(slow, dir))
-		p.line()
-		p.ask("go")
-		attachLater(t, tracer, p.pid)
-		if p.line(); !isTraced(p.pid) {
-			t.Errorf("a thread is not traced\n%s", processes(p.pid))
-		}
-		unix.Kill(p.pid, unix.SIGKILL)
-	}
-	if result := stop(t, tracer); len(result.Warnings) > 0 {
-		t.Errorf("warnings: %+v", result.Warnings)
-	}
 }
 
 // TestAttachLaterWhileItExecutes attaches to a process that executes programs again and again, from another thread than the

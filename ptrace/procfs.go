@@ -129,6 +129,15 @@ func stateOf(tid int32) byte {
 	return 0
 }
 
+// placeOf returns the function of the kernel in which a thread sleeps, "" if it does not, or if that is not known.
+func placeOf(tid int32) string {
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", tid))
+	if string(name) == "0" {
+		return ""
+	}
+	return string(name)
+}
+
 // whyNoThreads explains why the threads of a process could not be listed, if that is not the process's own
 // fault. The answer begins with ": ", or is empty.
 func whyNoThreads() string {
