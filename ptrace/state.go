@@ -22,7 +22,7 @@ const (
 type runState struct {
 	phase   atomic.Int32
 	beganNs atomic.Int64  // when the first of the tracees began to be traced, 0 before that
-	leftNs  atomic.Int64  // when the last one ceased to be counted, 0 before that
+	leftNs  atomic.Int64  // when the last one so far ceased to be counted, 0 before that
 	counted chan struct{} // closed when nothing will be handed to the sink any more
 	done    chan struct{} // closed when the run has ended
 }
@@ -68,13 +68,13 @@ func (s *runState) leave(nowNs int64) {
 	}
 }
 
-// elapsed is how long it has been traced, or was traced until the end.
+// elapsed is how long it has been traced, or was traced until the end. A worker may leave long before others do.
 func (s *runState) elapsed(nowNs int64) time.Duration {
 	began, left := s.beganNs.Load(), s.leftNs.Load()
 	switch {
 	case began == 0:
 		return 0
-	case left == 0:
+	case left == 0 || s.is() < countingOver:
 		left = nowNs
 	}
 	return time.Duration(left - began)

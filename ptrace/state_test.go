@@ -18,7 +18,7 @@ func closed(c <-chan struct{}) bool {
 func TestRunStates(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		through []phase
+		through []phase // a worker leaves as the second one begins, another one before the end
 		is      phase
 		counted bool
 		done    bool
@@ -36,7 +36,10 @@ func TestRunStates(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newRunState()
-			for _, next := range test.through {
+			for i, next := range test.through {
+				if i == 1 {
+					s.leave(30)
+				}
 				if next == ended {
 					s.leave(70)
 				}

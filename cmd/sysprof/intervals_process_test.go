@@ -330,6 +330,37 @@ func TestIntervalsAndTheEnd(t *testing.T) {
 	})
 }
 
+// TestIntervalsAfterAProcessHasEnded: time goes on for another one, which another thread of sysprof traces.
+func TestIntervalsAfterAProcessHasEnded(t *testing.T) {
+	running := func() *talk {
+		cmd := exec.Command("sh", "-c", "echo; while :; do :; done") // it has one thread, and has run for most of its life
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		p := start(t, cmd)
+		p.line()
+		return p
+	}
+	first, other := running(), running()
+	saved := filepath.Join(t.TempDir(), "json")
+	s := start(t, sysprof(t, "-i50ms", "--json", saved, "-p", fmt.Sprintf("%d,%d", first.pid(), other.pid())))
+	eventually(t, "both are traced", func() bool { return tracedBy(first.pid()) == s.pid() && tracedBy(other.pid()) == s.pid() })
+	first.signal(unix.SIGKILL)
+	first.end()
+	written := func() int { return strings.Count(read(saved), "\n") }
+	then := written()
+	eventually(t, "there are intervals without it", func() bool { return written() >= then+6 })
+	s.signal(unix.SIGINT)
+	died(t, s.end(), unix.SIGINT)
+	intervals, _ := objects(t, read(saved))
+	var said, were time.Duration
+	for _, o := range intervals[:len(intervals)-1] { // the last one would have what the others lack
+		said += o.Meta.Duration
+		were += o.Meta.End.Sub(o.Meta.Start)
+	}
+	if said < were/2 {
+		t.Errorf("%d intervals of %v are said to be %v long", len(intervals)-1, were, said)
+	}
+}
+
 // SIGUSR1's table is headed as well, and does not end an interval.
 func TestHeadingOfTheTableSoFar(t *testing.T) {
 	for _, args := range [][]string{nil, {"-i60s"}} {
