@@ -305,11 +305,25 @@ func (b *pprofBuilder) function(line symbol.Frame) *pprof.Function {
 	}
 	f := &pprof.Function{
 		ID: uint64(len(b.out.Function) + 1), Name: line.Function,
-		SystemName: cmp.Or(line.SystemName, line.Function), Filename: line.File, StartLine: int64(line.StartLine),
+		SystemName: systemName(line), Filename: line.File, StartLine: int64(line.StartLine),
 	}
 	b.functions[line] = f
 	b.out.Function = append(b.out.Function, f)
 	return f
+}
+
+// systemName is the linker's name of a function, or its name where that is the same. go tool pprof takes a name that is the
+// same in both for one that is still to be shortened, as C++'s are: of Python's <module> nothing would be left
+// (demangleSingleFunction in its internal/symbolizer). A name that it would shorten is the only one.
+func systemName(line symbol.Frame) string {
+	name := line.Function
+	if line.SystemName != "" && line.SystemName != name {
+		return line.SystemName
+	}
+	if (strings.ContainsAny(name, "<>[]") || strings.Contains(name, "::")) && strings.ContainsAny(name, "<(") {
+		return ""
+	}
+	return name
 }
 
 func (b *pprofBuilder) mapping(m *symbol.Mapping) *pprof.Mapping {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -559,6 +562,40 @@ func TestPprofOfOddNames(t *testing.T) {
 	}
 	if !slices.Contains(strs, "x\ufffdy") {
 		t.Errorf("the label is lost: %q", strs)
+	}
+}
+
+// TestPprofShortensNoNames: go tool pprof, which takes some names for C++'s, shows all of them as they are.
+func TestPprofShortensNoNames(t *testing.T) {
+	names := []string{
+		"<module>", "<lambda>", "f.<locals>.<listcomp>", // Python's
+		"void A.<init>()", "java.util.List::add(int)", "instance void [A] B::C(int32)[D]", // of Java and .NET
+		"main.(*T).f", "main.f[...].func1", "main.(*T[...]).f", "operator()<int>", "libfoo.so+0x12", "[incomplete]",
+	}
+	in := mixedRun().pprof(fields{})
+	in.Stack = func(uint32) []*symbol.Location {
+		l := &symbol.Location{Address: 1}
+		for _, name := range names {
+			l.Lines = append(l.Lines, symbol.Frame{Function: name, SystemName: name})
+		}
+		return []*symbol.Location{l}
+	}
+	file := filepath.Join(t.TempDir(), "profile")
+	var out bytes.Buffer
+	if err := in.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := exec.Command("go", "tool", "pprof", "-top", "-nodefraction=0", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !regexp.MustCompile(`(?m) ` + regexp.QuoteMeta(name) + `( \(inline\))?$`).Match(text) {
+			t.Errorf("%s is not there:\n%s", name, text)
+		}
 	}
 }
 
