@@ -14,9 +14,10 @@ import (
 
 // A codeFollower is what an Unwinder follows code with; the zero one has no memory yet.
 type codeFollower struct {
-	flow *flow.Follower
-	view codeView
-	rows map[rowKey]row // what following has come to, for when the row cache has no room for it
+	flow   *flow.Follower
+	view   codeView
+	around *Functions
+	rows   map[rowKey]row // what following has come to, for when the row cache has no room for it
 }
 
 type rowKey struct {
@@ -38,6 +39,8 @@ type codeView struct {
 	in     *execRange
 	short  [flow.MaxInsn]byte
 	call   [flow.LongestCall]byte
+
+	around *Functions // for those of whichever file is asked about
 }
 
 // look finds what is at addr. It reports false if that has to be read first.
@@ -98,13 +101,31 @@ func (v *codeView) Place(addr uint64) (file uint32, addrInFile uint64) {
 	return v.c.obj.id, addr - v.c.bias
 }
 
+func (v *codeView) Ends(addr uint64) (ends, ok bool) {
+	if !v.look(addr - 1) {
+		return false, false
+	}
+	if v.c == nil {
+		return false, true
+	}
+	missed := v.c.t.image.Missed()
+	v.around.use(v.c.t.eh, v.c.t.debug)
+	_, end, known := v.around.Around(addr - 1 - v.c.bias)
+	if v.c.t.image.Missed() != missed {
+		v.unread, v.in = v.c.obj, v.r
+		return false, false
+	}
+	return known && end == addr-v.c.bias, true
+}
+
 // begin makes the follower ready for the stack that is being unwound; end lets go of it.
 func (f *codeFollower) begin(s *Space, mem Memory) {
 	if f.flow == nil {
 		f.flow = flow.NewFollower()
 		f.rows = make(map[rowKey]row)
+		f.around = new(Functions)
 	}
-	f.view = codeView{s: s, mem: mem}
+	f.view = codeView{s: s, mem: mem, around: f.around}
 }
 
 func (f *codeFollower) end() { f.view.s = nil }

@@ -18,19 +18,25 @@ type Functions struct {
 // FunctionsOf opens the unwind information of f; nil if there is none. It reads the head of the search table, or, where
 // there is none, up to 32 MB of .eh_frame; and, if debug, as much of .debug_frame.
 func FunctionsOf(f *elf.File, debug bool) *Functions {
-	t := new(Functions)
-	if table := newEhFrame(f); table != nil {
-		t.tables = append(t.tables, table)
-	}
+	var debugFrame *ehFrame
 	if debug {
-		if table := newDebugFrame(f, new(atomic.Int64)); table != nil {
-			t.tables = append(t.tables, table)
-		}
+		debugFrame = newDebugFrame(f, new(atomic.Int64))
 	}
-	if len(t.tables) == 0 {
+	t := new(Functions)
+	if t.use(newEhFrame(f), debugFrame); len(t.tables) == 0 {
 		return nil
 	}
 	return t
+}
+
+// use makes t that of a file which has these tables, or nil.
+func (t *Functions) use(tables ...*ehFrame) {
+	t.tables = t.tables[:0]
+	for _, table := range tables {
+		if table != nil {
+			t.tables = append(t.tables, table)
+		}
+	}
 }
 
 // Around returns the addresses, as linked, that the function around an address begins at and ends before. It is not

@@ -9,8 +9,8 @@
 //
 // What a path cannot be sure of ends it: an unknown instruction, a jump to where only the registers say, a call of
 // something that may never return, behind which the next function may begin. Returns says that of a function,
-// by looking for a path to a return instruction in it, and in what it calls. Paths that come to different
-// ends make no Frame.
+// by looking for a path to a return instruction in it, and in what it calls. A call that is the last instruction of a
+// function, as unwind information has it, does not return. Paths that come to different ends make no Frame.
 //
 // A jump by a table of addresses, as of a switch, goes to each of them. How many there are is not known, and what
 // follows a table may be another function's (table.go). So Forward does not follow it. From does, as a path that strays
@@ -58,6 +58,9 @@ type Code interface {
 	Data(into []byte, addr uint64) int
 	// Place returns a name for addr that is the same wherever its file is mapped.
 	Place(addr uint64) (file uint32, addrInFile uint64)
+	// Ends reports whether unwind information says that a function ends before addr. It reports false if that has to be read
+	// first.
+	Ends(addr uint64) (ends, ok bool)
 }
 
 // MaxInsn is the length of the longest instruction (Intel SDM, 2.3.11).

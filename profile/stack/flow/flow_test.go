@@ -17,6 +17,7 @@ type bytesAt struct {
 	base uint64
 	b    []byte
 	file uint32
+	ends map[uint64]bool // functions, before these addresses
 }
 
 func (c bytesAt) At(addr uint64) ([]byte, bool) {
@@ -34,6 +35,8 @@ func (c bytesAt) Data(into []byte, addr uint64) int {
 }
 
 func (c bytesAt) Place(addr uint64) (uint32, uint64) { return c.file, addr }
+
+func (c bytesAt) Ends(addr uint64) (ends, ok bool) { return c.ends[addr], true }
 
 const codeBase = 0x10000
 
@@ -326,14 +329,22 @@ func TestMainBegins(t *testing.T) {
 func TestLeaves(t *testing.T) {
 	for name, test := range map[string]struct {
 		code  string
+		ends  uint64 // of a function
 		wants Verdict
 	}{
-		"exits":                 {"89 c7 e8 01 00 00 00 f4 b8 e7 00 00 00 0f 05 f4", Found},
-		"calls what returns":    {"89 c7 e8 01 00 00 00 f4 c3", Unsure},
-		"calls what is unknown": {"89 c7 ff d0 f4", Unsure},
-		"goes on":               {"89 c7 75 00 b8 e7 00 00 00 0f 05 f4", Unsure},
+		"exits":                 {"89 c7 e8 01 00 00 00 f4 b8 e7 00 00 00 0f 05 f4", 0, Found},
+		"calls what returns":    {"89 c7 e8 01 00 00 00 f4 c3", 0, Unsure},
+		"calls what is unknown": {"89 c7 ff d0 f4", 0, Unsure},
+		"goes on":               {"89 c7 75 00 b8 e7 00 00 00 0f 05 f4", 0, Unsure},
+		// What is called calls what is unknown, at the end of its code or not.
+		"and that ends behind a call":   {"89 c7 e8 01 00 00 00 f4 51 ff 15 00 10 00 00 c3", 15, Found},
+		"and that does not end there":   {"89 c7 e8 01 00 00 00 f4 51 ff 15 00 10 00 00 c3", 16, Unsure},
+		"and that returns before":       {"89 c7 e8 01 00 00 00 f4 74 01 c3 ff 15 00 10 00 00 c3", 17, Unsure},
+		"and that has such a call more": {"89 c7 e8 01 00 00 00 f4 ff 15 00 10 00 00 ff 15 00 10 00 00 c3", 20, Unsure},
 	} {
-		if v := NewFollower().Leaves(parse(t, test.code), AMD64, codeBase); v != test.wants {
+		code := parse(t, test.code)
+		code.ends = map[uint64]bool{codeBase + test.ends: true}
+		if v := NewFollower().Leaves(code, AMD64, codeBase); v != test.wants {
 			t.Errorf("%s: %v, want %v", name, v, test.wants)
 		}
 	}
@@ -395,7 +406,7 @@ func FuzzFollow(f *testing.F) {
 	follower, file := NewFollower(), uint32(0)
 	f.Fuzz(func(t *testing.T, data []byte, at uint16, flags uint8) {
 		file++ // none of which anything is known
-		code, arch := bytesAt{codeBase, data, file}, Arch(flags&1)
+		code, arch := bytesAt{base: codeBase, b: data, file: file}, Arch(flags&1)
 		pc := codeBase + uint64(at)
 		for _, innermost := range []bool{false, true} {
 			frame, v := follower.Forward(code, arch, pc, innermost)

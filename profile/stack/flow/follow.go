@@ -251,6 +251,13 @@ func (f *Follower) step(l *level, depth int, trusting bool) stepped {
 // doubt is for a call of something that may never return. Behind it may be another function, which goes on as if it had
 // been called, so all that is surer is followed before.
 func (f *Follower) doubt(trusting bool, s *state, next uint64, l *level) stepped {
+	switch last, ok := f.code.Ends(next); {
+	case !ok:
+		f.missed = true
+		return fails
+	case last:
+		return ends
+	}
 	if trusting && l.last < maxDoubts {
 		s.called(f.c)
 		l.doubts[l.last].addr, l.doubts[l.last].state, l.doubts[l.last].stray = next, *s, l.at.stray
