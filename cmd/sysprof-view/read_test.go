@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -100,15 +101,35 @@ func FuzzParse(f *testing.F) {
 
 // TestTamed: different names remain different.
 func TestTamed(t *testing.T) {
-	long := strings.Repeat("é", 50_000)
 	for _, s := range []string{"main", "operator\n<", "std::map<int, é>"} {
 		if got := tamed(s); got != s {
 			t.Errorf("%q becomes %q", s, got)
 		}
 	}
-	a, b := tamed(long+"a"), tamed(long+"b")
-	if a == b || len(a) > longest || strings.ContainsRune(a, '\ufffd') {
-		t.Errorf("long names become %d bytes, the same: %v", len(a), a == b)
+	for _, long := range []string{strings.Repeat("é", 50_000), strings.Repeat("x", 100_000)} {
+		a, b := tamed(long+"a"), tamed(long+"b")
+		if a == b || len(a) > longest || strings.ContainsRune(a, '\ufffd') {
+			t.Errorf("long names become %d bytes, the same: %v", len(a), a == b)
+		}
+	}
+}
+
+// TestTameLabels: labels are made tame wherever they are not, and no others are copied, of which each sample has some.
+func TestTameLabels(t *testing.T) {
+	p := small("main")
+	for range 1_000 {
+		p.Sample = append(p.Sample, &profile.Sample{Location: p.Location, Value: []int64{1},
+			Label: map[string][]string{"state": {"computing"}}, NumLabel: map[string][]int64{"tid": {7}}, NumUnit: map[string][]string{"tid": {""}}})
+	}
+	if n := testing.AllocsPerRun(1, func() { tame(p) }); n > 10 {
+		t.Errorf("%v allocations for labels that are tame", n)
+	}
+	odd := p.Sample[500]
+	odd.Label = map[string][]string{"a\x00": {"b", "c\x1b"}, "d": {`e"`}}
+	odd.NumLabel, odd.NumUnit = map[string][]int64{`f\`: {1, 2}}, map[string][]string{`f\`: {"g", "h\x00"}}
+	tame(p)
+	if got, want := fmt.Sprint(odd.Label, odd.NumLabel, odd.NumUnit), "map[a\ufffd:[b c\ufffd] d:[e”]] map[f＼:[1 2]] map[f＼:[g h\ufffd]]"; got != want {
+		t.Errorf("labels %s, want %s", got, want)
 	}
 }
 

@@ -43,32 +43,58 @@ func tame(p *profile.Profile) {
 	}
 	for _, s := range p.Sample {
 		s.Label = tamedLabels(s.Label, tamedWord)
-		s.NumLabel = tamedLabels(s.NumLabel, func(n int64) int64 { return n })
+		s.NumLabel = tamedLabels(s.NumLabel, nil)
 		s.NumUnit = tamedLabels(s.NumUnit, tamedWord)
 	}
 }
 
-// tamedLabels is tame for labels.
+// tamedLabels is tame for labels, of which value makes a value tame, if they need it. Hardly any do, and there are some of
+// each sample, so that a copy of them all would take longer than anything else.
 func tamedLabels[V any](labels map[string][]V, value func(V) V) map[string][]V {
-	if len(labels) == 0 {
+	tame := true
+	for name, values := range labels {
+		tame = tame && tamedWord(name) == name
+		for i := range values {
+			if value != nil {
+				values[i] = value(values[i])
+			}
+		}
+	}
+	if tame {
 		return labels
 	}
 	out := make(map[string][]V, len(labels))
 	for name, values := range labels {
 		name = tamedWord(name)
-		for _, v := range values {
-			out[name] = append(out[name], value(v))
-		}
+		out[name] = append(out[name], values...)
 	}
 	return out
 }
 
 // tamedWord is tamed for what pprof does not quote.
-func tamedWord(s string) string { return unquoted.Replace(tamed(s)) }
+func tamedWord(s string) string {
+	if isTame(s) {
+		return s
+	}
+	return unquoted.Replace(tamed(s))
+}
+
+// isTame tells of nearly all strings, and without a copy, that they are tame.
+func isTame(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return len(s) <= longest
+}
 
 // tamed is a string without control characters and of no more than so many bytes. Different ones remain different, or
 // pprof would take two functions for one.
 func tamed(s string) string {
+	if isTame(s) {
+		return s
+	}
 	if len(s) > longest {
 		s = fmt.Sprintf("%s… (%d bytes, %08x)", strings.ToValidUTF8(s[:longest-100], ""), len(s), crc32.ChecksumIEEE([]byte(s)))
 	}
