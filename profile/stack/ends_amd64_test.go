@@ -68,6 +68,27 @@ func TestMainThatNeverReturns(t *testing.T) {
 	}
 }
 
+// TestContextWithoutTables: what makecontext(3) has a stack begin with is known also behind code that was followed.
+func TestContextWithoutTables(t *testing.T) {
+	without := []string{"-fno-asynchronous-unwind-tables", "-fomit-frame-pointer"}
+	for name, flags := range map[string][]string{
+		"tables":          nil,
+		"none":            without,
+		"none and static": append([]string{"-static"}, without...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := ended(t, compile(t, "testdata/context.c", append(flags, "-O2")...))
+			got, ok := seen[1]
+			if !ok || got.end != Bottom || len(got.frames) != 3 { // inner, begins, __start_context
+				t.Fatalf("%#x, %v", got.frames, got.end)
+			}
+			if _, mark := Frame(got.frames[2]); mark != NewContext {
+				t.Errorf("the last of %#x has mark %d", got.frames, mark)
+			}
+		})
+	}
+}
+
 func TestClearsFramePointer(t *testing.T) {
 	for code, want := range map[string]bool{
 		"\x90\x31\xed\x90":                 true,

@@ -441,7 +441,8 @@ func (r *row) top(a *arch, off uint64) {
 	r.lost = ^uint32(0) &^ (1 << a.sp)
 }
 
-// returnsToCall reports, by stepped, whether ra is in code, and there behind a call or at what returns from a signal.
+// returnsToCall reports, by stepped, whether ra is in code, and there behind a call, at what returns from a signal, or where
+// makecontext(3) begins a stack.
 func (u *Unwinder) returnsToCall(s *Space, ra uint64) Reason {
 	w, v := &u.w, &u.code.view
 	if v.s == nil {
@@ -476,7 +477,7 @@ func (u *Unwinder) returnsToCall(s *Space, ra uint64) Reason {
 	if b, ok = v.At(ra); !ok {
 		return u.unread(s, v.unread, v.in)
 	}
-	if v.c != nil && sigreturnRow(new(row), v.c.t.arch, b) {
+	if v.c != nil && sigreturnRow(new(row), v.c.t.arch, b) || w.codeIs(w.a.context, ra) {
 		return stepped
 	}
 	return NoInfo
