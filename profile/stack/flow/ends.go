@@ -32,6 +32,28 @@ func (f *Follower) Straight(code Code, arch Arch, first, pc uint64) Verdict {
 	return Unsure
 }
 
+// Reaches reports whether the function that begins at first comes to addr, an address in an instruction. It does not look behind
+// jumps by tables, nor behind calls of what may never return.
+func (f *Follower) Reaches(code Code, arch Arch, first, addr uint64) bool {
+	f.begin(code, arch)
+	l := &f.levels[0]
+	l.start(first, f.c)
+	for range maxFrom {
+		before, _ := l.seen(l.at.state.regs[f.c.sp])
+		how := ends
+		if !before {
+			if in := f.insn(l.at.addr); in != nil && addr-l.at.addr < uint64(in.size) {
+				return true
+			}
+			how = f.step(l, 0, false)
+		}
+		if f.missed || how != goesOn && !l.next() {
+			break
+		}
+	}
+	return false
+}
+
 // Exits reports whether code that was called back by pc goes straight to a system call that ends the thread: so it is
 // where a thread begins.
 func (f *Follower) Exits(code Code, arch Arch, pc uint64) Verdict {

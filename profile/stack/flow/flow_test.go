@@ -325,6 +325,30 @@ func TestMainBegins(t *testing.T) {
 	}
 }
 
+// TestReaches: a function comes to an address, or that is of another one.
+func TestReaches(t *testing.T) {
+	for name, test := range map[string]struct {
+		code string
+		addr uint64
+		is   bool
+	}{
+		"its first instruction":        {"31 c0 c3", 0, true},
+		"in its second":                {"31 c0 48 31 c0 c3", 4, true},
+		"its return":                   {"31 c0 c3", 2, true},
+		"behind its return":            {"31 c0 c3 31 c0 c3", 4, false},
+		"behind a return, by a branch": {"74 01 c3 31 c0 c3", 3, true},
+		"before it":                    {"31 c0 c3", ^uint64(0), false},
+		"in its last call":             {"e8 00 00 00 00 b8 e7 00 00 00 0f 05 c3", 4, true},
+		"behind what never returns":    {"e8 01 00 00 00 c3 b8 e7 00 00 00 0f 05", 5, false},
+		"behind what may return":       {"ff 15 00 10 00 00 c3", 6, false},
+		"behind what is not known":     {"ff e0 c3", 2, false},
+	} {
+		if got := NewFollower().Reaches(parse(t, test.code), AMD64, codeBase, codeBase+test.addr); got != test.is {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // TestLeaves: what has called main exits when that returns.
 func TestLeaves(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -420,6 +444,7 @@ func FuzzFollow(f *testing.F) {
 		follower.Returns(code, arch, codeBase)
 		follower.Exits(code, arch, pc)
 		follower.Straight(code, arch, codeBase, pc)
+		follower.Reaches(code, arch, codeBase, pc)
 		follower.CallBefore(code, arch, pc)
 		if follower.budget < -maxForward {
 			t.Fatalf("%d instructions too many", -follower.budget)

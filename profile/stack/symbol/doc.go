@@ -14,6 +14,9 @@
 //     and .gnu_debugdata together); the procedure linkage table.
 //  5. What is still without a name is called by where its function begins, as unwind information has it (place.go).
 //
+// Where names were stripped, a label without a size would name all that follows it. It names what unwind information, or else the
+// code itself (package flow), says to be of its function (reach.go).
+//
 // A function is called what the demangler of its mangled name says, without parameters and template arguments. One that
 // has no linkage name is put together to the same from the entries that it is declared in (scope.go).
 //

@@ -27,6 +27,7 @@ type reader struct {
 
 	unwind  *stack.Functions // nil: none, or not looked for yet
 	unwound bool             // it was looked for
+	code    *fileCode        // nil: not needed yet
 }
 
 // open reads the headers of an object file. A file with another build-id than was mapped is refused.
@@ -180,7 +181,7 @@ func (r *reader) symbolNames(ctx context.Context, addrs []uint64, out [][]Frame)
 	}
 	for i, p := range t.resolve() {
 		name := p.name()
-		if name == "" || stripped && p.size == 0 && r.beginsAfter(p.value, list[i]) {
+		if name == "" || stripped && p.size == 0 && !r.belongs(p.value, list[i]) {
 			continue
 		}
 		frames := out[index[i]]

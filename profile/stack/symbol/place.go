@@ -44,11 +44,7 @@ func (r *reader) placeNames(addrs []uint64, out [][]Frame) {
 		if len(out[i]) > 0 || !r.e.text(a) {
 			continue
 		}
-		t := r.functions()
-		if t == nil || !r.b.spend(256) {
-			return
-		}
-		begin, _, ok := t.Around(a)
+		begin, ok := r.begins(a)
 		if !ok || !r.e.text(begin) {
 			continue
 		}
@@ -65,13 +61,32 @@ func (r *reader) placeNames(addrs []uint64, out [][]Frame) {
 	}
 }
 
-// beginsAfter reports whether the function around addr is known to begin behind a label: where the names of other
-// functions were stripped, a label without a size is not the name of everything that follows it.
-func (r *reader) beginsAfter(label, addr uint64) bool {
-	t := r.functions()
-	if t == nil || !r.b.spend(256) {
-		return false
+// maxStart is how far behind a program's first instruction an address is looked for that its first code comes to.
+const maxStart = 64
+
+// begins returns where the function around addr begins, as unwind information says, or the code that comes to it from the
+// program's first instruction.
+func (r *reader) begins(addr uint64) (uint64, bool) {
+	if t := r.functions(); t != nil && r.b.spend(256) {
+		if begin, _, ok := t.Around(addr); ok {
+			return begin, true
+		}
 	}
-	begin, _, ok := t.Around(addr)
-	return ok && begin > label
+	if entry := r.e.Entry; entry != 0 && addr-entry < maxStart {
+		reaches, _ := r.reaches(entry, addr)
+		return entry, reaches
+	}
+	return 0, false
+}
+
+// belongs reports whether addr is in the function that a label stands at: where the names of other functions were stripped, a
+// label without a size is not the name of everything that follows it.
+func (r *reader) belongs(label, addr uint64) bool {
+	if t := r.functions(); t != nil && r.b.spend(256) {
+		if begin, _, ok := t.Around(addr); ok {
+			return begin <= label
+		}
+	}
+	reaches, known := r.reaches(label, addr)
+	return reaches || !known
 }

@@ -95,7 +95,8 @@ func TestALabelOfAStrippedProgramEndsWhereAFunctionBegins(t *testing.T) {
 	dir := t.TempDir()
 	src, whole, stripped := filepath.Join(dir, "a.c"), filepath.Join(dir, "whole"), filepath.Join(dir, "stripped")
 	if err := os.WriteFile(src, []byte(`
-__asm__(".globl label\n label: mov $110, %eax\n syscall\n ret\n");
+__asm__(".globl label\n label: mov $110, %eax\n syscall\n ret\n"
+	".type handmade, @function\n handmade: mov $110, %eax\n syscall\n ret\n"); // nothing says that label ends before it
 __attribute__((noinline)) static int hidden(int x) { __asm__ volatile(""); return x * 3; }
 void label(void);
 int main(int c, char **v) { label(); return hidden(c); }
@@ -116,21 +117,51 @@ int main(int c, char **v) { label(); return hidden(c); }
 	}
 	seen := 0
 	for _, s := range syms {
-		want := map[string]string{"label": "label", "hidden": Place(stripped, s.Value)}[s.Name]
-		if want == "" {
+		want, ok := map[string]string{"label": "label", "hidden": Place(stripped, s.Value), "handmade": ""}[s.Name]
+		if !ok {
 			continue
 		}
 		seen++
 		got, _ := resolveFile(t, opt, fileSource(stripped), []uint64{s.Value + 2})
-		if len(got[0]) != 1 || got[0][0].Function != want {
-			t.Errorf("%s is called %v, want %s", s.Name, got[0], want)
+		if want == "" && len(got[0]) > 0 || want != "" && (len(got[0]) != 1 || got[0][0].Function != want) {
+			t.Errorf("%s is called %v, want %q", s.Name, got[0], want)
 		}
 		got, _ = resolveFile(t, opt, fileSource(whole), []uint64{s.Value + 2})
 		if len(got[0]) != 1 || got[0][0].Function != s.Name {
 			t.Errorf("%s is called %v before it is stripped", s.Name, got[0])
 		}
 	}
-	if seen != 2 {
-		t.Errorf("the program has %d of the two functions", seen)
+	if seen != 3 {
+		t.Errorf("the program has %d of the three functions", seen)
+	}
+}
+
+// TestTheFirstCodeOfAStrippedProgramHasAName: also where no unwind information says how long it is.
+func TestTheFirstCodeOfAStrippedProgramHasAName(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the program is in amd64's assembly")
+	}
+	dir := t.TempDir()
+	src, program := filepath.Join(dir, "a.S"), filepath.Join(dir, "program")
+	if err := os.WriteFile(src, []byte(`
+	.globl _start
+_start:	xor %ebp, %ebp
+	call 1f
+	hlt
+1:	ret
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", needs.C(t), "-nostdlib", "-static", "-s", "-o", program, src)
+	f, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, _ := resolveFile(t, Options{DebugDirs: []string{}}, fileSource(program), []uint64{f.Entry, f.Entry + 6, f.Entry + 8})
+	for i, want := range []string{"_start", "_start", ""} {
+		if want == "" && len(got[i]) > 0 || want != "" && (len(got[i]) != 1 || got[i][0].Function != want) {
+			t.Errorf("%d is called %v, want %q", i, got[i], want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sysprof/profile/stack/flow"
 	"sysprof/profile/stack/pclntab"
 )
 
@@ -53,6 +54,9 @@ type Symbolizer struct {
 	noMore bool              // debuginfod failed: do not wait for it again
 	work   int64             // what may still be done for all files together
 	scans  *pclntab.Allowance
+
+	follower *flow.Follower // of code; nil: not needed yet
+	followed uint32         // files
 }
 
 // New makes a Symbolizer.

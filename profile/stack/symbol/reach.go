@@ -1,0 +1,64 @@
+package symbol
+
+import (
+	"sysprof/profile/stack/elf"
+	"sysprof/profile/stack/flow"
+)
+
+// reachWork is what one search through a function's code is charged.
+const reachWork = 4 << 10
+
+// flowArchs are the machines whose code can be followed.
+var flowArchs = map[elf.Machine]flow.Arch{elf.EM_X86_64: flow.AMD64, elf.EM_AARCH64: flow.ARM64}
+
+// reaches reports whether the code that begins at first comes to addr, and known whether that can be said: of a label without a
+// size, whose name is otherwise taken to go on up to the next one.
+func (r *reader) reaches(first, addr uint64) (reaches, known bool) {
+	arch, ok := flowArchs[r.e.Machine]
+	if !ok || !r.b.spend(reachWork) {
+		return false, false
+	}
+	if r.s.follower == nil {
+		r.s.follower = flow.NewFollower()
+	}
+	if r.code == nil {
+		r.s.followed++
+		r.code = &fileCode{r: r, number: r.s.followed}
+	}
+	return r.s.follower.Reaches(r.code, arch, first, addr), true
+}
+
+// fileCode is the code in a file, as package flow asks for it.
+type fileCode struct {
+	r      *reader
+	number uint32 // which no other file has
+	insn   [flow.MaxInsn]byte
+}
+
+func (c *fileCode) At(addr uint64) (b []byte, ok bool) {
+	e := c.r.e
+	off, left, ok := e.Offset(addr)
+	if !ok || !e.text(addr) {
+		return nil, true
+	}
+	return e.Bytes(off, int(min(left, flow.MaxInsn)), c.insn[:]), true
+}
+
+func (c *fileCode) Data(into []byte, addr uint64) int {
+	off, left, ok := c.r.e.Offset(addr)
+	if !ok {
+		return 0
+	}
+	return copy(into, c.r.e.Bytes(off, int(min(left, uint64(len(into)))), into))
+}
+
+func (c *fileCode) Place(addr uint64) (file uint32, addrInFile uint64) { return c.number, addr }
+
+func (c *fileCode) Ends(addr uint64) (ends, ok bool) {
+	t := c.r.functions()
+	if t == nil {
+		return false, true
+	}
+	_, end, known := t.Around(addr - 1)
+	return known && end == addr, true
+}
