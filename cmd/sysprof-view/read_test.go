@@ -139,7 +139,7 @@ func TestUsage(t *testing.T) {
 		status int
 	}{
 		{nil, 2}, {[]string{"a", "b"}, 2}, {[]string{"--", "a", "b"}, 2}, {[]string{"-x"}, 2}, {[]string{"--http=:80"}, 2},
-		{[]string{"--help"}, 0}, {[]string{"-h"}, 0}, {[]string{"--", "-x"}, 1}, {[]string{filepath.Join(t.TempDir(), "none\n")}, 1},
+		{[]string{"--help"}, 0}, {[]string{"-h"}, 0}, {[]string{"--", "-x"}, 1}, {[]string{filepath.Join(t.TempDir(), "none\n\x1b[31m")}, 1},
 	} {
 		var stdout, stderr bytes.Buffer
 		if status := run(context.Background(), test.args, strings.NewReader(""), &stdout, &stderr); status != test.status {
@@ -147,6 +147,9 @@ func TestUsage(t *testing.T) {
 		}
 		if lines := strings.Count(stderr.String(), "\n"); (lines == 1) != (test.status != 0) || lines > 1 {
 			t.Errorf("%q: stderr %q", test.args, &stderr)
+		}
+		if strings.Contains(stderr.String(), "\x1b") {
+			t.Errorf("%q: control characters in %q", test.args, &stderr)
 		}
 	}
 }
