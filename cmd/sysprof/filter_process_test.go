@@ -192,8 +192,10 @@ func TestDurationUnderFilter(t *testing.T) {
 	table := filepath.Join(t.TempDir(), "table")
 	s := start(t, as(sysprof(t, "--duration=50ms", "-o", table, "-e", "trace=getppid,read,write", self()), "echo"))
 	s.line()
-	eventually(t, "the table is written", func() bool { return strings.Contains(read(table), "tracing cost") })
-	hasTable(t, read(table), 1)
+	eventually(t, "the table is written", func() bool {
+		return strings.Contains(read(table), "tracing cost") || strings.Contains(read(table), "counted")
+	})
+	hasTableOfAMoment(t, read(table))
 	for range 20 {
 		s.alive()
 	}
@@ -203,7 +205,7 @@ func TestDurationUnderFilter(t *testing.T) {
 	if status := s.end(); status != 0 {
 		t.Errorf("sysprof ended with %s", describe(status))
 	}
-	hasTable(t, read(table), 1)
+	hasTableOfAMoment(t, read(table))
 	if s.written() != "" {
 		t.Errorf("sysprof says %q", s.written())
 	}
@@ -255,7 +257,11 @@ func TestChildOutlivesTheCommandUnderFilter(t *testing.T) {
 				}
 				return strings.Contains(s.written(), "waiting for")
 			})
-			hasTable(t, s.written(), 1)
+			if test.flags == nil {
+				hasTable(t, s.written(), 1)
+			} else {
+				hasTableOfAMoment(t, s.written())
+			}
 			if tracedBy(child) != s.pid() {
 				t.Fatal("the child was left, or killed")
 			}
