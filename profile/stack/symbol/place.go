@@ -37,7 +37,7 @@ func (r *reader) functions() *stack.Functions {
 }
 
 // placeNames names functions that nothing names by where they begin: all addresses of a function have one name then,
-// which is not that of a symbol. What the unwind information does not have stays without a name.
+// which is not that of a symbol. What the unwind information does not have stays without a name, but for the first code of a program.
 func (r *reader) placeNames(addrs []uint64, out [][]Frame) {
 	defer r.e.Drop()
 	for i, a := range addrs {
