@@ -42,12 +42,12 @@ func allowedCPUs() (cpus []int) {
 	return cpus
 }
 
-// pinThreads sets the CPU mask of every thread of this process. A thread that starts meanwhile may have
-// the former mask, so it goes on until it finds no new thread.
+// pinThreads sets the CPU mask of every thread of this process. A thread that starts meanwhile may have the former mask, and
+// be seen only a moment later, so it goes on until it has found no new thread for a while.
 func pinThreads(mask *unix.CPUSet) error {
+	const looks, apart = 3, 10 * time.Millisecond
 	done := make(map[string]bool)
-	for found := true; found; {
-		found = false
+	for left := looks; left > 0; left-- {
 		threads, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func pinThreads(mask *unix.CPUSet) error {
 			if done[t.Name()] {
 				continue
 			}
-			done[t.Name()], found = true, true
+			done[t.Name()], left = true, looks
 			tid, err := strconv.Atoi(t.Name())
 			if err != nil {
 				return err
@@ -65,6 +65,7 @@ func pinThreads(mask *unix.CPUSet) error {
 				return err
 			}
 		}
+		time.Sleep(apart)
 	}
 	return nil
 }

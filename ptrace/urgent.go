@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -72,7 +73,7 @@ func Hurry() *Haste {
 	return h
 }
 
-// Enough ends the haste, if it has not ended yet.
+// Enough ends the haste, if it has not ended yet. A thread that is being started meanwhile may be in haste a moment longer.
 func (h *Haste) Enough() {
 	if h == nil {
 		return
@@ -83,8 +84,25 @@ func (h *Haste) Enough() {
 		return
 	}
 	h.over = true
-	eachThread(func(tid int) (changed bool) { return isUrgent(tid) && unix.SchedSetAttr(tid, h.usually, 0) == nil })
+	calmed := make(map[int]bool)
+	calm := func(tid int) (changed bool) {
+		calmed[tid] = true
+		return isUrgent(tid) && unix.SchedSetAttr(tid, h.usually, 0) == nil
+	}
+	eachThread(calm)
+	go func() {
+		for _, after := range lateLooks {
+			time.Sleep(after)
+			// Who has been calm, and is urgent again, has a reason.
+			eachThread(func(tid int) (changed bool) { return !calmed[tid] && calm(tid) })
+		}
+	}()
 }
+
+// lateLooks are how long after each other it is looked for threads that have not been calmed, since clone(2) copies how its
+// caller is scheduled (kernel/sched/core.c, sched_fork) before /proc shows the new thread. On a busy machine it may wait for
+// a CPU in between: beside four busy loops for two CPUs a thread stayed in haste in 12 of 278 runs that did not look again.
+var lateLooks = [...]time.Duration{time.Millisecond, 4 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, time.Second}
 
 // Calmly runs f on a thread that is scheduled as usual, as will be the processes that f starts on it.
 func (h *Haste) Calmly(f func()) {

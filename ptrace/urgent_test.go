@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,8 +54,10 @@ func hurryAs(t *testing.T, how string) {
 	}
 	switch how {
 	case "allowed":
+		runtime.LockOSThread() // the runtime starts none from a thread like this, so that none inherits this
 		allowed := unix.Setpriority(unix.PRIO_PROCESS, 0, -1) == nil
 		unix.Setpriority(unix.PRIO_PROCESS, 0, usual)
+		runtime.UnlockOSThread()
 		if needs.That(t, allowed, "the right to raise a priority", "run the tests as root"); !allowed {
 			return
 		}
@@ -103,10 +106,19 @@ func allAre(t *testing.T, when string, want unix.SchedAttr) {
 	}
 }
 
+// isAs demands that a thread is scheduled in a way, soon: it may be one that was being started.
 func isAs(t *testing.T, when string, tid int, want unix.SchedAttr) {
 	t.Helper()
-	if is, err := unix.SchedGetAttr(tid, 0); err == nil && (is.Nice != want.Nice || is.Runtime != want.Runtime || is.Policy != unix.SCHED_NORMAL) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		is, err := unix.SchedGetAttr(tid, 0)
+		if err != nil || is.Nice == want.Nice && is.Runtime == want.Runtime && is.Policy == unix.SCHED_NORMAL {
+			return
+		}
+		if time.Now().Before(end) {
+			continue
+		}
 		t.Errorf("thread %d %s has niceness %d, slices of %d ns and policy %d, want %d and %d", tid, when, is.Nice, is.Runtime, is.Policy, want.Nice, want.Runtime)
+		return
 	}
 }
 
