@@ -5,10 +5,10 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
-	"runtime"
 	"slices"
 	"testing"
-	"time"
+
+	"sysprof/profile/stack/internal/bounded"
 )
 
 // Offsets of fields in the 64-bit header and in section headers.
@@ -188,18 +188,6 @@ func FuzzFile(f *testing.F) {
 	f.Add(sample(f, elf.ELFCLASS64))
 	f.Add(sample(f, elf.ELFCLASS32))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		start := time.Now()
-		use(t, data)
-		took := time.Since(start)
-		runtime.ReadMemStats(&after)
-		const hangs = 30 * time.Second // nothing takes a tenth of it, but for a busy machine
-		if took > hangs {
-			t.Errorf("took %v", took)
-		}
-		if n := after.TotalAlloc - before.TotalAlloc; n > 512<<20 {
-			t.Errorf("allocated %d MB", n>>20)
-		}
+		bounded.Run(t, 512, func() { use(t, data) })
 	})
 }

@@ -6,14 +6,13 @@ import (
 	debugelf "debug/elf"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"sysprof/profile/stack/elf"
+	"sysprof/profile/stack/internal/bounded"
 )
 
 // tiny is a program without libraries, small enough to be mutated usefully.
@@ -88,30 +87,12 @@ func tinyPrograms(tb testing.TB) [][]byte {
 // Small budgets, so that reaching them is quick: what is used of them is what would be of large ones.
 var fuzzOptions = Options{DebugDirs: []string{}, MaxMemory: 32 << 20, MaxWork: 32 << 20}
 
-// limits fails if f takes too long or allocates more, all in all, than its budget explains.
-func limits(t *testing.T, megabytes uint64, f func()) {
-	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	f()
-	took := time.Since(start)
-	runtime.ReadMemStats(&after)
-	const hangs = 30 * time.Second // nothing takes a tenth of it, but for a busy machine
-	if took > hangs {
-		t.Errorf("took %v", took)
-	}
-	if n := after.TotalAlloc - before.TotalAlloc; n > megabytes<<20 {
-		t.Errorf("allocated %d MB", n>>20)
-	}
-}
-
 func FuzzObject(f *testing.F) {
 	for _, data := range tinyPrograms(f) {
 		f.Add(data, uint64(0x1000))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, addr uint64) {
-		limits(t, 512, func() {
+		bounded.Run(t, 512, func() {
 			o := NewObject(Source{Path: "/x/y", Open: func() (File, error) { return Bytes(data), nil },
 				OpenPath: func(string) (File, error) { return Bytes(data), nil }})
 			addrs := []Address{{Object: o, Offset: addr}, {Object: o, Offset: addr, Vaddr: true}}
@@ -159,7 +140,7 @@ func FuzzDwarf(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, info, abbrev, line, str, lineStr, ranges, rnglists, addr, strOffsets []byte) {
-		limits(t, 512, func() {
+		bounded.Run(t, 512, func() {
 			b := &budget{work: fuzzOptions.MaxWork, mem: fuzzOptions.MaxMemory}
 			code := elf.Segment{Type: elf.PT_LOAD, Flags: elf.PF_X, Vaddr: 0x100, Memsz: 1 << 30}
 			e := &elfFile{b: b, views: map[string]*view{}, code: &elf.File{Segments: []elf.Segment{code}}}
@@ -193,7 +174,7 @@ func FuzzPerfMap(f *testing.F) {
 	f.Add([]byte("1000 40 py::work:/srv/app.py\n1000 40 JS:*get x /srv/a b.js:10:5\n1001 8 x[Optimized]\n"), uint64(0x1000))
 	f.Add([]byte("1000 40 Script:~ :99999999999:1\n1001 40 JS:~\x00\xff a:1\n"), uint64(0x1000))
 	f.Fuzz(func(t *testing.T, data []byte, pc uint64) {
-		limits(t, 512, func() {
+		bounded.Run(t, 512, func() {
 			frames := New(Options{}).perfMap(bytes.NewReader(data), []uint64{pc, pc + 1, 0, 1<<64 - 1, pc})
 			if len(frames) != 5 || frames[0] != frames[4] {
 				t.Errorf("%v", frames)
@@ -224,7 +205,7 @@ func FuzzXZ(f *testing.F) {
 	}
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		limits(t, 512, func() {
+		bounded.Run(t, 512, func() {
 			if out, err := unxz(data, 1<<20, nil); err == nil && len(out) > 1<<20 {
 				t.Errorf("%d bytes", len(out))
 			}
@@ -241,6 +222,6 @@ func FuzzDemangle(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		limits(t, 512, func() { New(Options{}).intern(New(Options{}).demangle(s)) })
+		bounded.Run(t, 512, func() { New(Options{}).intern(New(Options{}).demangle(s)) })
 	})
 }

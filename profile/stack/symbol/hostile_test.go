@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"sysprof/profile/stack/internal/bounded"
 )
 
 // Each is a lie that made some reader of ELF files crash, hang or fill the memory.
@@ -117,7 +119,7 @@ func TestHostileFiles(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			data := c.change(bytes.Clone(good))
-			limits(t, 1024, func() {
+			bounded.Run(t, 1024, func() {
 				o := NewObject(Source{Path: "/x", Open: func() (File, error) { return Bytes(data), nil }})
 				var list []Address
 				for _, a := range addrs {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sysprof/profile/stack/internal/bounded"
 )
 
 // tinySplit builds the tiny program with what is split off it: the program, the file of its unit, and a package.
@@ -86,7 +88,7 @@ func FuzzSplit(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, prog, dwo, dwp []byte) {
-		limits(t, 512, func() { inlined(t, prog, dwo, dwp) })
+		bounded.Run(t, 512, func() { inlined(t, prog, dwo, dwp) })
 	})
 }
 
@@ -128,7 +130,7 @@ func FuzzPackageIndex(f *testing.F) {
 		f.Add(index, id)
 	}
 	f.Fuzz(func(t *testing.T, index []byte, id uint64) {
-		limits(t, 64, func() {
+		bounded.Run(t, 64, func() {
 			b := &budget{work: fuzzOptions.MaxWork, mem: fuzzOptions.MaxMemory}
 			e := &elfFile{b: b, views: map[string]*view{".debug_cu_index": {mem: index, size: uint64(len(index)), b: b}}}
 			if p := openPackage(e); p != nil {

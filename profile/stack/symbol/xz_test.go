@@ -13,6 +13,7 @@ import (
 
 	"github.com/ulikunitz/xz"
 
+	"sysprof/profile/stack/internal/bounded"
 	"sysprof/syscalltab/needs"
 )
 
@@ -125,7 +126,7 @@ func TestXZBlocks(t *testing.T) {
 func TestXZManyBlocks(t *testing.T) {
 	const n = maxChunks
 	in := slices.Concat(xzHeader, bytes.Repeat(xzBlock("\x01\x00\x00a\x00"), n), []byte{0})
-	limits(t, 256, func() {
+	bounded.Run(t, 256, func() {
 		if out, err := unxz(in, n, nil); err != nil || len(out) != n {
 			t.Errorf("%d bytes, %v", len(out), err)
 		}
@@ -153,7 +154,7 @@ func TestHostileXZ(t *testing.T) {
 		{"compressed first, without properties", slices.Concat(xzHeader, xzBlock("\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00"), []byte{0})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			limits(t, 80, func() {
+			bounded.Run(t, 80, func() {
 				if out, err := unxz(c.in, 1<<24, nil); err == nil {
 					t.Errorf("%d bytes", len(out))
 				}
