@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/profile"
 	"sysprof/report"
 	"sysprof/syscalltab"
@@ -22,9 +23,9 @@ func savedReads(t *testing.T, dir, name string, calls, ns int64) string {
 	}
 	path := filepath.Join(dir, name)
 	file, err := os.Create(path)
-	check(t, err)
+	drive.Check(t, err)
 	defer file.Close()
-	check(t, report.WriteJSON(file, p.Raw().Snapshot(), report.Meta{Duration: 1e9}))
+	drive.Check(t, report.WriteJSON(file, p.Raw().Snapshot(), report.Meta{Duration: 1e9}))
 	return path
 }
 
@@ -50,16 +51,16 @@ func TestAgainst(t *testing.T) {
 		{"no file", []string{"--from-json", slow, "--against", filepath.Join(dir, "nosuch")}, 1, "", "nosuch"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, plain(t, test.args...))
-			o.exited(t, test.status)
-			if !strings.Contains(o.stdout, test.out) || !strings.Contains(o.stderr, test.err) || test.err == "" && o.stderr != "" {
-				t.Errorf("stdout %s\nstderr %s", o.stdout, o.stderr)
+			o := drive.Run(t, drive.Plain(t, test.args...))
+			o.Exited(t, test.status)
+			if !strings.Contains(o.Stdout, test.out) || !strings.Contains(o.Stderr, test.err) || test.err == "" && o.Stderr != "" {
+				t.Errorf("stdout %s\nstderr %s", o.Stdout, o.Stderr)
 			}
-			if strings.Count(o.stderr, "\n") > 1 {
-				t.Errorf("more than a line: %q", o.stderr)
+			if strings.Count(o.Stderr, "\n") > 1 {
+				t.Errorf("more than a line: %q", o.Stderr)
 			}
-			if test.name == "as JSON" && !json.Valid([]byte(o.stdout)) {
-				t.Errorf("no JSON: %s", o.stdout)
+			if test.name == "as JSON" && !json.Valid([]byte(o.Stdout)) {
+				t.Errorf("no JSON: %s", o.Stdout)
 			}
 		})
 	}
@@ -98,11 +99,11 @@ func TestAgainstOnTerminals(t *testing.T) {
 			"1 run against 1: judged by how the calls of each run vary and by how uncertain", " 20.5 µs +146 % 51.0 µs "},
 	} {
 		t.Run(fmt.Sprint(test.width), func(t *testing.T) {
-			m := startTmux(t, test.width, 24, test.env)
-			m.types("cd " + dir + "; clear; sysprof --from-json slow.json --against fast.json --fail-on=p50:+20%; echo status $?")
-			m.shows("\nstatus 1\n")
-			m.shows("slow.json against fast.json (was): + is more than it was\n"+test.table+"\n", "\n"+test.below+"\n", "sysprof: --fail-on: p50:+20%: read: +146 %")
-			if drawn := m.do("capture-pane", "-p", "-e"); !strings.Contains(drawn, test.changed) {
+			m := drive.StartTmux(t, test.width, 24, test.env)
+			m.Types("cd " + dir + "; clear; sysprof --from-json slow.json --against fast.json --fail-on=p50:+20%; echo status $?")
+			m.Shows("\nstatus 1\n")
+			m.Shows("slow.json against fast.json (was): + is more than it was\n"+test.table+"\n", "\n"+test.below+"\n", "sysprof: --fail-on: p50:+20%: read: +146 %")
+			if drawn := m.Do("capture-pane", "-p", "-e"); !strings.Contains(drawn, test.changed) {
 				t.Errorf("%q is not in\n%q", test.changed, drawn)
 			}
 		})
@@ -127,10 +128,10 @@ func TestLocale(t *testing.T) {
 	} {
 		t.Run(strings.Join(test.env, " "), func(t *testing.T) {
 			for _, args := range [][]string{{"--from-json", saved}, {"--from-json", saved, "--against", saved}, {"--from-json", filepath.Join(dir, "fehlt ü")}} {
-				cmd := plain(t, args...)
+				cmd := drive.Plain(t, args...)
 				cmd.Env = append(os.Environ(), test.env...)
-				o := run(t, cmd)
-				text := o.stdout + o.stderr
+				o := drive.Run(t, cmd)
+				text := o.Stdout + o.Stderr
 				if ascii := !strings.ContainsFunc(text, func(r rune) bool { return r > 0x7f }); ascii != test.ascii || text == "" {
 					t.Errorf("%v: ASCII is %v in %s", args, ascii, text)
 				}
@@ -144,11 +145,11 @@ func TestSuggestions(t *testing.T) {
 		"--histgram true": "--histogram", "--from-jsn x": "--from-json", "-e opn true": "open", "-e %netwrok true": "%network",
 		"--labels=pdi --pprof x true": "pid", "-S p59 true": "p50", "-c -U cals true": "calls", "-e status=faild true": "failed", "-e trcae=read true": "trace",
 	} {
-		if o := badUsage(t, strings.Fields(line)); !strings.Contains(o.stderr, "(did you mean "+want+"?)") {
-			t.Errorf("%s: %q", line, o.stderr)
+		if o := badUsage(t, strings.Fields(line)); !strings.Contains(o.Stderr, "(did you mean "+want+"?)") {
+			t.Errorf("%s: %q", line, o.Stderr)
 		}
 	}
-	if o := badUsage(t, []string{"--injct=x", "true"}); strings.Contains(o.stderr, "inject") {
-		t.Errorf("an option that is refused is suggested: %q", o.stderr)
+	if o := badUsage(t, []string{"--injct=x", "true"}); strings.Contains(o.Stderr, "inject") {
+		t.Errorf("an option that is refused is suggested: %q", o.Stderr)
 	}
 }

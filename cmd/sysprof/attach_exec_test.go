@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -37,14 +38,14 @@ int main(int argc, char **argv) {
 // seized: nothing of the process is traced then, though there is a tracee with its id.
 func TestAttachWhileAnotherThreadExecutes(t *testing.T) {
 	dir := t.TempDir()
-	writeFile(t, dir+"/restless.c", restless)
+	drive.WriteFile(t, dir+"/restless.c", restless)
 	compile := exec.Command(needs.C(t), "-O1", "-pthread", "-o", "restless", "restless.c")
 	compile.Dir = dir
-	succeed(t, compile)
-	target := start(t, exec.Command(dir+"/restless"))
-	pid := target.pid()
+	drive.Succeed(t, compile)
+	target := drive.Start(t, exec.Command(dir+"/restless"))
+	pid := target.Pid()
 	executions := func() int {
-		f := strings.Split(read(fmt.Sprintf("/proc/%d/cmdline", pid)), "\x00")
+		f := strings.Split(drive.Read(fmt.Sprintf("/proc/%d/cmdline", pid)), "\x00")
 		if len(f) < 2 {
 			return 0 // just between two programs
 		}
@@ -53,18 +54,18 @@ func TestAttachWhileAnotherThreadExecutes(t *testing.T) {
 	}
 	for round := range 20 {
 		table := filepath.Join(dir, "table")
-		cmd := sysprof(t, "-q", "-e", "execve", "-o", table, "-p", strconv.Itoa(pid))
+		cmd := drive.Sysprof(t, "-q", "-e", "execve", "-o", table, "-p", strconv.Itoa(pid))
 		cmd.Env = append(cmd.Environ(), "GOGC=1") // a collection stops the world, a seize waits for the execution
-		s := start(t, cmd)
-		eventually(t, "sysprof has attached", func() bool { return waitsForStops(s.pid()) && tracedBy(pid) == s.pid() })
+		s := drive.Start(t, cmd)
+		drive.Eventually(t, "sysprof has attached", func() bool { return drive.WaitsForStops(s.Pid()) && drive.TracedBy(pid) == s.Pid() })
 		before := 0
-		eventually(t, "the target works", func() bool { before = executions(); return before > 0 })
-		eventually(t, "the target goes on", func() bool { return executions() > before+3 })
-		s.signal(syscall.SIGINT)
-		died(t, s.end(), syscall.SIGINT)
-		if calls, _, _ := row(read(table), "execve"); calls < 3 {
-			t.Fatalf("round %d: %d execve were counted\n%s", round, calls, read(table))
+		drive.Eventually(t, "the target works", func() bool { before = executions(); return before > 0 })
+		drive.Eventually(t, "the target goes on", func() bool { return executions() > before+3 })
+		s.Signal(syscall.SIGINT)
+		drive.Died(t, s.End(), syscall.SIGINT)
+		if calls, _, _ := drive.Row(drive.Read(table), "execve"); calls < 3 {
+			t.Fatalf("round %d: %d execve were counted\n%s", round, calls, drive.Read(table))
 		}
-		eventually(t, "the target is not traced", func() bool { return untouched([]int{pid}) })
+		drive.Eventually(t, "the target is not traced", func() bool { return drive.Untouched([]int{pid}) })
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -37,28 +39,28 @@ func TestBenchEndedBySignal(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			mark := "SYSPROF_TEST_MARK=" + dir
-			cmd := withPath(plain(t, "--bench=10", "--", "sh", "-c", blocks(dir, test.runs)), tools(t, nil, "sh", "sleep"), mark, "TMPDIR="+dir)
-			s := start(t, cmd)
-			eventually(t, "the command blocks", func() bool { return exists(filepath.Join(dir, "ready")) })
+			cmd := withPath(drive.Plain(t, "--bench=10", "--", "sh", "-c", blocks(dir, test.runs)), tools(t, nil, "sh", "sleep"), mark, "TMPDIR="+dir)
+			s := drive.Start(t, cmd)
+			drive.Eventually(t, "the command blocks", func() bool { return exists(filepath.Join(dir, "ready")) })
 			if len(leftFolders(dir)) != 1 {
 				t.Error("there is no folder for the runs")
 			}
 			for _, sig := range test.sig {
-				s.signal(sig)
+				s.Signal(sig)
 			}
-			died(t, s.end(), test.sig[0])
+			drive.Died(t, s.End(), test.sig[0])
 			if left := marked(mark); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
 			if left := leftFolders(dir); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
-			out := s.rest()
+			out := s.Rest()
 			if test.table {
 				rowOf(t, out, "untraced")
 				rowOf(t, out, "sysprof")
-			} else if out != "" || !strings.Contains(s.written(), "sysprof: ended before the command had run alone and under sysprof") {
-				t.Errorf("stdout %q, stderr %q", out, s.written())
+			} else if out != "" || !strings.Contains(s.Written(), "sysprof: ended before the command had run alone and under sysprof") {
+				t.Errorf("stdout %q, stderr %q", out, s.Written())
 			}
 		})
 	}
@@ -69,29 +71,18 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// rest is what the command writes until its end.
-func (k *talk) rest() string {
-	k.t.Helper()
-	var text strings.Builder
-	k.out.SetReadDeadline(time.Now().Add(patience))
-	if _, err := k.lines.WriteTo(&text); err != nil {
-		k.t.Fatal(err)
-	}
-	return text.String()
-}
-
 // ^C at a terminal reaches all of them at once. The command that dies of it is not counted as a run.
 func TestBenchInterruptedAtTheTerminal(t *testing.T) {
 	dir := t.TempDir()
 	mark := "SYSPROF_TEST_MARK=" + dir
-	master, terminal := openTerminal(t)
+	master, terminal := drive.OpenTerminal(t)
 	script := strings.NewReplacer("RUNS", filepath.Join(dir, "runs"), "READY", filepath.Join(dir, "ready")).Replace(
 		`printf x >> RUNS; read n < RUNS; case $n in xxxxxx?*) : > READY; exec sleep 1000;; esac`)
-	cmd := withPath(plain(t, "--bench=10", "--", "sh", "-c", script), tools(t, nil, "sh", "sleep"), mark)
+	cmd := withPath(drive.Plain(t, "--bench=10", "--", "sh", "-c", script), tools(t, nil, "sh", "sleep"), mark)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-	check(t, cmd.Start())
-	t.Cleanup(func() { kill(cmd.Process.Pid) })
+	drive.Check(t, cmd.Start())
+	t.Cleanup(func() { drive.Kill(cmd.Process.Pid) })
 	text := make(chan string, 1)
 	go func() {
 		var all strings.Builder
@@ -104,17 +95,17 @@ func TestBenchInterruptedAtTheTerminal(t *testing.T) {
 			}
 		}
 	}()
-	eventually(t, "the command blocks", func() bool { return exists(filepath.Join(dir, "ready")) })
+	drive.Eventually(t, "the command blocks", func() bool { return exists(filepath.Join(dir, "ready")) })
 	_, err := master.Write([]byte{3})
-	check(t, err)
-	died(t, waitFor(t, cmd), unix.SIGINT)
+	drive.Check(t, err)
+	drive.Died(t, drive.WaitFor(t, cmd), unix.SIGINT)
 	terminal.Close() // the last one to have it open
 	select {
 	case out := <-text:
 		if !strings.Contains(out, "medians of 2 runs each") || strings.Contains(out, "SIGINT") || !strings.Contains(out, "a round that is not") {
 			t.Errorf("it writes %q", out)
 		}
-	case <-time.After(patience):
+	case <-time.After(drive.Patience):
 		t.Error("the terminal does not end")
 	}
 	if left := marked(mark); len(left) > 0 {
@@ -125,14 +116,14 @@ func TestBenchInterruptedAtTheTerminal(t *testing.T) {
 // SIGUSR1 asks for what there is so far.
 func TestBenchSoFar(t *testing.T) {
 	dir := t.TempDir()
-	s := start(t, withPath(plain(t, "--bench=10", "--", "sh", "-c", blocks(dir, 6)), tools(t, nil, "sh", "sleep")))
-	eventually(t, "the command blocks", func() bool { return exists(filepath.Join(dir, "ready")) })
-	s.signal(unix.SIGUSR1)
-	for line := ""; !strings.HasPrefix(line, "sysprof  "); line = s.line() {
+	s := drive.Start(t, withPath(drive.Plain(t, "--bench=10", "--", "sh", "-c", blocks(dir, 6)), tools(t, nil, "sh", "sleep")))
+	drive.Eventually(t, "the command blocks", func() bool { return exists(filepath.Join(dir, "ready")) })
+	s.Signal(unix.SIGUSR1)
+	for line := ""; !strings.HasPrefix(line, "sysprof  "); line = s.Line() {
 	}
-	s.signal(unix.SIGTERM)
-	died(t, s.end(), unix.SIGTERM)
-	if out := s.rest(); !strings.Contains(out, "\nuntraced  ") {
+	s.Signal(unix.SIGTERM)
+	drive.Died(t, s.End(), unix.SIGTERM)
+	if out := s.Rest(); !strings.Contains(out, "\nuntraced  ") {
 		t.Errorf("there is no table at the end: %q", out)
 	}
 }
@@ -140,23 +131,23 @@ func TestBenchSoFar(t *testing.T) {
 // A run has ended when all of its processes have, with a tracer as without one.
 func TestBenchWaitsForWhatIsLeftBehind(t *testing.T) {
 	dir := t.TempDir()
-	o := run(t, withPath(plain(t, "--bench=1", "--", "sh", "-c", "(sleep 0.3; echo x >> "+dir+"/runs) & exit 0"), tools(t, nil, "sh", "sleep")))
-	o.exited(t, 0)
-	if n := strings.Count(read(filepath.Join(dir, "runs")), "x"); n != 4 {
+	o := drive.Run(t, withPath(drive.Plain(t, "--bench=1", "--", "sh", "-c", "(sleep 0.3; echo x >> "+dir+"/runs) & exit 0"), tools(t, nil, "sh", "sleep")))
+	o.Exited(t, 0)
+	if n := strings.Count(drive.Read(filepath.Join(dir, "runs")), "x"); n != 4 {
 		t.Errorf("%d of 4 runs have been waited for", n)
 	}
-	row := rowOf(t, o.stdout, "untraced")
+	row := rowOf(t, o.Stdout, "untraced")
 	if d, err := time.ParseDuration(strings.Join(row[:2], "")); err != nil || d < 300*time.Millisecond {
 		t.Errorf("the run took %q, want 0.3 s at least", row)
 	}
 
 	mark := "SYSPROF_TEST_MARK=" + dir
-	s := start(t, withPath(plain(t, "--bench=1", "--", "sh", "-c", "sleep 1000 & exit 0"), tools(t, nil, "sh", "sleep"), mark))
-	eventually(t, "it says that it waits", func() bool {
-		return strings.Contains(s.written(), "waiting for the end of what the command has left behind (processes: 1)")
+	s := drive.Start(t, withPath(drive.Plain(t, "--bench=1", "--", "sh", "-c", "sleep 1000 & exit 0"), tools(t, nil, "sh", "sleep"), mark))
+	drive.Eventually(t, "it says that it waits", func() bool {
+		return strings.Contains(s.Written(), "waiting for the end of what the command has left behind (processes: 1)")
 	})
-	s.signal(unix.SIGINT)
-	died(t, s.end(), unix.SIGINT)
+	s.Signal(unix.SIGINT)
+	drive.Died(t, s.End(), unix.SIGINT)
 	if left := marked(mark); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -20,11 +21,11 @@ func tools(t *testing.T, scripts map[string]string, names ...string) string {
 	dir := t.TempDir()
 	for _, name := range names {
 		path, err := exec.LookPath(filepath.Join("/bin", name))
-		check(t, err)
-		check(t, os.Symlink(path, filepath.Join(dir, name)))
+		drive.Check(t, err)
+		drive.Check(t, os.Symlink(path, filepath.Join(dir, name)))
 	}
 	for name, text := range scripts {
-		check(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755))
+		drive.Check(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755))
 	}
 	return dir
 }
@@ -86,34 +87,34 @@ func rowOf(t *testing.T, table, tracer string) []string {
 func TestBenchRunsAll(t *testing.T) {
 	log, runs := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "runs")
 	bin := tools(t, map[string]string{"strace": stubStrace, "perf": stubPerf}, "sh", "cat", "ls")
-	cmd := withPath(plain(t, "--bench=3", "--", "sh", "-c", "echo x >> "+runs+"; ls /; exit 3"), bin, "LOG="+log)
-	o := run(t, cmd)
-	o.exited(t, 0)
-	if n := strings.Count(read(runs), "x"); n != 4*4 {
+	cmd := withPath(drive.Plain(t, "--bench=3", "--", "sh", "-c", "echo x >> "+runs+"; ls /; exit 3"), bin, "LOG="+log)
+	o := drive.Run(t, cmd)
+	o.Exited(t, 0)
+	if n := strings.Count(drive.Read(runs), "x"); n != 4*4 {
 		t.Errorf("the command ran %d times, want 16", n)
 	}
 	for name, calls := range map[string]string{"strace -f -c": "1,234", "perf trace -s": "1,234"} {
-		if got := rowOf(t, o.stdout, name); got[0] != calls {
+		if got := rowOf(t, o.Stdout, name); got[0] != calls {
 			t.Errorf("%s: %q, want %s calls", name, got, calls)
 		}
 	}
 	for _, name := range []string{"untraced", "  estimated", "sysprof"} {
-		rowOf(t, o.stdout, name)
+		rowOf(t, o.Stdout, name)
 	}
 	for _, want := range []string{
 		"medians of 3 runs each", "the command failed in every run: exit status 3\n",
 		"before and after tracing", "strace -f -c counted 1,234 calls, where sysprof counted ",
 	} {
-		if !strings.Contains(o.stdout, want) {
-			t.Errorf("it does not say %q:\n%s", want, o.stdout)
+		if !strings.Contains(o.Stdout, want) {
+			t.Errorf("it does not say %q:\n%s", want, o.Stdout)
 		}
 	}
-	if strings.Contains(o.stdout, "bin\n") || o.stderr != "" {
-		t.Errorf("what the command writes is not thrown away: %q, %q", o.stdout, o.stderr)
+	if strings.Contains(o.Stdout, "bin\n") || o.Stderr != "" {
+		t.Errorf("what the command writes is not thrown away: %q, %q", o.Stdout, o.Stderr)
 	}
 	for name, want := range map[string]string{"strace": "strace -f -c -o * -- sh -c ", "perf": "perf trace -s -o * -- sh -c "} {
 		n := 0
-		for line := range strings.Lines(read(log)) {
+		for line := range strings.Lines(drive.Read(log)) {
 			if !strings.HasPrefix(line, name+" ") {
 				continue
 			}
@@ -123,7 +124,7 @@ func TestBenchRunsAll(t *testing.T) {
 			}
 		}
 		if n != 4 {
-			t.Errorf("%s was called %d times, want 4:\n%s", name, n, read(log))
+			t.Errorf("%s was called %d times, want 4:\n%s", name, n, drive.Read(log))
 		}
 	}
 }
@@ -144,17 +145,17 @@ func TestBenchPassesOptionsOn(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			os.Remove(log)
 			os.Remove(profile)
-			o := run(t, withPath(plain(t, append(test.args, "cat", "/etc/passwd")...), bin, "LOG="+log, "LC_ALL=C"))
-			o.exited(t, 0)
-			if calls, err := strconv.Atoi(rowOf(t, o.stdout, "sysprof")[0]); err != nil || calls < 1 || calls > 20 {
-				t.Errorf("sysprof counted %v calls, want the few openat:\n%s", calls, o.stdout)
+			o := drive.Run(t, withPath(drive.Plain(t, append(test.args, "cat", "/etc/passwd")...), bin, "LOG="+log, "LC_ALL=C"))
+			o.Exited(t, 0)
+			if calls, err := strconv.Atoi(rowOf(t, o.Stdout, "sysprof")[0]); err != nil || calls < 1 || calls > 20 {
+				t.Errorf("sysprof counted %v calls, want the few openat:\n%s", calls, o.Stdout)
 			}
-			if read(profile) == "" {
+			if drive.Read(profile) == "" {
 				t.Error("there is no profile")
 			}
 			for _, want := range []string{" -e trace=openat -- cat /etc/passwd", " --no-inherit -e openat -- cat /etc/passwd", "strace -c -o"} {
-				if strings.Count(read(log), want) != 2 {
-					t.Errorf("%q is not there twice in\n%s", want, read(log))
+				if strings.Count(drive.Read(log), want) != 2 {
+					t.Errorf("%q is not there twice in\n%s", want, drive.Read(log))
 				}
 			}
 		})
@@ -182,15 +183,15 @@ func TestBenchLeavesOut(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			os.Remove(log)
-			o := run(t, withPath(plain(t, "--bench=2", "sh", "-c", ":"), tools(t, test.scripts, "sh", "cat"), "LOG="+log))
-			o.exited(t, 0)
-			if !strings.Contains(o.stdout, test.says) {
-				t.Errorf("it does not say %q:\n%s", test.says, o.stdout)
+			o := drive.Run(t, withPath(drive.Plain(t, "--bench=2", "sh", "-c", ":"), tools(t, test.scripts, "sh", "cat"), "LOG="+log))
+			o.Exited(t, 0)
+			if !strings.Contains(o.Stdout, test.says) {
+				t.Errorf("it does not say %q:\n%s", test.says, o.Stdout)
 			}
-			rowOf(t, o.stdout, "sysprof")
+			rowOf(t, o.Stdout, "sysprof")
 			name, _, _ := strings.Cut(test.says, " ")
-			if n := strings.Count(read(log), name); len(test.scripts) == 2 && n != 1 {
-				t.Errorf("%s was tried %d times:\n%s", name, n, read(log))
+			if n := strings.Count(drive.Read(log), name); len(test.scripts) == 2 && n != 1 {
+				t.Errorf("%s was tried %d times:\n%s", name, n, drive.Read(log))
 			}
 		})
 	}
@@ -210,10 +211,10 @@ func TestBenchSaysWhatDiffers(t *testing.T) {
 			"under sysprof, runs had "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, withPath(plain(t, "--bench=2", "sh", "-c", test.script), tools(t, nil, "sh", "grep", "cat", "wc")))
-			o.exited(t, 0)
-			if !strings.Contains(o.stdout, test.says) {
-				t.Errorf("it does not say %q:\n%s", test.says, o.stdout)
+			o := drive.Run(t, withPath(drive.Plain(t, "--bench=2", "sh", "-c", test.script), tools(t, nil, "sh", "grep", "cat", "wc")))
+			o.Exited(t, 0)
+			if !strings.Contains(o.Stdout, test.says) {
+				t.Errorf("it does not say %q:\n%s", test.says, o.Stdout)
 			}
 		})
 	}
@@ -224,23 +225,23 @@ func TestBenchStdin(t *testing.T) {
 	dir := t.TempDir()
 	bin := tools(t, nil, "sh", "cat")
 	seen, input := filepath.Join(dir, "seen"), filepath.Join(dir, "input")
-	writeFile(t, input, "one\ntwo\n")
+	drive.WriteFile(t, input, "one\ntwo\n")
 	file, err := os.Open(input)
-	check(t, err)
+	drive.Check(t, err)
 	defer file.Close()
 	_, err = file.Seek(4, 0)
-	check(t, err)
-	cmd := withPath(plain(t, "--bench=2", "sh", "-c", "cat >> "+seen+"; echo . >> "+seen), bin)
+	drive.Check(t, err)
+	cmd := withPath(drive.Plain(t, "--bench=2", "sh", "-c", "cat >> "+seen+"; echo . >> "+seen), bin)
 	cmd.Stdin = file
-	run(t, cmd).exited(t, 0)
-	if got := read(seen); got != strings.Repeat("two\n.\n", 6) {
+	drive.Run(t, cmd).Exited(t, 0)
+	if got := drive.Read(seen); got != strings.Repeat("two\n.\n", 6) {
 		t.Errorf("the command read %q", got)
 	}
 	os.Remove(seen)
-	cmd = withPath(plain(t, "--bench=2", "sh", "-c", "cat >> "+seen+"; echo . >> "+seen), bin)
+	cmd = withPath(drive.Plain(t, "--bench=2", "sh", "-c", "cat >> "+seen+"; echo . >> "+seen), bin)
 	cmd.Stdin = strings.NewReader("piped\n")
-	run(t, cmd).exited(t, 0)
-	if got := read(seen); got != strings.Repeat(".\n", 6) {
+	drive.Run(t, cmd).Exited(t, 0)
+	if got := drive.Read(seen); got != strings.Repeat(".\n", 6) {
 		t.Errorf("the command read %q", got)
 	}
 }
@@ -253,10 +254,10 @@ func TestBenchInherits(t *testing.T) {
 		args := append(strings.Fields("ignore=13 ignore=10 ignore=2 ignore=40 block=12 nofile=123 umask=23 open=60 env=A=1 env=B --"), tracer...)
 		cmd := prepared(append(args, "/bin/sh", "-c", show)...)
 		cmd.Env = append(cmd.Env, "PATH=/no/such/folder:"+tools(t, nil, "cat", "ls"))
-		run(t, cmd).exited(t, 0)
+		drive.Run(t, cmd).Exited(t, 0)
 		files, _ := filepath.Glob(dir + "/[0-9]*")
 		for _, file := range files {
-			text := byChance.ReplaceAllString(read(file), "")
+			text := byChance.ReplaceAllString(drive.Read(file), "")
 			text = regexp.MustCompile(`PATH=[^\x00]*|PWD=[^\x00]*|_=[^\x00]*|/proc/\d+|Groups:.*`).ReplaceAllString(text, "")
 			text = regexp.MustCompile(`(?m)^.* [012] -> .*$`).ReplaceAllString(text, "") // /dev/null
 			seen = append(seen, text)
@@ -268,7 +269,7 @@ func TestBenchInherits(t *testing.T) {
 	if len(alone) != 1 || !strings.Contains(alone[0], "SigIgn:\t0000008000001202") {
 		t.Fatalf("that is no test: %q", alone)
 	}
-	runs := see(program(t), "--bench=1", "--")
+	runs := see(drive.Program(t), "--bench=1", "--")
 	if len(runs) != 4 {
 		t.Errorf("the command ran %d times, want 4", len(runs))
 	}
@@ -281,24 +282,24 @@ func TestBenchInherits(t *testing.T) {
 
 func TestBenchWithRealTracers(t *testing.T) {
 	needs.Program(t, "strace", "strace")
-	o := run(t, plain(t, "--bench=2", "--", "ls", "/"))
-	o.exited(t, 0)
-	sysprof, strace := rowOf(t, o.stdout, "sysprof"), rowOf(t, o.stdout, "strace -f -c")
+	o := drive.Run(t, drive.Plain(t, "--bench=2", "--", "ls", "/"))
+	o.Exited(t, 0)
+	sysprof, strace := rowOf(t, o.Stdout, "sysprof"), rowOf(t, o.Stdout, "strace -f -c")
 	if sysprof[0] != strace[0] || len(strace) < 6 {
-		t.Errorf("sysprof %q, strace %q\n%s", sysprof, strace, o.stdout)
+		t.Errorf("sysprof %q, strace %q\n%s", sysprof, strace, o.Stdout)
 	}
-	o = run(t, plain(t, "--bench=1", "-e", "trace=openat", "--", "ls", "/"))
-	o.exited(t, 0)
-	sysprof, strace = rowOf(t, o.stdout, "sysprof"), rowOf(t, o.stdout, "strace --seccomp-bpf")
+	o = drive.Run(t, drive.Plain(t, "--bench=1", "-e", "trace=openat", "--", "ls", "/"))
+	o.Exited(t, 0)
+	sysprof, strace = rowOf(t, o.Stdout, "sysprof"), rowOf(t, o.Stdout, "strace --seccomp-bpf")
 	if sysprof[0] != strace[0] {
-		t.Errorf("sysprof %q, strace %q\n%s", sysprof, strace, o.stdout)
+		t.Errorf("sysprof %q, strace %q\n%s", sysprof, strace, o.Stdout)
 	}
 }
 
 func TestBenchExitStatus(t *testing.T) {
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "plain"), "hello")
-	check(t, os.WriteFile(filepath.Join(dir, "noexec"), []byte("hello"), 0o755))
+	drive.WriteFile(t, filepath.Join(dir, "plain"), "hello")
+	drive.Check(t, os.WriteFile(filepath.Join(dir, "noexec"), []byte("hello"), 0o755))
 	for _, test := range []struct {
 		name   string
 		args   []string
@@ -311,10 +312,10 @@ func TestBenchExitStatus(t *testing.T) {
 		{"sysprof cannot", []string{"--bench=2", "--pprof=/no/such/folder/file", "true"}, 1, "the run under sysprof failed: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, plain(t, test.args...))
-			o.exited(t, test.status)
-			if o.stdout != "" || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, test.says) {
-				t.Errorf("stdout %q, stderr %q, want one line with %q", o.stdout, o.stderr, test.says)
+			o := drive.Run(t, drive.Plain(t, test.args...))
+			o.Exited(t, test.status)
+			if o.Stdout != "" || strings.Count(o.Stderr, "\n") != 1 || !strings.Contains(o.Stderr, test.says) {
+				t.Errorf("stdout %q, stderr %q, want one line with %q", o.Stdout, o.Stderr, test.says)
 			}
 		})
 	}
@@ -344,8 +345,8 @@ func TestBenchBadUsage(t *testing.T) {
 		{"-U calls --bench=2 true", "-c"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
-			if o := badUsage(t, words(test.args)); !strings.Contains(o.stderr, test.says) {
-				t.Errorf("stderr does not name %s: %q", test.says, o.stderr)
+			if o := badUsage(t, words(test.args)); !strings.Contains(o.Stderr, test.says) {
+				t.Errorf("stderr does not name %s: %q", test.says, o.Stderr)
 			}
 		})
 	}
@@ -361,8 +362,8 @@ func leftFolders(dir string) []string {
 func marked(mark string) (pids []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
-		if slices.Contains(strings.Split(read(file), "\x00"), mark) {
-			pids = append(pids, fmt.Sprint(filepath.Base(filepath.Dir(file)), " ", read(filepath.Dir(file)+"/comm")))
+		if slices.Contains(strings.Split(drive.Read(file), "\x00"), mark) {
+			pids = append(pids, fmt.Sprint(filepath.Base(filepath.Dir(file)), " ", drive.Read(filepath.Dir(file)+"/comm")))
 		}
 	}
 	return pids

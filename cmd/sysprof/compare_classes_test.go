@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab"
 	"sysprof/syscalltab/needs"
 )
@@ -58,27 +59,27 @@ func TestCompareClasses(t *testing.T) {
 				gcc = needs.C32(t)
 			}
 			dir := t.TempDir()
-			writeFile(t, dir+"/every.c", everyCall)
+			drive.WriteFile(t, dir+"/every.c", everyCall)
 			compile := exec.Command(gcc, mode, "-O1", "-static", "-o", "every", "every.c")
 			compile.Dir = dir
-			succeed(t, compile)
-			count := func(class, tracer string, flags ...string) counts {
+			drive.Succeed(t, compile)
+			count := func(class, tracer string, flags ...string) drive.Counts {
 				t.Helper()
 				table := filepath.Join(dir, "table")
-				args := slices.Concat(flags, countColumns, []string{"-f", "-o", table, "-e", "trace=" + class, dir + "/every"})
-				run(t, exec.Command(tracer, args...)).exited(t, 7)
-				return parseCounts(t, read(table))
+				args := slices.Concat(flags, drive.CountColumns, []string{"-f", "-o", table, "-e", "trace=" + class, dir + "/every"})
+				drive.Run(t, exec.Command(tracer, args...)).Exited(t, 7)
+				return drive.ParseCounts(t, drive.Read(table))
 			}
 			known := count("all", strace)
 			if len(known) < 300 {
 				t.Fatalf("strace knows only %d calls", len(known))
 			}
 			for _, class := range append(syscalltab.Classes(), "file", "desc", "process", "network", "signal", "ipc", "memory") {
-				want, got := count(class, strace), count(class, program(t), "-q")
+				want, got := count(class, strace), count(class, drive.Program(t), "-q")
 				if len(want) == 0 {
 					t.Errorf("%s: strace counts no call", class)
 				}
-				for _, name := range got.differing(want) {
+				for _, name := range got.Differing(want) {
 					if _, ok := known[name]; ok {
 						t.Errorf("%s: %s: sysprof counted %v; strace %v", class, name, got[name], want[name])
 					}

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -33,10 +34,10 @@ int main(void) {
 func TestCompareSubcalls(t *testing.T) {
 	prepare := func(t *testing.T, dir string) {
 		t.Helper()
-		writeFile(t, dir+"/subcalls.c", subcalls)
+		drive.WriteFile(t, dir+"/subcalls.c", subcalls)
 		compile := exec.Command(needs.C32(t), "-m32", "-static", "-o", "subcalls", "subcalls.c")
 		compile.Dir = dir
-		succeed(t, compile)
+		drive.Succeed(t, compile)
 	}
 	for expr, row := range map[string]string{
 		"all": "semop", "ipc": "semop", "%ipc": "ipc", "%network": "recv", "%desc": "socketcall", "%memory": "shmat",

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -68,22 +69,22 @@ func (p *realProgram) compare(t *testing.T) {
 	strace := func() string {
 		return p.trace(t, dir, straceProgram, straceFlags)
 	}
-	straces, sysprofs := strace(), p.trace(t, dir, program(t), sysprofFlags)
-	want, got := parseCounts(t, straces), parseCounts(t, sysprofs)
-	t.Logf("%v in %d rows", got.total(), len(got))
+	straces, sysprofs := strace(), p.trace(t, dir, drive.Program(t), sysprofFlags)
+	want, got := drive.ParseCounts(t, straces), drive.ParseCounts(t, sysprofs)
+	t.Logf("%v in %d rows", got.Total(), len(got))
 	for _, name := range p.rows {
-		if got[name].calls == 0 {
+		if got[name].Calls == 0 {
 			t.Errorf("no call of %s was counted:\n%s", name, sysprofs)
 		}
 	}
-	differing := got.without(p.leftOut...).differing(want.without(p.leftOut...))
+	differing := got.Without(p.leftOut...).Differing(want.Without(p.leftOut...))
 	if len(differing) == 0 {
 		if len(p.leftOut) == 0 && sysprofs != straces {
 			t.Errorf("the same counts, but not the same table; sysprof's:\n%s\nstrace's:\n%s", sysprofs, straces)
 		}
 		return
 	}
-	for runs := []counts{want}; ; runs = append(runs, parseCounts(t, strace())) {
+	for runs := []drive.Counts{want}; ; runs = append(runs, drive.ParseCounts(t, strace())) {
 		outside := outsideOf(runs, got, differing)
 		if len(outside) == 0 {
 			t.Logf("sysprof counted what %d runs of strace did: %v", len(runs), differing)
@@ -97,14 +98,14 @@ func (p *realProgram) compare(t *testing.T) {
 }
 
 // outsideOf says which of some rows do not lie within what several runs counted.
-func outsideOf(runs []counts, got counts, rows []string) (outside []string) {
+func outsideOf(runs []drive.Counts, got drive.Counts, rows []string) (outside []string) {
 	for _, name := range rows {
 		low, high := runs[0][name], runs[0][name]
 		for _, run := range runs {
-			low.calls, high.calls = min(low.calls, run[name].calls), max(high.calls, run[name].calls)
-			low.errors, high.errors = min(low.errors, run[name].errors), max(high.errors, run[name].errors)
+			low.Calls, high.Calls = min(low.Calls, run[name].Calls), max(high.Calls, run[name].Calls)
+			low.Errors, high.Errors = min(low.Errors, run[name].Errors), max(high.Errors, run[name].Errors)
 		}
-		if g := got[name]; g.calls < low.calls || g.calls > high.calls || g.errors < low.errors || g.errors > high.errors {
+		if g := got[name]; g.Calls < low.Calls || g.Calls > high.Calls || g.Errors < low.Errors || g.Errors > high.Errors {
 			outside = append(outside, fmt.Sprintf("%s: %v; from %v to %v", name, g, low, high))
 		}
 	}
@@ -114,7 +115,7 @@ func outsideOf(runs []counts, got counts, rows []string) (outside []string) {
 // trace runs p's command under a tracer and returns the table of countColumns.
 func (p *realProgram) trace(t *testing.T, dir, tracer string, flags []string) string {
 	t.Helper()
-	return p.traceTo(t, dir, tracer, slices.Concat(flags, countColumns, p.flags))
+	return p.traceTo(t, dir, tracer, slices.Concat(flags, drive.CountColumns, p.flags))
 }
 
 // traceTo runs p's command under a tracer with these flags and returns what the tracer wrote.
@@ -122,14 +123,14 @@ func (p *realProgram) traceTo(t *testing.T, dir, tracer string, flags []string) 
 	t.Helper()
 	table := filepath.Join(filepath.Dir(dir), "table")
 	p.runIn(t, dir, slices.Concat([]string{tracer, "-o", table}, flags, p.command(t)))
-	return read(table)
+	return drive.Read(table)
 }
 
 // runIn runs args in a fresh folder.
 func (p *realProgram) runIn(t *testing.T, dir string, args []string) {
 	t.Helper()
-	check(t, os.RemoveAll(dir))
-	check(t, os.MkdirAll(dir, 0o755))
+	drive.Check(t, os.RemoveAll(dir))
+	drive.Check(t, os.MkdirAll(dir, 0o755))
 	if p.prepare != nil {
 		p.prepare(t, dir)
 	}
@@ -144,7 +145,7 @@ func (p *realProgram) runIn(t *testing.T, dir string, args []string) {
 	if p.env != nil {
 		cmd.Env = append(cmd.Env, p.env()...)
 	}
-	succeed(t, cmd)
+	drive.Succeed(t, cmd)
 }
 
 var realPrograms = []*realProgram{
@@ -191,7 +192,7 @@ var realPrograms = []*realProgram{
 		prepare: prepareGo,
 		command: func(t *testing.T) []string {
 			path, err := exec.LookPath("go")
-			check(t, err)
+			drive.Check(t, err)
 			return []string{path, "build", "-o", "program", "."}
 		},
 		env:    goEnvironment,
@@ -258,19 +259,19 @@ func prepareTree(t *testing.T, dir string) {
 	t.Helper()
 	for i := range 12 {
 		for j := range 10 {
-			writeFile(t, fmt.Sprintf("%s/tree/folder%d/deeper/file%d", dir, i, j), strings.Repeat("x", 1000*j))
+			drive.WriteFile(t, fmt.Sprintf("%s/tree/folder%d/deeper/file%d", dir, i, j), strings.Repeat("x", 1000*j))
 		}
-		check(t, os.Symlink("deeper/file3", fmt.Sprintf("%s/tree/folder%d/link", dir, i)))
-		check(t, os.Symlink("nowhere", fmt.Sprintf("%s/tree/folder%d/dangling", dir, i)))
+		drive.Check(t, os.Symlink("deeper/file3", fmt.Sprintf("%s/tree/folder%d/link", dir, i)))
+		drive.Check(t, os.Symlink("nowhere", fmt.Sprintf("%s/tree/folder%d/dangling", dir, i)))
 	}
-	check(t, os.Mkdir(dir+"/tree/empty", 0o700))
+	drive.Check(t, os.Mkdir(dir+"/tree/empty", 0o700))
 	makeOld(t, dir)
 }
 
 func makeOld(t *testing.T, dir string) {
 	t.Helper()
 	times := []unix.Timespec{unix.NsecToTimespec(longAgo.UnixNano()), unix.NsecToTimespec(longAgo.UnixNano())}
-	check(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+	drive.Check(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -289,16 +290,16 @@ func prepareRepository(t *testing.T, dir string) {
 		cmd.Dir = dir
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1",
 			"GIT_AUTHOR_DATE=2001-02-03T04:05:06Z", "GIT_COMMITTER_DATE=2001-02-03T04:05:06Z"}
-		succeed(t, cmd)
+		drive.Succeed(t, cmd)
 	}
 	git("init", "-q")
 	git("add", ".")
 	git("commit", "-q", "-m", "all")
-	writeFile(t, dir+"/tree/folder1/deeper/file1", "changed and longer than it was")
-	writeFile(t, dir+"/tree/folder2/deeper/staged", "staged")
-	writeFile(t, dir+"/.gitignore", "ignored*\n")
-	writeFile(t, dir+"/ignored", "")
-	check(t, os.Remove(dir+"/tree/folder3/deeper/file3"))
+	drive.WriteFile(t, dir+"/tree/folder1/deeper/file1", "changed and longer than it was")
+	drive.WriteFile(t, dir+"/tree/folder2/deeper/staged", "staged")
+	drive.WriteFile(t, dir+"/.gitignore", "ignored*\n")
+	drive.WriteFile(t, dir+"/ignored", "")
+	drive.Check(t, os.Remove(dir+"/tree/folder3/deeper/file3"))
 	for _, name := range []string{"tree/folder1/deeper/file1", "tree/folder2/deeper/staged", ".gitignore", "ignored"} {
 		makeOld(t, dir+"/"+name) // not all of the tree: git looks at when the status was changed
 	}
@@ -309,7 +310,7 @@ func prepareRepository(t *testing.T, dir string) {
 func preparePython(t *testing.T, dir string) {
 	t.Helper()
 	prepareTree(t, dir)
-	writeFile(t, dir+"/script.py", `
+	drive.WriteFile(t, dir+"/script.py", `
 import json, os, re, subprocess, sys, tempfile, threading
 
 total = 0
@@ -337,22 +338,22 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 func prepareC(t *testing.T, dir string) {
 	t.Helper()
 	needs.C(t)
-	writeFile(t, dir+"/program.c", `
+	drive.WriteFile(t, dir+"/program.c", `
 #include <stdio.h>
 #include <stdlib.h>
 #include "program.h"
 int main(int argc, char **argv) { printf("%d\n", argc + NUMBER); return EXIT_SUCCESS; }
 `)
-	writeFile(t, dir+"/program.h", "#define NUMBER 3\n")
+	drive.WriteFile(t, dir+"/program.h", "#define NUMBER 3\n")
 }
 
 // prepareGo makes a module that was never built before, with the go command's cache, which has the
 // standard library: go build compiles one package and links.
 func prepareGo(t *testing.T, dir string) {
 	t.Helper()
-	writeFile(t, dir+"/.config/go/telemetry/mode", "off 2001-02-03")
-	writeFile(t, dir+"/go.mod", "module tiny\n\ngo 1.26\n")
-	writeFile(t, dir+"/main.go", fmt.Sprintf(`package main
+	drive.WriteFile(t, dir+"/.config/go/telemetry/mode", "off 2001-02-03")
+	drive.WriteFile(t, dir+"/go.mod", "module tiny\n\ngo 1.26\n")
+	drive.WriteFile(t, dir+"/main.go", fmt.Sprintf(`package main
 
 import "os"
 
@@ -379,7 +380,7 @@ var goEnvironment = sync.OnceValue(func() []string {
 // one that is 32-bit altogether.
 func prepareForeign(t *testing.T, dir string) {
 	t.Helper()
-	writeFile(t, dir+"/both.c", `
+	drive.WriteFile(t, dir+"/both.c", `
 #include <fcntl.h>
 #include <unistd.h>
 #include <sys/syscall.h>
@@ -410,7 +411,7 @@ int main(void) {
 	for _, args := range [][]string{{"-o", "both"}, {"-m32", "-o", "small"}} {
 		cmd := exec.Command(gcc, append(args, "both.c")...)
 		cmd.Dir = dir
-		succeed(t, cmd)
+		drive.Succeed(t, cmd)
 	}
 }
 
@@ -419,18 +420,18 @@ int main(void) {
 func TestCompareOutcomes(t *testing.T) {
 	p := &realProgram{prepare: prepareTree, command: argv("ls", "-lR", "tree")}
 	dir := filepath.Join(t.TempDir(), "work")
-	failed, succeeded := counts{}, counts{}
-	for name, c := range parseCounts(t, p.trace(t, dir, needs.Program(t, "strace", "strace"), []string{"-f"})) {
-		if c.errors > 0 {
-			failed[name] = tally{c.errors, c.errors}
+	failed, succeeded := drive.Counts{}, drive.Counts{}
+	for name, c := range drive.ParseCounts(t, p.trace(t, dir, needs.Program(t, "strace", "strace"), []string{"-f"})) {
+		if c.Errors > 0 {
+			failed[name] = drive.Tally{Calls: c.Errors, Errors: c.Errors}
 		}
-		if c.calls > c.errors {
-			succeeded[name] = tally{c.calls - c.errors, 0}
+		if c.Calls > c.Errors {
+			succeeded[name] = drive.Tally{Calls: c.Calls - c.Errors, Errors: 0}
 		}
 	}
-	for flag, want := range map[string]counts{"-Z": failed, "-z": succeeded} {
-		got := parseCounts(t, p.trace(t, dir, program(t), []string{"-q", flag}))
-		for _, name := range got.differing(want) {
+	for flag, want := range map[string]drive.Counts{"-Z": failed, "-z": succeeded} {
+		got := drive.ParseCounts(t, p.trace(t, dir, drive.Program(t), []string{"-q", flag}))
+		for _, name := range got.Differing(want) {
 			t.Errorf("%s: %s: sysprof counted %v; strace %v", flag, name, got[name], want[name])
 		}
 	}
@@ -442,7 +443,7 @@ func TestCompareLayout(t *testing.T) {
 	p := &realProgram{prepare: prepareTree, command: argv("ls", "-lR", "tree")}
 	dir := filepath.Join(t.TempDir(), "work")
 	want := p.traceTo(t, dir, needs.Program(t, "strace", "strace"), []string{"-c", "-f", "-S", "name"})
-	got := p.traceTo(t, dir, program(t), []string{"-c", "-f", "-S", "name", "-q"})
+	got := p.traceTo(t, dir, drive.Program(t), []string{"-c", "-f", "-S", "name", "-q"})
 	times := regexp.MustCompile(`(?m)^( {0,2}\d+\.\d\d) ( *\d+\.\d{6}) ( *\d+) `)
 	hide := func(table string) string {
 		return times.ReplaceAllStringFunc(table, func(s string) string { return strings.Repeat("#", len(s)) })

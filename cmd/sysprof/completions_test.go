@@ -9,21 +9,22 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
 // TestCompletionsNameEveryOption compares the scripts with what --help has.
 func TestCompletionsNameEveryOption(t *testing.T) {
-	help := run(t, plain(t, "--help")).stdout
+	help := drive.Run(t, drive.Plain(t, "--help")).Stdout
 	options := regexp.MustCompile(`(?m)^  +(?:(-\w), )?(--[\w-]+)|^  +(-\w) `).FindAllStringSubmatch(help, -1)
 	if len(options) < 30 {
 		t.Fatalf("found %d options only in --help", len(options))
 	}
 	for _, shell := range []string{"bash", "fish", "zsh"} {
-		o := run(t, plain(t, "--completions="+shell))
-		o.exited(t, 0)
-		if o.stderr != "" {
-			t.Errorf("%s: stderr %q", shell, o.stderr)
+		o := drive.Run(t, drive.Plain(t, "--completions="+shell))
+		o.Exited(t, 0)
+		if o.Stderr != "" {
+			t.Errorf("%s: stderr %q", shell, o.Stderr)
 		}
 		for _, names := range options {
 			for _, name := range names[1:] {
@@ -31,13 +32,13 @@ func TestCompletionsNameEveryOption(t *testing.T) {
 				if len(name) == 2 {
 					inFish = " -s '" + name[1:] + "'"
 				}
-				if name != "" && !regexp.MustCompile(`(?m)(^|[ '*|])`+name+`($|[] '|=+[])`).MatchString(o.stdout) && !(shell == "fish" && strings.Contains(o.stdout, inFish)) {
+				if name != "" && !regexp.MustCompile(`(?m)(^|[ '*|])`+name+`($|[] '|=+[])`).MatchString(o.Stdout) && !(shell == "fish" && strings.Contains(o.Stdout, inFish)) {
 					t.Errorf("%s: there is no %s", shell, name)
 				}
 			}
 		}
 		for _, refused := range []string{"--inject", "string-limit"} {
-			if strings.Contains(o.stdout, refused) {
+			if strings.Contains(o.Stdout, refused) {
 				t.Errorf("%s: %s is offered, which is refused", shell, refused)
 			}
 		}
@@ -51,7 +52,7 @@ func TestShellsTakeCompletions(t *testing.T) {
 		t.Run(shell, func(t *testing.T) {
 			path := needs.Program(t, shell, shell)
 			file := filepath.Join(t.TempDir(), "completions")
-			check(t, os.WriteFile(file, []byte(run(t, plain(t, "--completions="+shell)).stdout), 0o644))
+			drive.Check(t, os.WriteFile(file, []byte(drive.Run(t, drive.Plain(t, "--completions="+shell)).Stdout), 0o644))
 			if out, err := exec.Command(path, "-n", file).CombinedOutput(); err != nil || len(out) > 0 {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -63,9 +64,9 @@ func TestShellsTakeCompletions(t *testing.T) {
 func TestBashCompletes(t *testing.T) {
 	bash := needs.Program(t, "bash", "bash")
 	script := filepath.Join(t.TempDir(), "sysprof.bash")
-	check(t, os.WriteFile(script, []byte(run(t, plain(t, "--completions=bash")).stdout), 0o644))
+	drive.Check(t, os.WriteFile(script, []byte(drive.Run(t, drive.Plain(t, "--completions=bash")).Stdout), 0o644))
 	dir := t.TempDir()
-	check(t, os.WriteFile(filepath.Join(dir, "saved run.json"), nil, 0o644))
+	drive.Check(t, os.WriteFile(filepath.Join(dir, "saved run.json"), nil, 0o644))
 	for _, test := range []struct {
 		line string // split as bash splits; the last word is completed, and is empty behind a blank
 		want string // all that is offered; with a trailing + this and more
@@ -100,7 +101,7 @@ func TestBashCompletes(t *testing.T) {
 			cmd := exec.Command(bash, "--norc", "-c", `. "$1"; COMP_WORDS=(`+quoted+`); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); IFS=$'\n'; _sysprof; printf '%s\n' "${COMPREPLY[@]}"`, "bash", script)
 			cmd.Dir = dir
 			out, err := cmd.CombinedOutput()
-			check(t, err)
+			drive.Check(t, err)
 			got := strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' })
 			want, more := strings.CutSuffix(test.want, "+")
 			var wanted []string

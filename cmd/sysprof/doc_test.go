@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/profile/label"
 	"sysprof/syscalltab"
 	"sysprof/syscalltab/needs"
@@ -28,7 +29,7 @@ func TestDocumentedExamples(t *testing.T) {
 	// The examples' own words: sysprof is the program under test, the server is a process of ours, and
 	// nobody waits for ten seconds, or runs.
 	bin := t.TempDir()
-	if err := os.Symlink(program(t), filepath.Join(bin, "sysprof")); err != nil {
+	if err := os.Symlink(drive.Program(t), filepath.Join(bin, "sysprof")); err != nil {
 		t.Fatal(err)
 	}
 	pidof := fmt.Sprintf("#!/bin/sh\necho %d\n", sleeper.Process.Pid)
@@ -40,7 +41,7 @@ func TestDocumentedExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, doc := range []string{"../../README.md", "sysprof.1"} {
-		text := read(doc)
+		text := drive.Read(doc)
 		if doc == "sysprof.1" {
 			text = strings.ReplaceAll(text, `\-`, "-")
 		}
@@ -60,7 +61,7 @@ func TestDocumentedExamples(t *testing.T) {
 				sh.Dir = dir
 				sh.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
 				sh.WaitDelay = time.Second // for the children that an example leaves behind
-				timer := time.AfterFunc(patience, func() { sh.Process.Kill() })
+				timer := time.AfterFunc(drive.Patience, func() { sh.Process.Kill() })
 				out, err := sh.CombinedOutput()
 				timer.Stop()
 				if code := sh.ProcessState.ExitCode(); code == 126 || code == 127 || code < 0 {
@@ -112,7 +113,7 @@ func hasLine(text, want string) bool {
 
 // TestDocumentedLists holds what the help and the manual page list against the tables that they are lists of.
 func TestDocumentedLists(t *testing.T) {
-	help, man := run(t, plain(t, "--help")).stdout, strings.ReplaceAll(read("sysprof.1"), `\-`, "-")
+	help, man := drive.Run(t, drive.Plain(t, "--help")).Stdout, strings.ReplaceAll(drive.Read("sysprof.1"), `\-`, "-")
 	for _, test := range []struct {
 		name, text  string
 		begin, end  string // what the list stands between

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -12,15 +14,15 @@ import (
 // it has come to take signals over. (The runtime unblocks it.)
 func TestBlockedSignalsDoNotEndIt(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "saved")
-	check(t, unix.Mkfifo(fifo, 0o600))
-	s := start(t, prepared("block=1", "block=2", "block=15", "--", program(t), "--from-json="+fifo))
+	drive.Check(t, unix.Mkfifo(fifo, 0o600))
+	s := drive.Start(t, prepared("block=1", "block=2", "block=15", "--", drive.Program(t), "--from-json="+fifo))
 	opened := make(chan *os.File)
 	go func() { w, _ := os.OpenFile(fifo, os.O_WRONLY, 0); opened <- w }() // waits until it reads
 	w := <-opened
 	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
-		s.signal(sig)
-		eventually(t, "the signal has been taken", func() bool { return status(s.pid(), "ShdPnd") == "0000000000000000" })
+		s.Signal(sig)
+		drive.Eventually(t, "the signal has been taken", func() bool { return drive.StatusOf(s.Pid(), "ShdPnd") == "0000000000000000" })
 	}
 	w.Close() // which is no saved run
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 1)
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 1)
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sysprof/cmd/internal/drive"
 )
 
 // badProgram writes a program that the kernel takes for one until it has done away with the former: the segment that it
@@ -29,35 +31,35 @@ func badProgram(t *testing.T) string {
 		Phoff:   64, Ehsize: 64, Phentsize: 56, Phnum: 1, Shentsize: 64,
 	}
 	segment := elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: nowhere, Filesz: 120, Memsz: 120, Align: 4096}
-	must(endian.Write(&program, endian.LittleEndian, header))
-	must(endian.Write(&program, endian.LittleEndian, segment))
+	drive.Must(endian.Write(&program, endian.LittleEndian, header))
+	drive.Must(endian.Write(&program, endian.LittleEndian, segment))
 	file := filepath.Join(t.TempDir(), "bad")
-	must(os.WriteFile(file, program.Bytes(), 0o755))
+	drive.Must(os.WriteFile(file, program.Bytes(), 0o755))
 	return file
 }
 
 // A command that the kernel kills in its execve has died of that signal, for the shell and so for sysprof.
 func TestCommandIsKilledInItsExecve(t *testing.T) {
 	bad := badProgram(t)
-	untraced := run(t, exec.Command("sh", "-c", `exec "$0"`, bad))
-	if !untraced.status.Signaled() {
-		t.Fatalf("untraced: %s\n%s", describe(untraced.status), untraced.stderr)
+	untraced := drive.Run(t, exec.Command("sh", "-c", `exec "$0"`, bad))
+	if !untraced.Status.Signaled() {
+		t.Fatalf("untraced: %s\n%s", drive.Describe(untraced.Status), untraced.Stderr)
 	}
-	other := start(t, as(exec.Command(self()), "echo"))
-	other.line()
-	for _, args := range [][]string{{bad}, {"-e", "trace=read", bad}, {"-p", strconv.Itoa(other.pid()), bad}} {
+	other := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	other.Line()
+	for _, args := range [][]string{{bad}, {"-e", "trace=read", bad}, {"-p", strconv.Itoa(other.Pid()), bad}} {
 		t.Run(strings.Join(args[:len(args)-1], " "), func(t *testing.T) {
-			o := run(t, sysprof(t, args...))
-			died(t, o.status, untraced.status.Signal())
-			if last := o.stderr[strings.LastIndex(strings.TrimSuffix(o.stderr, "\n"), "\n")+1:]; !strings.HasPrefix(last, "sysprof: launch "+bad+": killed by ") {
-				t.Errorf("stderr: %q", o.stderr)
+			o := drive.Run(t, drive.Sysprof(t, args...))
+			drive.Died(t, o.Status, untraced.Status.Signal())
+			if last := o.Stderr[strings.LastIndex(strings.TrimSuffix(o.Stderr, "\n"), "\n")+1:]; !strings.HasPrefix(last, "sysprof: launch "+bad+": killed by ") {
+				t.Errorf("stderr: %q", o.Stderr)
 			}
 		})
 	}
-	other.alive()
+	other.Alive()
 	t.Run("of a traced process", func(t *testing.T) {
-		o := run(t, sysprof(t, "sh", "-c", `exec "$0"`, bad))
-		died(t, o.status, untraced.status.Signal())
-		hasTable(t, o.stderr, 1)
+		o := drive.Run(t, drive.Sysprof(t, "sh", "-c", `exec "$0"`, bad))
+		drive.Died(t, o.Status, untraced.Status.Signal())
+		drive.HasTable(t, o.Stderr, 1)
 	})
 }

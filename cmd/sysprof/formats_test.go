@@ -19,6 +19,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -60,7 +62,7 @@ type savedRow struct {
 
 func readSaved(t *testing.T, file string) (run savedRun) {
 	t.Helper()
-	check(t, json.Unmarshal([]byte(read(file)), &run))
+	drive.Check(t, json.Unmarshal([]byte(drive.Read(file)), &run))
 	if run.Format != "sysprof" {
 		t.Fatalf("its format is %q", run.Format)
 	}
@@ -80,7 +82,7 @@ func (r savedRun) row(t *testing.T, name string) savedRow {
 func saved(t *testing.T, flags []string, command ...string) savedRun {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "run.json")
-	succeed(t, plain(t, slices.Concat([]string{"-o", "/dev/null", "--json", file}, flags, command)...))
+	drive.Succeed(t, drive.Plain(t, slices.Concat([]string{"-o", "/dev/null", "--json", file}, flags, command)...))
 	return readSaved(t, file)
 }
 
@@ -93,20 +95,20 @@ func TestASavedRunLooksTheSame(t *testing.T) {
 	} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
 			csvs := []string{filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv")}
-			o := run(t, as(plain(t, slices.Concat(flags, []string{"--json", file, "--csv", csvs[0], self()})...), "outcomes"))
+			o := drive.Run(t, drive.As(drive.Plain(t, slices.Concat(flags, []string{"--json", file, "--csv", csvs[0], drive.Self()})...), "outcomes"))
 			if flags = slices.Clone(flags); len(flags) > 0 && (flags[0] == "--raw" || flags[0] == "-O") {
 				flags = nil // the saved times are what these have made of them
 			}
-			o.exited(t, 0)
-			again := run(t, plain(t, slices.Concat(flags, []string{"--from-json", file, "--csv", csvs[1], "--json", file + "2"})...))
-			again.exited(t, 0)
-			if o.stderr != again.stdout || o.stderr == "" || again.stderr != "" {
-				t.Errorf("run %d:\n%s\nshown again:\n%s%s", i, o.stderr, again.stdout, again.stderr)
+			o.Exited(t, 0)
+			again := drive.Run(t, drive.Plain(t, slices.Concat(flags, []string{"--from-json", file, "--csv", csvs[1], "--json", file + "2"})...))
+			again.Exited(t, 0)
+			if o.Stderr != again.Stdout || o.Stderr == "" || again.Stderr != "" {
+				t.Errorf("run %d:\n%s\nshown again:\n%s%s", i, o.Stderr, again.Stdout, again.Stderr)
 			}
-			if read(csvs[0]) != read(csvs[1]) {
-				t.Errorf("another CSV:\n%s\n%s", read(csvs[0]), read(csvs[1]))
+			if drive.Read(csvs[0]) != drive.Read(csvs[1]) {
+				t.Errorf("another CSV:\n%s\n%s", drive.Read(csvs[0]), drive.Read(csvs[1]))
 			}
-			if read(file) != read(file+"2") {
+			if drive.Read(file) != drive.Read(file+"2") {
 				t.Error("another JSON")
 			}
 		})
@@ -116,7 +118,7 @@ func TestASavedRunLooksTheSame(t *testing.T) {
 func TestFromJSONFailures(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad")
-	writeFile(t, bad, "{}")
+	drive.WriteFile(t, bad, "{}")
 	for _, test := range []struct {
 		args   []string
 		status int
@@ -127,10 +129,10 @@ func TestFromJSONFailures(t *testing.T) {
 		{[]string{"--from-json", bad, "true"}, 2},
 		{[]string{"--from-json", bad, "-p", "1"}, 2},
 	} {
-		o := run(t, plain(t, test.args...))
-		o.exited(t, test.status)
-		if strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") || o.stdout != "" {
-			t.Errorf("%q: stdout %q, stderr %q", test.args, o.stdout, o.stderr)
+		o := drive.Run(t, drive.Plain(t, test.args...))
+		o.Exited(t, test.status)
+		if strings.Count(o.Stderr, "\n") != 1 || !strings.HasPrefix(o.Stderr, "sysprof: ") || o.Stdout != "" {
+			t.Errorf("%q: stdout %q, stderr %q", test.args, o.Stdout, o.Stderr)
 		}
 	}
 }
@@ -138,11 +140,11 @@ func TestFromJSONFailures(t *testing.T) {
 func TestCSV(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "run.csv")
 	table := filepath.Join(t.TempDir(), "table")
-	flags := slices.Concat(countColumns, []string{"-q", "-o", table, "--csv", file, self()})
-	o := run(t, as(plain(t, flags...), "outcomes"))
-	o.exited(t, 0)
-	records, err := csv.NewReader(strings.NewReader(read(file))).ReadAll()
-	check(t, err)
+	flags := slices.Concat(drive.CountColumns, []string{"-q", "-o", table, "--csv", file, drive.Self()})
+	o := drive.Run(t, drive.As(drive.Plain(t, flags...), "outcomes"))
+	o.Exited(t, 0)
+	records, err := csv.NewReader(strings.NewReader(drive.Read(file))).ReadAll()
+	drive.Check(t, err)
 	column := func(name string) int {
 		i := slices.IndexFunc(records[0], func(head string) bool { return head == name })
 		if i < 0 {
@@ -151,36 +153,36 @@ func TestCSV(t *testing.T) {
 		return i
 	}
 	name, calls, errs := column("call"), column("calls"), column("errors")
-	got := counts{}
+	got := drive.Counts{}
 	for _, r := range records[1:] {
 		c, err1 := strconv.Atoi(r[calls])
 		e, err2 := strconv.Atoi(r[errs])
 		if err1 != nil || err2 != nil {
 			t.Fatalf("a record: %q", r)
 		}
-		got[r[name]] = tally{c, e}
+		got[r[name]] = drive.Tally{Calls: c, Errors: e}
 	}
-	if want := parseCounts(t, read(table)); fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := drive.ParseCounts(t, drive.Read(table)); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the CSV says\n%v, the table\n%v", got, want)
 	}
 }
 
 func TestErrorsAndHistogram(t *testing.T) {
-	o := run(t, as(plain(t, "--errors", self()), "outcomes"))
-	o.exited(t, 0)
-	if !regexp.MustCompile(`(?m)^.*\bgetpgid\b.*\bESRCH\b.*\b12\b.*$`).MatchString(o.stderr) &&
-		!regexp.MustCompile(`(?m)^.*\b12\b.*\bESRCH\b.*$`).MatchString(o.stderr) {
-		t.Errorf("there are no 12 ESRCH:\n%s", o.stderr)
+	o := drive.Run(t, drive.As(drive.Plain(t, "--errors", drive.Self()), "outcomes"))
+	o.Exited(t, 0)
+	if !regexp.MustCompile(`(?m)^.*\bgetpgid\b.*\bESRCH\b.*\b12\b.*$`).MatchString(o.Stderr) &&
+		!regexp.MustCompile(`(?m)^.*\b12\b.*\bESRCH\b.*$`).MatchString(o.Stderr) {
+		t.Errorf("there are no 12 ESRCH:\n%s", o.Stderr)
 	}
-	o = run(t, as(plain(t, "--histogram=getpgid", self()), "outcomes"))
-	o.exited(t, 0)
-	if !strings.Contains(o.stderr, "getpgid") || !strings.ContainsAny(o.stderr, "█▏▎▍▌▋▊▉") || strings.Contains(o.stderr, "umask") {
-		t.Errorf("no histogram of getpgid:\n%s", o.stderr)
+	o = drive.Run(t, drive.As(drive.Plain(t, "--histogram=getpgid", drive.Self()), "outcomes"))
+	o.Exited(t, 0)
+	if !strings.Contains(o.Stderr, "getpgid") || !strings.ContainsAny(o.Stderr, "█▏▎▍▌▋▊▉") || strings.Contains(o.Stderr, "umask") {
+		t.Errorf("no histogram of getpgid:\n%s", o.Stderr)
 	}
-	whole := run(t, as(plain(t, "--histogram", self()), "outcomes"))
-	whole.exited(t, 0)
-	if !strings.ContainsAny(whole.stderr, "█▏▎▍▌▋▊▉") {
-		t.Errorf("no histogram:\n%s", whole.stderr)
+	whole := drive.Run(t, drive.As(drive.Plain(t, "--histogram", drive.Self()), "outcomes"))
+	whole.Exited(t, 0)
+	if !strings.ContainsAny(whole.Stderr, "█▏▎▍▌▋▊▉") {
+		t.Errorf("no histogram:\n%s", whole.Stderr)
 	}
 }
 
@@ -227,11 +229,11 @@ int main(void) {
 func TestCPUTimeOfThreads(t *testing.T) {
 	program := compile(t, cpuC)
 	file := filepath.Join(t.TempDir(), "run.json")
-	o := run(t, plain(t, "-c", "--time=cpu", "--json", file, program))
-	o.exited(t, 0)
+	o := drive.Run(t, drive.Plain(t, "-c", "--time=cpu", "--json", file, program))
+	o.Exited(t, 0)
 	var reads, cpuNs int64
-	if _, err := fmt.Sscan(o.stdout, &reads, &cpuNs); err != nil {
-		t.Fatalf("%v: %q", err, o.stdout)
+	if _, err := fmt.Sscan(o.Stdout, &reads, &cpuNs); err != nil {
+		t.Fatalf("%v: %q", err, o.Stdout)
 	}
 	r := readSaved(t, file)
 	pread, sleep, wait := r.row(t, "pread64"), r.row(t, "clock_nanosleep"), r.row(t, "wait4")
@@ -246,7 +248,7 @@ func TestCPUTimeOfThreads(t *testing.T) {
 		t.Errorf("a wait for a busy child: CPU time %d ns, off CPU %d ns", *wait.CPUNs, *wait.OffCPUNs)
 	}
 	// The table of -c shows CPU time then.
-	for _, line := range strings.Split(o.stderr, "\n") {
+	for _, line := range strings.Split(o.Stderr, "\n") {
 		if f := strings.Fields(line); len(f) > 3 && f[len(f)-1] == "clock_nanosleep" {
 			if seconds, _ := strconv.ParseFloat(f[1], 64); seconds > 0.002 {
 				t.Errorf("the table bills a sleeper %v s", seconds)
@@ -298,13 +300,13 @@ func TestCorrectionByHandAndNone(t *testing.T) {
 		t.Errorf("the median of read is %d ns, and %d raw", got, untouched)
 	}
 
-	o := run(t, plain(t, append([]string{"--raw"}, command...)...))
-	if !strings.Contains(o.stderr, "latencies are raw") {
-		t.Errorf("--raw does not say so:\n%s", o.stderr)
+	o := drive.Run(t, drive.Plain(t, append([]string{"--raw"}, command...)...))
+	if !strings.Contains(o.Stderr, "latencies are raw") {
+		t.Errorf("--raw does not say so:\n%s", o.Stderr)
 	}
-	o = run(t, plain(t, append([]string{"-O", "1us"}, command...)...))
-	if !strings.Contains(o.stderr, "as given by hand") {
-		t.Errorf("-O does not say so:\n%s", o.stderr)
+	o = drive.Run(t, drive.Plain(t, append([]string{"-O", "1us"}, command...)...))
+	if !strings.Contains(o.Stderr, "as given by hand") {
+		t.Errorf("-O does not say so:\n%s", o.Stderr)
 	}
 }
 
@@ -313,14 +315,14 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 	for _, option := range []string{"--json", "--csv", "--html"} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "file")
-		writeFile(t, file, "what was here")
-		run(t, plain(t, option, file, "no-such-command-anywhere")).exited(t, 127)
-		if read(file) != "what was here" {
-			t.Errorf("%s: the file holds %q", option, read(file))
+		drive.WriteFile(t, file, "what was here")
+		drive.Run(t, drive.Plain(t, option, file, "no-such-command-anywhere")).Exited(t, 127)
+		if drive.Read(file) != "what was here" {
+			t.Errorf("%s: the file holds %q", option, drive.Read(file))
 		}
-		run(t, plain(t, option, filepath.Join(dir, "missing", "file"), "true")).exited(t, 1)
-		run(t, plain(t, option, file, "sh", "-c", "exit 4")).exited(t, 4)
-		if read(file) == "what was here" {
+		drive.Run(t, drive.Plain(t, option, filepath.Join(dir, "missing", "file"), "true")).Exited(t, 1)
+		drive.Run(t, drive.Plain(t, option, file, "sh", "-c", "exit 4")).Exited(t, 4)
+		if drive.Read(file) == "what was here" {
 			t.Errorf("%s: nothing was written", option)
 		}
 		onlyEntry(t, dir, "file")
@@ -331,9 +333,9 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 func TestLinksStayLinks(t *testing.T) {
 	dir := t.TempDir()
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
-	writeFile(t, file, "what was here")
-	check(t, os.Symlink("file", link))
-	succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", link, "true"))
+	drive.WriteFile(t, file, "what was here")
+	drive.Check(t, os.Symlink("file", link))
+	drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--json", link, "true"))
 	if target, err := os.Readlink(link); err != nil || target != "file" {
 		t.Errorf("the link is gone: %v", err)
 	}
@@ -344,7 +346,7 @@ func TestLinksStayLinks(t *testing.T) {
 func TestFilesOnDescriptors(t *testing.T) {
 	const stdout = "/proc/self/fd/1"
 	t.Run("a pipe", func(t *testing.T) {
-		out := succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", stdout, "echo", "said"))
+		out := drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--json", stdout, "echo", "said"))
 		text, ok := strings.CutPrefix(out, "said\n")
 		if !ok || !json.Valid([]byte(text)) {
 			t.Errorf("stdout: %.200q", out)
@@ -352,25 +354,25 @@ func TestFilesOnDescriptors(t *testing.T) {
 	})
 	t.Run("a file", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "file")
-		succeed(t, exec.Command("sh", "-c", `"$0" -q -o /dev/null --json "$1" echo said > "$2"`, program(t), stdout, file))
-		text, ok := strings.CutPrefix(read(file), "said\n")
+		drive.Succeed(t, exec.Command("sh", "-c", `"$0" -q -o /dev/null --json "$1" echo said > "$2"`, drive.Program(t), stdout, file))
+		text, ok := strings.CutPrefix(drive.Read(file), "said\n")
 		if !ok || !json.Valid([]byte(text)) {
-			t.Errorf("the file holds %.200q", read(file))
+			t.Errorf("the file holds %.200q", drive.Read(file))
 		}
 	})
 	t.Run("attached", func(t *testing.T) {
-		target := start(t, as(exec.Command(self()), "echo"))
-		target.line()
-		out := succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", stdout, "--duration=100ms", "-p", strconv.Itoa(target.pid())))
+		target := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		target.Line()
+		out := drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--json", stdout, "--duration=100ms", "-p", strconv.Itoa(target.Pid())))
 		if !json.Valid([]byte(out)) {
 			t.Errorf("stdout: %.200q", out)
 		}
 	})
 	t.Run("another descriptor", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "file")
-		succeed(t, exec.Command("sh", "-c", `"$0" -q -o /dev/null --csv /proc/self/fd/5 echo said 5> "$1"`, program(t), file))
-		if !strings.HasPrefix(read(file), "call,") {
-			t.Errorf("the file holds %.200q", read(file))
+		drive.Succeed(t, exec.Command("sh", "-c", `"$0" -q -o /dev/null --csv /proc/self/fd/5 echo said 5> "$1"`, drive.Program(t), file))
+		if !strings.HasPrefix(drive.Read(file), "call,") {
+			t.Errorf("the file holds %.200q", drive.Read(file))
 		}
 	})
 }
@@ -379,11 +381,11 @@ func TestFilesOnDescriptors(t *testing.T) {
 // to it.
 func onTerminal(t *testing.T, columns uint16, cmd *exec.Cmd) string {
 	t.Helper()
-	master, terminal := openTerminal(t)
-	check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}))
+	master, terminal := drive.OpenTerminal(t)
+	drive.Check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}))
 	cmd.Stderr = terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	check(t, cmd.Start())
+	drive.Check(t, cmd.Start())
 	terminal.Close() // so that it ends with the command
 	var text bytes.Buffer
 	done := make(chan struct{})
@@ -391,13 +393,13 @@ func onTerminal(t *testing.T, columns uint16, cmd *exec.Cmd) string {
 		defer close(done)
 		io.Copy(&text, master)
 	}()
-	status := waitFor(t, cmd)
+	status := drive.WaitFor(t, cmd)
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(drive.Patience):
 		t.Fatal("the terminal is still open")
 	}
-	(outcome{status: status, stderr: text.String()}).exited(t, 0)
+	(drive.Outcome{Status: status, Stderr: text.String()}).Exited(t, 0)
 	return strings.ReplaceAll(text.String(), "\r\n", "\n")
 }
 
@@ -407,7 +409,7 @@ func TestTableOnATerminal(t *testing.T) {
 	for _, columns := range []uint16{60, 80, 132} {
 		for _, flags := range [][]string{nil, {"--histogram"}, {"--errors"}} {
 			t.Run(fmt.Sprint(columns, flags), func(t *testing.T) {
-				cmd := as(plain(t, append(slices.Clone(flags), self())...), "outcomes")
+				cmd := drive.As(drive.Plain(t, append(slices.Clone(flags), drive.Self())...), "outcomes")
 				cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=")
 				text := onTerminal(t, columns, cmd)
 				if !escape.MatchString(text) {
@@ -432,21 +434,21 @@ func TestTableOnATerminal(t *testing.T) {
 
 func TestNoColor(t *testing.T) {
 	for _, env := range []string{"NO_COLOR=1", "TERM=dumb"} {
-		cmd := plain(t, "true")
+		cmd := drive.Plain(t, "true")
 		cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=", env)
 		if text := onTerminal(t, 80, cmd); strings.Contains(text, "\x1b") || !strings.Contains(text, "execve") {
 			t.Errorf("%s: %q", env, text)
 		}
 	}
-	if o := run(t, plain(t, "true")); strings.Contains(o.stderr, "\x1b") {
-		t.Errorf("colour where there is no terminal: %q", o.stderr)
+	if o := drive.Run(t, drive.Plain(t, "true")); strings.Contains(o.Stderr, "\x1b") {
+		t.Errorf("colour where there is no terminal: %q", o.Stderr)
 	}
 	file := filepath.Join(t.TempDir(), "table")
-	onTerminal(t, 80, plain(t, "-o", file, "true"))
-	if strings.Contains(read(file), "\x1b") || !strings.Contains(read(file), "execve") {
-		t.Errorf("a file: %q", read(file))
+	onTerminal(t, 80, drive.Plain(t, "-o", file, "true"))
+	if strings.Contains(drive.Read(file), "\x1b") || !strings.Contains(drive.Read(file), "execve") {
+		t.Errorf("a file: %q", drive.Read(file))
 	}
-	cmd := plain(t, "-c", "true")
+	cmd := drive.Plain(t, "-c", "true")
 	cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=")
 	if text := onTerminal(t, 80, cmd); strings.Contains(text, "\x1b[") && strings.Contains(text, "m% time") {
 		t.Errorf("strace's table in colour: %q", text)
@@ -455,10 +457,10 @@ func TestNoColor(t *testing.T) {
 
 func TestStatusLine(t *testing.T) {
 	const shown = "calls/s"
-	target := start(t, as(exec.Command(self()), "echo"))
-	target.line()
+	target := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	target.Line()
 	attach := func(flags ...string) string {
-		cmd := plain(t, append(flags, "--duration=1.7", "-p", strconv.Itoa(target.pid()))...)
+		cmd := drive.Plain(t, append(flags, "--duration=1.7", "-p", strconv.Itoa(target.Pid()))...)
 		cmd.Env = append(cmd.Environ(), "TERM=xterm", "NO_COLOR=")
 		return onTerminal(t, 70, cmd)
 	}
@@ -494,9 +496,9 @@ func TestStatusLine(t *testing.T) {
 		}
 	})
 	t.Run("a short run", func(t *testing.T) {
-		if text := onTerminal(t, 70, plain(t, "true")); strings.Contains(text, shown) {
+		if text := onTerminal(t, 70, drive.Plain(t, "true")); strings.Contains(text, shown) {
 			t.Errorf("there is a status line in %q", text)
 		}
 	})
-	target.alive()
+	target.Alive()
 }

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,93 +16,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
-// savedGroups is what of a JSON file is about groups.
-type savedGroups struct {
-	Total struct{ Calls, Errors int }
-	Rows  []struct {
-		Name          string
-		Calls, Errors int
-	}
-	By     []string `json:"groups_by"`
-	Groups []savedGroup
-}
-
-type savedGroup struct {
-	Who, Name     string
-	Values        map[string]any
-	Others        int
-	Calls, Errors int
-	Rows          []struct {
-		Name          string
-		Calls, Errors int
-	}
-	InFlight []struct{ Name, Thread string } `json:"in_flight"`
-}
-
-// groupsOf runs sysprof with flags on a command and returns its groups, which have to add up to the whole.
-func groupsOf(t *testing.T, cmd *exec.Cmd) (*savedGroups, outcome) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "groups.json")
-	cmd.Args = slices.Insert(cmd.Args, 1, "-q", "--json", file, "-o", filepath.Join(filepath.Dir(file), "table"))
-	o := run(t, cmd)
-	o.exited(t, 0)
-	return readGroups(t, file), o
-}
-
-func readGroups(t *testing.T, file string) *savedGroups {
-	t.Helper()
-	var s savedGroups
-	check(t, json.Unmarshal([]byte(read(file)), &s))
-	whole, sum := make(map[string][2]int), make(map[string][2]int)
-	for _, r := range s.Rows {
-		c := whole[r.Name]
-		whole[r.Name] = [2]int{c[0] + r.Calls, c[1] + r.Errors}
-	}
-	for _, g := range s.Groups {
-		calls := 0
-		for _, r := range g.Rows {
-			c := sum[r.Name]
-			sum[r.Name] = [2]int{c[0] + r.Calls, c[1] + r.Errors}
-			calls += r.Calls
-		}
-		if calls != g.Calls {
-			t.Errorf("%s: %d calls, its rows have %d", g.Who, g.Calls, calls)
-		}
-	}
-	if d := cmp.Diff(whole, sum); d != "" {
-		t.Errorf("groups do not add up (-whole +groups):\n%s", d)
-	}
-	return &s
-}
-
-// counts are the calls of each group, by a field or by who it is.
-func (s *savedGroups) counts(call, field string) map[string]int {
-	counts := make(map[string]int)
-	for _, g := range s.Groups {
-		key := g.Name
-		if field != "" {
-			key = fmt.Sprint(g.Values[field])
-			if n, ok := g.Values[field].(float64); ok {
-				key = strconv.Itoa(int(n))
-			}
-		}
-		for _, r := range g.Rows {
-			if call == "" || r.Name == call {
-				counts[key] += r.Calls
-			}
-		}
-	}
-	return counts
-}
-
 // The target starts three children, each of which makes calls of getpriority, and says how many and who it is.
-var _ = target("family", func(args []string) {
+var _ = drive.Target("family", func(args []string) {
 	if len(args) > 0 {
 		n, err := strconv.Atoi(args[0])
-		must(err)
+		drive.Must(err)
 		for range n {
 			unix.Getpriority(unix.PRIO_PROCESS, 0)
 		}
@@ -111,9 +32,9 @@ var _ = target("family", func(args []string) {
 		return
 	}
 	for n := range 3 {
-		cmd := exec.Command(self(), strconv.Itoa(20+n))
+		cmd := exec.Command(drive.Self(), strconv.Itoa(20+n))
 		cmd.Stdout = os.Stdout
-		must(cmd.Run())
+		drive.Must(cmd.Run())
 	}
 })
 
@@ -121,19 +42,19 @@ var _ = target("family", func(args []string) {
 func TestGroupsOfProcesses(t *testing.T) {
 	for _, flags := range [][]string{nil, {"-e", "trace=getpriority"}, {"-e", "trace=getpriority", "--no-seccomp"}, {"--pprof=/dev/null", "--labels=tid"}} {
 		for _, by := range []string{"pid", "pid,comm", "comm,pid,errno", "pid,cgroup"} {
-			s, o := groupsOf(t, as(plain(t, slices.Concat([]string{"--by", by}, flags, []string{self()})...), "family"))
+			s, o := drive.GroupsOf(t, drive.As(drive.Plain(t, slices.Concat([]string{"--by", by}, flags, []string{drive.Self()})...), "family"))
 			want := make(map[string]int)
-			for line := range strings.Lines(o.stdout) {
+			for line := range strings.Lines(o.Stdout) {
 				var pid string
 				var n int
 				fmt.Sscan(line, &pid, &n)
 				want[pid] = n
 			}
-			if d := cmp.Diff(want, s.counts("getpriority", "pid")); d != "" || len(want) != 3 {
+			if d := cmp.Diff(want, s.Counts("getpriority", "pid")); d != "" || len(want) != 3 {
 				t.Errorf("%q by %s (-ledger +counted):\n%s", flags, by, d)
 			}
 			for _, g := range s.Groups {
-				if comm := filepath.Base(self()); !strings.HasPrefix(g.Who, fmt.Sprintf("%.15s (%.0f)", comm, g.Values["pid"])) || !strings.HasPrefix(g.Name, fmt.Sprintf("%.15s", comm)) {
+				if comm := filepath.Base(drive.Self()); !strings.HasPrefix(g.Who, fmt.Sprintf("%.15s (%.0f)", comm, g.Values["pid"])) || !strings.HasPrefix(g.Name, fmt.Sprintf("%.15s", comm)) {
 					t.Errorf("by %s: one is %q, %q", by, g.Who, g.Name)
 				}
 			}
@@ -147,9 +68,9 @@ func TestGroupsAsStraceLogsThem(t *testing.T) {
 	command := []string{"sh", "-c", "ls -l / >/dev/null; (cat /etc/passwd; cat /nonexistent 2>/dev/null) | sort >/dev/null; wc -l </etc/group >/dev/null"}
 	for range 3 {
 		logs := filepath.Join(t.TempDir(), "log")
-		run(t, exec.Command(strace, slices.Concat([]string{"-ff", "-o", logs}, command)...)).exited(t, 0)
+		drive.Run(t, exec.Command(strace, slices.Concat([]string{"-ff", "-o", logs}, command)...)).Exited(t, 0)
 		want := countLogs(t, logs)
-		s, _ := groupsOf(t, plain(t, slices.Concat([]string{"--by=comm"}, command)...))
+		s, _ := drive.GroupsOf(t, drive.Plain(t, slices.Concat([]string{"--by=comm"}, command)...))
 		got := make(map[string]map[string]int)
 		for _, g := range s.Groups {
 			got[g.Name] = make(map[string]int)
@@ -178,13 +99,13 @@ func TestGroupsAsStraceLogsThem(t *testing.T) {
 // file.
 func countLogs(t *testing.T, logs string) map[string]map[string]int {
 	files, err := filepath.Glob(logs + ".*")
-	check(t, err)
+	drive.Check(t, err)
 	executes := regexp.MustCompile(`^execve\("([^"]*)".* = 0$`)
 	call := regexp.MustCompile(`^(\w+)\(`)
 	counts := make(map[string]map[string]int)
 	for _, file := range files {
 		comm := "sh"
-		for line := range strings.Lines(read(file)) {
+		for line := range strings.Lines(drive.Read(file)) {
 			line = strings.TrimSuffix(line, "\n")
 			if m := call.FindStringSubmatch(line); m != nil && m[1] != "exit_group" && !strings.HasSuffix(line, "<unfinished ...>") {
 				if counts[comm] == nil {
@@ -202,10 +123,10 @@ func countLogs(t *testing.T, logs string) map[string]map[string]int {
 
 // The target reads from each of its arguments, which are files, as often as its place says, through a descriptor that was another
 // file's before.
-var _ = target("files", func(args []string) {
+var _ = drive.Target("files", func(args []string) {
 	for i, path := range args {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		must(err)
+		drive.Must(err)
 		for range i + 1 {
 			unix.Pread(fd, make([]byte, 1), 0)
 		}
@@ -220,13 +141,13 @@ func TestGroupsOfFiles(t *testing.T) {
 	want := make(map[string]int)
 	for i := range 30 {
 		path := filepath.Join(dir, fmt.Sprintf("file%d", i))
-		writeFile(t, path, "x")
+		drive.WriteFile(t, path, "x")
 		paths = append(paths, path)
 		want[path] = i + 1
 	}
 	for _, flags := range [][]string{nil, {"-e", "trace=pread64"}, {"--time=cpu"}} {
-		s, _ := groupsOf(t, as(plain(t, slices.Concat([]string{"--by=fd"}, flags, []string{self()}, paths)...), "files"))
-		got := s.counts("pread64", "fd")
+		s, _ := drive.GroupsOf(t, drive.As(drive.Plain(t, slices.Concat([]string{"--by=fd"}, flags, []string{drive.Self()}, paths)...), "files"))
+		got := s.Counts("pread64", "fd")
 		for path := range got {
 			if !strings.HasPrefix(path, dir) {
 				delete(got, path) // the loader's and the runtime's
@@ -237,24 +158,24 @@ func TestGroupsOfFiles(t *testing.T) {
 		}
 	}
 	// The same values choose calls.
-	s, _ := groupsOf(t, as(plain(t, slices.Concat([]string{"--by=fd", "--only=fd=" + dir + "/file1*", "--only=fd=" + paths[3], self()}, paths)...), "files"))
+	s, _ := drive.GroupsOf(t, drive.As(drive.Plain(t, slices.Concat([]string{"--by=fd", "--only=fd=" + dir + "/file1*", "--only=fd=" + paths[3], drive.Self()}, paths)...), "files"))
 	for path := range want {
 		if !strings.HasPrefix(path, dir+"/file1") && path != paths[3] {
 			delete(want, path)
 		}
 	}
-	if d := cmp.Diff(want, s.counts("pread64", "fd")); d != "" {
+	if d := cmp.Diff(want, s.Counts("pread64", "fd")); d != "" {
 		t.Errorf("of some files (-ledger +counted):\n%s", d)
 	}
 }
 
 // The target has threads with names, each of which makes as many calls as its place says; the last one waits.
-var _ = target("named threads", func([]string) {
+var _ = drive.Target("named threads", func([]string) {
 	done := make(chan int)
 	for i := range 4 {
 		go func() {
 			runtime.LockOSThread()
-			nameThread(fmt.Sprintf("worker-%d", i))
+			drive.NameThread(fmt.Sprintf("worker-%d", i))
 			for range 10 * (i + 1) {
 				unix.Getpriority(unix.PRIO_PROCESS, 0)
 			}
@@ -279,15 +200,15 @@ var _ = target("named threads", func([]string) {
 // TestGroupsOfThreads: threads are shown by name, in groups and where one has not returned from its call.
 func TestGroupsOfThreads(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "groups.json")
-	k := start(t, as(plain(t, "--by=tid", "--json", file, self()), "named threads"))
-	pid, _, _ := strings.Cut(k.line(), " ")
-	k.say("end")
-	if status := k.end(); status != 0 {
-		t.Errorf("%s\n%s", describe(status), k.written())
+	k := drive.Start(t, drive.As(drive.Plain(t, "--by=tid", "--json", file, drive.Self()), "named threads"))
+	pid, _, _ := strings.Cut(k.Line(), " ")
+	k.Say("end")
+	if status := k.End(); status != 0 {
+		t.Errorf("%s\n%s", drive.Describe(status), k.Written())
 	}
-	s := readGroups(t, file)
+	s := drive.ReadGroups(t, file)
 	got := make(map[string]int)
-	for name, n := range s.counts("getpriority", "") {
+	for name, n := range s.Counts("getpriority", "") {
 		_, thread, ok := strings.Cut(name, ", thread ")
 		if !ok {
 			thread = name // it is the first one, and the process is called so
@@ -301,21 +222,21 @@ func TestGroupsOfThreads(t *testing.T) {
 		t.Errorf("(-ledger +counted):\n%s", d)
 	}
 	heading := regexp.MustCompile(`(?m)^(\S.* \(` + pid + `\), thread \d+ worker-2|worker-2 \(` + pid + `\)): [\d.<]+ % of the time, \d+ calls?(, \d+ errors?)?$`)
-	if !heading.MatchString(k.written()) {
-		t.Errorf("no table is headed by the thread's name:\n%s", k.written())
+	if !heading.MatchString(k.Written()) {
+		t.Errorf("no table is headed by the thread's name:\n%s", k.Written())
 	}
 }
 
 // TestThreadsInFlightHaveNames, without groups, too.
 func TestThreadsInFlightHaveNames(t *testing.T) {
-	k := start(t, as(exec.Command(self()), "named threads"))
-	pid, _, _ := strings.Cut(k.line(), " ")
-	o := run(t, sysprof(t, "-p", pid, "--duration=0.1"))
-	o.exited(t, 0)
-	if !regexp.MustCompile(`(?m)^  pause: 1 detached \(thread \d+ worker-3\) after at least `).MatchString(o.stderr) {
-		t.Errorf("the thread that waits has no name:\n%s", o.stderr)
+	k := drive.Start(t, drive.As(exec.Command(drive.Self()), "named threads"))
+	pid, _, _ := strings.Cut(k.Line(), " ")
+	o := drive.Run(t, drive.Sysprof(t, "-p", pid, "--duration=0.1"))
+	o.Exited(t, 0)
+	if !regexp.MustCompile(`(?m)^  pause: 1 detached \(thread \d+ worker-3\) after at least `).MatchString(o.Stderr) {
+		t.Errorf("the thread that waits has no name:\n%s", o.Stderr)
 	}
-	s, _ := groupsOf(t, plain(t, "--by=thread_name", "-p", pid, "--duration=0.1"))
+	s, _ := drive.GroupsOf(t, drive.Plain(t, "--by=thread_name", "-p", pid, "--duration=0.1"))
 	found := false
 	for _, g := range s.Groups {
 		for _, f := range g.InFlight {
@@ -325,14 +246,14 @@ func TestThreadsInFlightHaveNames(t *testing.T) {
 	if !found {
 		t.Errorf("the group of the thread that waits is missing: %+v", s.Groups)
 	}
-	k.say("end")
-	k.end()
+	k.Say("end")
+	k.End()
 }
 
 // TestForkStorm: each of many short processes is a group, or among the others, and no call is lost.
 func TestForkStorm(t *testing.T) {
 	const n = 150
-	s, _ := groupsOf(t, plain(t, "--by=pid,comm", "--top=3", "sh", "-c", fmt.Sprintf("for i in $(seq %d); do ls / >/dev/null; done", n)))
+	s, _ := drive.GroupsOf(t, drive.Plain(t, "--by=pid,comm", "--top=3", "sh", "-c", fmt.Sprintf("for i in $(seq %d); do ls / >/dev/null; done", n)))
 	ls := 0
 	for _, g := range s.Groups {
 		if g.Name == "ls" && g.Calls > 20 {
@@ -347,27 +268,27 @@ func TestForkStorm(t *testing.T) {
 // TestGroupsOfASavedRun are shown and compared as those of a run.
 func TestGroupsOfASavedRun(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "groups.json")
-	o := run(t, plain(t, "--by=pid", "--top=2", "--json", file, "sh", "-c", "ls / >/dev/null; ls / >/dev/null; true"))
-	o.exited(t, 0)
-	again := run(t, plain(t, "--from-json", file, "--top=2"))
-	again.exited(t, 0)
-	if d := cmp.Diff(o.stderr, again.stdout); d != "" {
+	o := drive.Run(t, drive.Plain(t, "--by=pid", "--top=2", "--json", file, "sh", "-c", "ls / >/dev/null; ls / >/dev/null; true"))
+	o.Exited(t, 0)
+	again := drive.Run(t, drive.Plain(t, "--from-json", file, "--top=2"))
+	again.Exited(t, 0)
+	if d := cmp.Diff(o.Stderr, again.Stdout); d != "" {
 		t.Errorf("(-run +saved):\n%s", d)
 	}
-	if !strings.Contains(o.stderr, "\nothers (1 group): ") {
-		t.Errorf("there are no others:\n%s", o.stderr)
+	if !strings.Contains(o.Stderr, "\nothers (1 group): ") {
+		t.Errorf("there are no others:\n%s", o.Stderr)
 	}
-	difference := run(t, plain(t, "--from-json", file, "--against", file))
-	difference.exited(t, 0)
+	difference := drive.Run(t, drive.Plain(t, "--from-json", file, "--against", file))
+	difference.Exited(t, 0)
 	for _, want := range []string{"\nls:\n", "\nsh:\n", " pid\n"} {
-		if !strings.Contains(difference.stdout, want) {
-			t.Errorf("the difference has no %q:\n%s", want, difference.stdout)
+		if !strings.Contains(difference.Stdout, want) {
+			t.Errorf("the difference has no %q:\n%s", want, difference.Stdout)
 		}
 	}
-	chosen := run(t, plain(t, "--from-json", file, "-Z"))
-	chosen.exited(t, 0)
-	if g := regexp.MustCompile(`\nls \([0-9]+\): [0-9.]+ % of the time, ([0-9]+) calls, ([0-9]+) errors`).FindStringSubmatch(chosen.stdout); g == nil || g[1] != g[2] {
-		t.Errorf("groups of calls that failed:\n%s%s", chosen.stdout, chosen.stderr)
+	chosen := drive.Run(t, drive.Plain(t, "--from-json", file, "-Z"))
+	chosen.Exited(t, 0)
+	if g := regexp.MustCompile(`\nls \([0-9]+\): [0-9.]+ % of the time, ([0-9]+) calls, ([0-9]+) errors`).FindStringSubmatch(chosen.Stdout); g == nil || g[1] != g[2] {
+		t.Errorf("groups of calls that failed:\n%s%s", chosen.Stdout, chosen.Stderr)
 	}
 }
 
@@ -379,7 +300,7 @@ func TestGroupUsage(t *testing.T) {
 	} {
 		badUsage(t, args)
 	}
-	if o := badUsage(t, []string{"--by=pdi", "true"}); !strings.Contains(o.stderr, "(did you mean pid?)") {
-		t.Error(o.stderr)
+	if o := badUsage(t, []string{"--by=pdi", "true"}); !strings.Contains(o.Stderr, "(did you mean pid?)") {
+		t.Error(o.Stderr)
 	}
 }

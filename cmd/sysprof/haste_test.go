@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -14,25 +16,25 @@ import (
 // and who reads the tables, but for its guard and one thread of its own, which sleep, and have to come in time when they wake.
 func TestHasteIsOver(t *testing.T) {
 	usually, err := unix.SchedGetAttr(0, 0)
-	check(t, err)
-	traced := start(t, sysprof(t, "-o", "|cat >/dev/null", "--", "sh", "-c", "echo begun; read end"))
-	traced.expect("begun")
+	drive.Check(t, err)
+	traced := drive.Start(t, drive.Sysprof(t, "-o", "|cat >/dev/null", "--", "sh", "-c", "echo begun; read end"))
+	traced.Expect("begun")
 	names := ""
-	for all := []int{traced.pid()}; len(all) > 0; all = all[1:] {
+	for all := []int{traced.Pid()}; len(all) > 0; all = all[1:] {
 		pid := all[0]
 		most := 0
-		if pid == traced.pid() {
+		if pid == traced.Pid() {
 			most = 1 // what notices that sysprof stands still
 		}
-		eventually(t, fmt.Sprintf("%s (%d) is as usual", status(pid, "Name"), pid), func() bool {
+		drive.Eventually(t, fmt.Sprintf("%s (%d) is as usual", drive.StatusOf(pid, "Name"), pid), func() bool {
 			// Its name comes only when it runs.
-			return hasty(pid, usually) <= most || status(pid, "Name") == "sysp-guard"
+			return hasty(pid, usually) <= most || drive.StatusOf(pid, "Name") == "sysp-guard"
 		})
-		names += status(pid, "Name") + " "
+		names += drive.StatusOf(pid, "Name") + " "
 		lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-		check(t, err)
+		drive.Check(t, err)
 		for _, list := range lists {
-			for _, child := range strings.Fields(read(list)) {
+			for _, child := range strings.Fields(drive.Read(list)) {
 				pid, _ := strconv.Atoi(child)
 				all = append(all, pid)
 			}
@@ -44,8 +46,8 @@ func TestHasteIsOver(t *testing.T) {
 	if n := len(strings.Fields(names)); n < 4 {
 		t.Errorf("looked at %d processes (%s), want 4 at least", n, names)
 	}
-	traced.say("end")
-	traced.end()
+	traced.Say("end")
+	traced.End()
 }
 
 // hasty is how many threads of a process are scheduled otherwise.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -49,7 +51,7 @@ func readPage(t *testing.T, text string) (data pageData) {
 	if !ok || !strings.HasPrefix(text, "<!DOCTYPE html>") {
 		t.Fatalf("it is no page: %.300s", text)
 	}
-	check(t, json.Unmarshal([]byte(facts), &data))
+	drive.Check(t, json.Unmarshal([]byte(facts), &data))
 	return data
 }
 
@@ -66,9 +68,9 @@ func callsOf(triples []int64) (calls int64) {
 func TestPageHasTheRun(t *testing.T) {
 	dir := t.TempDir()
 	saved, page, again := filepath.Join(dir, "json"), filepath.Join(dir, "html"), filepath.Join(dir, "again")
-	o := run(t, as(plain(t, "--html", page, "--json", saved, "--pprof", filepath.Join(dir, "pprof"), self()), "outcomes"))
-	o.exited(t, 0)
-	want, got := readSaved(t, saved), readPage(t, read(page))
+	o := drive.Run(t, drive.As(drive.Plain(t, "--html", page, "--json", saved, "--pprof", filepath.Join(dir, "pprof"), drive.Self()), "outcomes"))
+	o.Exited(t, 0)
+	want, got := readSaved(t, saved), readPage(t, drive.Read(page))
 	if len(got.Rows) != len(want.Rows) || got.Total.C != want.Total.Calls || got.Total.S != want.Total.Latency.Sum || len(want.Rows) == 0 {
 		t.Fatalf("the page has %d rows with %d calls, %d ns; want %d with %d, %d", len(got.Rows), got.Total.C, got.Total.S, len(want.Rows), want.Total.Calls, want.Total.Latency.Sum)
 	}
@@ -100,13 +102,13 @@ func TestPageHasTheRun(t *testing.T) {
 		t.Errorf("the flame graph: %+v", f)
 	}
 	for _, line := range got.Cost {
-		if !strings.Contains(o.stderr, got.Cost[0]) {
+		if !strings.Contains(o.Stderr, got.Cost[0]) {
 			t.Errorf("under the table there is no %q", line)
 		}
 	}
 
-	succeed(t, plain(t, "--from-json", saved, "--html", again))
-	of := readPage(t, read(again))
+	drive.Succeed(t, drive.Plain(t, "--from-json", saved, "--html", again))
+	of := readPage(t, drive.Read(again))
 	if of.Flame != nil {
 		t.Error("a saved run has what is not saved")
 	}
@@ -120,7 +122,7 @@ func TestPageHasTheRun(t *testing.T) {
 
 // TestPageOverTime: a run of some time is cut into slices.
 func TestPageOverTime(t *testing.T) {
-	page := readPage(t, succeed(t, plain(t, "-q", "-o", os.DevNull, "--html", "-", "sleep", "0.3")))
+	page := readPage(t, drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--html", "-", "sleep", "0.3")))
 	ends := page.Time.Ends
 	if len(ends) < 2 || !slices.IsSorted(ends) { // on a busy machine the run's clock may have stood still for most of it
 		t.Errorf("the slices end at %v", ends)

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/cmd/sysprof/internal/origin"
 	"sysprof/syscalltab/needs"
 )
@@ -25,7 +26,7 @@ import (
 // The target prepares the state that a program inherits, and then becomes that program. Its
 // arguments say how, up to "--"; what follows is the program. Nothing of Go's is left: the raw calls
 // change what the kernel has.
-var _ = target("prepare", func(args []string) {
+var _ = drive.Target("prepare", func(args []string) {
 	runtime.LockOSThread()
 	end := slices.Index(args, "--")
 	var blocked uint64
@@ -51,33 +52,33 @@ var _ = target("prepare", func(args []string) {
 		case "close":
 			raw(unix.SYS_CLOSE, uintptr(n), 0, 0, 0)
 		case "nofile":
-			must(syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(n), Max: uint64(n) * 2}))
+			drive.Must(syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(n), Max: uint64(n) * 2}))
 		case "env":
 			more = append(more, value)
 		case "umask":
 			unix.Umask(n)
 		case "cd":
-			must(os.Chdir(value))
+			drive.Must(os.Chdir(value))
 		case "open":
 			fd, err := unix.Open("/etc/passwd", unix.O_RDONLY, 0)
-			must(err)
-			must(unix.Dup3(fd, n, 0))
+			drive.Must(err)
+			drive.Must(unix.Dup3(fd, n, 0))
 		default:
 			panic(arg)
 		}
 	}
 	argv, err := syscall.SlicePtrFromStrings(args[end+1:])
-	must(err)
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, targetEnv) || e == noPreemption })
+	drive.Must(err)
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, drive.TargetEnv) || e == noPreemption })
 	envp, err := syscall.SlicePtrFromStrings(append(env, more...))
-	must(err)
+	drive.Must(err)
 	// Not syscall.Exec, which restores the limit of open files that the runtime found.
 	raw(unix.SYS_EXECVE, uintptr(unsafe.Pointer(argv[0])), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envp[0])), 0)
 })
 
 // prepared is a command that prepares the state which the program after "--" inherits.
 func prepared(args ...string) *exec.Cmd {
-	cmd := as(exec.Command(self(), args...), "prepare")
+	cmd := drive.As(exec.Command(drive.Self(), args...), "prepare")
 	cmd.Env = append(cmd.Env, noPreemption)
 	return cmd
 }
@@ -147,11 +148,11 @@ func TestCommandInherits(t *testing.T) {
 				args = append(append(args, tracer...), test.command...)
 				cmd := prepared(args...)
 				cmd.Env = append(cmd.Env, "SYSPROF_TEST_MARK=x y")
-				o := run(t, cmd)
-				o.exited(t, 0)
-				seen := o.stdout + read(file)
+				o := drive.Run(t, cmd)
+				o.Exited(t, 0)
+				seen := o.Stdout + drive.Read(file)
 				if seen == "" {
-					t.Fatalf("the command has written nothing; stderr: %s", o.stderr)
+					t.Fatalf("the command has written nothing; stderr: %s", o.Stderr)
 				}
 				seen = byChance.ReplaceAllString(seen, "")
 				seen = regexp.MustCompile(`/proc/\d+`).ReplaceAllString(seen, "/proc/PID")
@@ -162,18 +163,18 @@ func TestCommandInherits(t *testing.T) {
 			if !strings.Contains(untraced, test.shows) {
 				t.Fatalf("the case is no test: the output has no %q:\n%s", test.shows, untraced)
 			}
-			traced := see(program(t), "-c", "-o", table)
+			traced := see(drive.Program(t), "-c", "-o", table)
 			if traced != untraced {
 				t.Errorf("the command sees something else under sysprof:\n%s", differing(untraced, traced))
 			}
-			hasTable(t, read(table), 1)
+			drive.HasTable(t, drive.Read(table), 1)
 		})
 	}
 }
 
 // The target says what came with the signals that were pending when it was executed. As the test binary has package
 // origin, that has taken them.
-var _ = target("pending", func(args []string) {
+var _ = drive.Target("pending", func(args []string) {
 	for _, p := range origin.Of().Pending {
 		fmt.Printf("signal %d, si_code %d, value %d\n", p.Signal(), int32(p.Info[1]), p.Info[3])
 	}
@@ -185,16 +186,16 @@ func TestCommandInheritsQueuedSignals(t *testing.T) {
 		t.Skip("a test binary with the race detector has no package origin")
 	}
 	see := func(tracer ...string) string {
-		args := append([]string{"block=40", "queue=40", "queue=40", "queue=40", "env=" + targetEnv + "=pending", "--"}, tracer...)
-		o := run(t, prepared(append(args, self())...))
-		o.exited(t, 0)
-		return o.stdout
+		args := append([]string{"block=40", "queue=40", "queue=40", "queue=40", "env=" + drive.TargetEnv + "=pending", "--"}, tracer...)
+		o := drive.Run(t, prepared(append(args, drive.Self())...))
+		o.Exited(t, 0)
+		return o.Stdout
 	}
 	untraced := see()
 	if want := "signal 40, si_code -1, value 100\nsignal 40, si_code -1, value 101\nsignal 40, si_code -1, value 102\n"; untraced != want {
 		t.Fatalf("the case is no test: the command says %q, want %q", untraced, want)
 	}
-	if traced := see(program(t), "-c"); traced != untraced {
+	if traced := see(drive.Program(t), "-c"); traced != untraced {
 		t.Errorf("the command says %q under sysprof, want %q", traced, untraced)
 	}
 }
@@ -217,10 +218,10 @@ func differing(a, b string) string {
 }
 
 func TestCommandStaysInTheProcessGroup(t *testing.T) {
-	cmd := sysprof(t, "cat", "/proc/self/stat")
-	o := run(t, cmd)
-	fields := strings.Fields(o.stdout)
-	own := strings.Fields(read("/proc/self/stat"))
+	cmd := drive.Sysprof(t, "cat", "/proc/self/stat")
+	o := drive.Run(t, cmd)
+	fields := strings.Fields(o.Stdout)
+	own := strings.Fields(drive.Read("/proc/self/stat"))
 	if len(fields) < 8 || fields[4] != strconv.Itoa(cmd.Process.Pid) {
 		t.Errorf("the command's process group is %v, want %d", fields[4], cmd.Process.Pid)
 	}
@@ -235,13 +236,13 @@ func TestSysprofKeepsNoPipeOfTheCommandOpen(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in, hold, err := os.Pipe()
-			must(err)
+			drive.Must(err)
 			defer hold.Close()
 			r, w, err := os.Pipe()
-			must(err)
+			drive.Must(err)
 			defer r.Close()
 			script := "exec " + test.descriptor + ">&-; read x; exit 3"
-			cmd := sysprof(t, "-o", filepath.Join(t.TempDir(), "table"), "sh", "-c", script)
+			cmd := drive.Sysprof(t, "-o", filepath.Join(t.TempDir(), "table"), "sh", "-c", script)
 			cmd.Stdin = in
 			switch test.descriptor {
 			case "1":
@@ -255,29 +256,29 @@ func TestSysprofKeepsNoPipeOfTheCommandOpen(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { kill(cmd.Process.Pid) })
+			t.Cleanup(func() { drive.Kill(cmd.Process.Pid) })
 			w.Close()
 			in.Close()
-			r.SetReadDeadline(time.Now().Add(patience))
+			r.SetReadDeadline(time.Now().Add(drive.Patience))
 			if data, err := io.ReadAll(r); err != nil || len(data) > 0 {
 				t.Errorf("the reader sees %q, %v; want the end of the file", data, err)
 			}
-			if status(cmd.Process.Pid, "State") == "" {
+			if drive.StatusOf(cmd.Process.Pid, "State") == "" {
 				t.Error("sysprof has ended before the test could see anything")
 			}
 			hold.WriteString("x\n")
-			(outcome{status: waitFor(t, cmd)}).exited(t, 3)
+			(drive.Outcome{Status: drive.WaitFor(t, cmd)}).Exited(t, 3)
 		})
 	}
 	t.Run("stdin", func(t *testing.T) {
-		s := start(t, sysprof(t, "sh", "-c", "exec <&-; echo closed; exec sleep 60"))
-		s.expect("closed")
-		eventually(t, "writing to the command's stdin fails", func() bool {
-			_, err := s.in.WriteString("x")
+		s := drive.Start(t, drive.Sysprof(t, "sh", "-c", "exec <&-; echo closed; exec sleep 60"))
+		s.Expect("closed")
+		drive.Eventually(t, "writing to the command's stdin fails", func() bool {
+			_, err := s.In.WriteString("x")
 			return err != nil
 		})
-		s.signal(unix.SIGTERM)
-		died(t, s.end(), unix.SIGTERM)
+		s.Signal(unix.SIGTERM)
+		drive.Died(t, s.End(), unix.SIGTERM)
 	})
 }
 
@@ -286,26 +287,26 @@ func TestUser(t *testing.T) {
 	member := memberOfGroups(t)
 	for _, name := range []string{"nobody", "daemon", member} {
 		t.Run("by name "+name, func(t *testing.T) {
-			want := run(t, exec.Command("id", name))
-			o := run(t, sysprof(t, "-u", name, "id"))
-			o.exited(t, 0)
-			if sorted(o.stdout) != sorted(want.stdout) || o.stdout == "" {
-				t.Errorf("id under sysprof -u %s says %q, want %q", name, o.stdout, want.stdout)
+			want := drive.Run(t, exec.Command("id", name))
+			o := drive.Run(t, drive.Sysprof(t, "-u", name, "id"))
+			o.Exited(t, 0)
+			if sorted(o.Stdout) != sorted(want.Stdout) || o.Stdout == "" {
+				t.Errorf("id under sysprof -u %s says %q, want %q", name, o.Stdout, want.Stdout)
 			}
 		})
 	}
 	t.Run("by numbers", func(t *testing.T) {
-		o := run(t, sysprof(t, "--user=4711:4712", "id"))
-		o.exited(t, 0)
-		if want := "uid=4711 gid=4712 groups=4712\n"; o.stdout != want {
-			t.Errorf("id says %q, want %q", o.stdout, want)
+		o := drive.Run(t, drive.Sysprof(t, "--user=4711:4712", "id"))
+		o.Exited(t, 0)
+		if want := "uid=4711 gid=4712 groups=4712\n"; o.Stdout != want {
+			t.Errorf("id says %q, want %q", o.Stdout, want)
 		}
 	})
 }
 
 // memberOfGroups finds a user with more than one group, else root.
 func memberOfGroups(t *testing.T) string {
-	for line := range strings.Lines(read("/etc/group")) {
+	for line := range strings.Lines(drive.Read("/etc/group")) {
 		fields := strings.Split(strings.TrimSpace(line), ":")
 		if len(fields) == 4 && fields[3] != "" {
 			return strings.Split(fields[3], ",")[0]
@@ -322,12 +323,12 @@ func sorted(id string) string {
 }
 
 func TestEnvironmentAndName(t *testing.T) {
-	cmd := sysprof(t, "-E", "SET=a=b c", "-E", "GONE", "-E", "EMPTY=", "--env=AGAIN=1", "-EAGAIN=2", "--argv0=other name", "/bin/sh", "-c",
+	cmd := drive.Sysprof(t, "-E", "SET=a=b c", "-E", "GONE", "-E", "EMPTY=", "--env=AGAIN=1", "-EAGAIN=2", "--argv0=other name", "/bin/sh", "-c",
 		`echo "$0|$SET|${GONE-unset}|${EMPTY-unset}|$AGAIN"; tr "\0" "|" < /proc/$$/cmdline`)
 	cmd.Env = append(os.Environ(), "GONE=here", "AGAIN=0")
-	o := run(t, cmd)
-	o.exited(t, 0)
-	first, rest, _ := strings.Cut(o.stdout, "\n")
+	o := drive.Run(t, cmd)
+	o.Exited(t, 0)
+	first, rest, _ := strings.Cut(o.Stdout, "\n")
 	if want := "other name|a=b c|unset||2"; first != want {
 		t.Errorf("the command says %q, want %q", first, want)
 	}

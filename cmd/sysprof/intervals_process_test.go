@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -98,21 +100,21 @@ var headings = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Â· (.*) Â
 func TestIntervalsAddUp(t *testing.T) {
 	dir := t.TempDir()
 	saved, lines := filepath.Join(dir, "json"), filepath.Join(dir, "csv")
-	must(os.WriteFile(saved, []byte(strings.Repeat("what was there before\n", 10_000)), 0o644))
-	s := start(t, as(plain(t, "-i50ms", "--json", saved, "--csv", lines, self()), "echo"))
-	s.line()
+	drive.Must(os.WriteFile(saved, []byte(strings.Repeat("what was there before\n", 10_000)), 0o644))
+	s := drive.Start(t, drive.As(drive.Plain(t, "-i50ms", "--json", saved, "--csv", lines, drive.Self()), "echo"))
+	s.Line()
 	const calls = 20
-	for done := 0; done < calls || len(headings.FindAllString(s.written(), -1)) < 4; done++ {
-		s.alive()
+	for done := 0; done < calls || len(headings.FindAllString(s.Written(), -1)) < 4; done++ {
+		s.Alive()
 		if done == calls-1 {
 			time.Sleep(time.Millisecond) // the rest is made at leisure
 		}
 	}
-	s.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	intervals, whole := objects(t, read(saved))
+	s.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	intervals, whole := objects(t, drive.Read(saved))
 
-	heads := headings.FindAllStringSubmatch(s.written(), -1)
+	heads := headings.FindAllStringSubmatch(s.Written(), -1)
 	if last := heads[len(heads)-1]; !strings.HasPrefix(last[1], "all of ") || last[2] != grouped(whole.Total.Calls) {
 		t.Errorf("the last heading is %q; the run has %d calls", last[0], whole.Total.Calls)
 	}
@@ -132,29 +134,29 @@ func TestIntervalsAddUp(t *testing.T) {
 		}
 	}
 	if tables != len(heads)-1 {
-		t.Errorf("%d of the %d tables are of the intervals of the file:\n%s", tables, len(heads)-1, s.written())
+		t.Errorf("%d of the %d tables are of the intervals of the file:\n%s", tables, len(heads)-1, s.Written())
 	}
 
-	rows := strings.Split(strings.TrimSpace(read(lines)), "\n")
+	rows := strings.Split(strings.TrimSpace(drive.Read(lines)), "\n")
 	sum, all := 0, 0
 	for _, row := range rows[1:] {
 		cells := strings.Split(row, ",")
 		calls, err := strconv.Atoi(cells[3])
-		must(err)
+		drive.Must(err)
 		if number := cells[len(cells)-4]; number == "" {
 			all += calls
 		} else {
 			sum += calls
 		}
 	}
-	if strings.Count(read(lines), "call,abi,nr") != 1 || sum != all || all != whole.Total.Calls {
+	if strings.Count(drive.Read(lines), "call,abi,nr") != 1 || sum != all || all != whole.Total.Calls {
 		t.Errorf("the rows of the intervals have %d calls, those of the whole %d, the run %d", sum, all, whole.Total.Calls)
 	}
 
-	shown := run(t, plain(t, "-c", "--from-json", saved))
-	shown.exited(t, 0)
-	if !strings.Contains(shown.stdout, " "+strconv.Itoa(whole.Total.Calls)+" ") {
-		t.Errorf("--from-json does not show the whole run, of %d calls:\n%s", whole.Total.Calls, shown.stdout)
+	shown := drive.Run(t, drive.Plain(t, "-c", "--from-json", saved))
+	shown.Exited(t, 0)
+	if !strings.Contains(shown.Stdout, " "+strconv.Itoa(whole.Total.Calls)+" ") {
+		t.Errorf("--from-json does not show the whole run, of %d calls:\n%s", whole.Total.Calls, shown.Stdout)
 	}
 }
 
@@ -162,8 +164,8 @@ func TestIntervalsAddUp(t *testing.T) {
 func TestIntervalsHaveGroups(t *testing.T) {
 	dir := t.TempDir()
 	saved, lines := filepath.Join(dir, "json"), filepath.Join(dir, "csv")
-	o := run(t, as(plain(t, "-i20ms", "--by=tid", "--json", saved, "--csv", lines, self(), "8", "30"), "sleeps"))
-	o.exited(t, 0)
+	o := drive.Run(t, drive.As(drive.Plain(t, "-i20ms", "--by=tid", "--json", saved, "--csv", lines, drive.Self(), "8", "30"), "sleeps"))
+	o.Exited(t, 0)
 	type grouped struct {
 		Meta   struct{ Interval int }
 		Total  totals
@@ -174,9 +176,9 @@ func TestIntervalsHaveGroups(t *testing.T) {
 		}
 	}
 	sum, whole := make(map[int]int), make(map[int]int)
-	for line := range strings.Lines(read(saved)) {
+	for line := range strings.Lines(drive.Read(saved)) {
 		var g grouped
-		must(json.Unmarshal([]byte(line), &g))
+		drive.Must(json.Unmarshal([]byte(line), &g))
 		of, calls := sum, 0
 		if g.Meta.Interval == 0 {
 			of = whole
@@ -195,8 +197,8 @@ func TestIntervalsHaveGroups(t *testing.T) {
 	if len(whole) < 8 || !maps.Equal(sum, whole) {
 		t.Errorf("the groups of the run: %v, of its intervals: %v", whole, sum)
 	}
-	if strings.Count(read(lines), ",by_tid,") != 1 {
-		t.Errorf("the columns: %.1000s", read(lines))
+	if strings.Count(drive.Read(lines), ",by_tid,") != 1 {
+		t.Errorf("the columns: %.1000s", drive.Read(lines))
 	}
 }
 
@@ -210,9 +212,9 @@ func grouped(n int) string {
 }
 
 // The target makes so many getppid as its first argument says, in turn with a pause of 1 ms every hundred.
-var _ = target("getppids with pauses", func(args []string) {
+var _ = drive.Target("getppids with pauses", func(args []string) {
 	n, err := strconv.Atoi(args[0])
-	must(err)
+	drive.Must(err)
 	for i := range n {
 		unix.Getppid()
 		if i%100 == 0 {
@@ -225,21 +227,21 @@ var _ = target("getppids with pauses", func(args []string) {
 // While nobody reads, the program goes on, and the interval with it. Nothing is lost.
 func TestIntervalsThatNobodyReads(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	must(unix.Mkfifo(fifo, 0o600))
+	drive.Must(unix.Mkfifo(fifo, 0o600))
 	reader, err := os.OpenFile(fifo, os.O_RDWR, 0)
-	must(err)
+	drive.Must(err)
 	defer reader.Close()
 	_, err = unix.FcntlInt(reader.Fd(), unix.F_SETPIPE_SZ, 4096)
-	must(err)
+	drive.Must(err)
 	const calls = 5_000
-	s := start(t, as(plain(t, "-q", "-o", "/dev/null", "-i10ms", "--json", fifo, self(), strconv.Itoa(calls)), "getppids with pauses"))
-	s.expect("done") // though the pipe has long been full
+	s := drive.Start(t, drive.As(drive.Plain(t, "-q", "-o", "/dev/null", "-i10ms", "--json", fifo, drive.Self(), strconv.Itoa(calls)), "getppids with pauses"))
+	s.Expect("done") // though the pipe has long been full
 	text := make(chan string)
 	go func() {
 		var all strings.Builder
 		buffer := make([]byte, 1<<16)
 		for {
-			reader.SetReadDeadline(time.Now().Add(patience))
+			reader.SetReadDeadline(time.Now().Add(drive.Patience))
 			n, err := reader.Read(buffer)
 			all.Write(buffer[:n])
 			if err != nil || strings.Contains(all.String(), `"intervals":`) && strings.HasSuffix(all.String(), "}\n") {
@@ -248,7 +250,7 @@ func TestIntervalsThatNobodyReads(t *testing.T) {
 			}
 		}
 	}()
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
 	intervals, whole := objects(t, <-text)
 	getppids := 0
 	for _, r := range whole.Rows {
@@ -271,86 +273,86 @@ func TestIntervalsThatNobodyReads(t *testing.T) {
 func TestIntervalsAndTheEnd(t *testing.T) {
 	t.Run("a run shorter than one", func(t *testing.T) {
 		saved := filepath.Join(t.TempDir(), "json")
-		o := run(t, sysprof(t, "-i60s", "--json", saved, "true"))
-		o.exited(t, 0)
-		hasTable(t, o.stderr, 1)
-		if intervals, _ := objects(t, read(saved)); len(intervals) != 1 {
+		o := drive.Run(t, drive.Sysprof(t, "-i60s", "--json", saved, "true"))
+		o.Exited(t, 0)
+		drive.HasTable(t, o.Stderr, 1)
+		if intervals, _ := objects(t, drive.Read(saved)); len(intervals) != 1 {
 			t.Errorf("%d intervals", len(intervals))
 		}
 	})
 	t.Run("--duration ends the last one", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
 		saved := filepath.Join(t.TempDir(), "json")
-		run(t, sysprof(t, "-i100ms", "--duration=300ms", "--json", saved, "-p", strconv.Itoa(p.pid()))).exited(t, 0)
-		p.alive()
-		intervals, whole := objects(t, read(saved))
+		drive.Run(t, drive.Sysprof(t, "-i100ms", "--duration=300ms", "--json", saved, "-p", strconv.Itoa(p.Pid()))).Exited(t, 0)
+		p.Alive()
+		intervals, whole := objects(t, drive.Read(saved))
 		if n := len(intervals); n > 3 {
 			t.Errorf("%d intervals, the last one of %v, of a run of %v", n, intervals[n-1].Meta.Duration, whole.Meta.Duration)
 		}
 	})
 	t.Run("SIGINT", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
 		saved := filepath.Join(t.TempDir(), "json")
-		s := start(t, sysprof(t, "-i20ms", "--json", saved, "-p", strconv.Itoa(p.pid())))
-		eventually(t, "an interval is written", func() bool { return strings.Contains(read(saved), "\n") })
-		p.alive()
-		s.signal(unix.SIGINT)
-		died(t, s.end(), unix.SIGINT)
-		p.alive()
-		objects(t, read(saved))
+		s := drive.Start(t, drive.Sysprof(t, "-i20ms", "--json", saved, "-p", strconv.Itoa(p.Pid())))
+		drive.Eventually(t, "an interval is written", func() bool { return strings.Contains(drive.Read(saved), "\n") })
+		p.Alive()
+		s.Signal(unix.SIGINT)
+		drive.Died(t, s.End(), unix.SIGINT)
+		p.Alive()
+		objects(t, drive.Read(saved))
 	})
 	t.Run("killed: what there is can be shown", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
 		saved := filepath.Join(t.TempDir(), "json")
-		s := start(t, sysprof(t, "-i20ms", "--json", saved, "-p", strconv.Itoa(p.pid())))
-		eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
-		p.alive()
-		eventually(t, "the call is in an interval that is whole: a kill may cut what is being written", func() bool {
-			_, behind, found := strings.Cut(read(saved), `"getppid"`)
+		s := drive.Start(t, drive.Sysprof(t, "-i20ms", "--json", saved, "-p", strconv.Itoa(p.Pid())))
+		drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{p.Pid()}) })
+		p.Alive()
+		drive.Eventually(t, "the call is in an interval that is whole: a kill may cut what is being written", func() bool {
+			_, behind, found := strings.Cut(drive.Read(saved), `"getppid"`)
 			return found && strings.Contains(behind, "\n")
 		})
-		s.signal(unix.SIGKILL)
-		s.end()
-		shown := run(t, plain(t, "-c", "--from-json", saved))
-		shown.exited(t, 0)
-		if calls, _, _ := row(shown.stdout, "getppid"); calls != 1 || !strings.Contains(shown.stdout, "the file ends before the run did") {
-			t.Errorf("it shows\n%s", shown.stdout)
+		s.Signal(unix.SIGKILL)
+		s.End()
+		shown := drive.Run(t, drive.Plain(t, "-c", "--from-json", saved))
+		shown.Exited(t, 0)
+		if calls, _, _ := drive.Row(shown.Stdout, "getppid"); calls != 1 || !strings.Contains(shown.Stdout, "the file ends before the run did") {
+			t.Errorf("it shows\n%s", shown.Stdout)
 		}
-		p.alive()
+		p.Alive()
 	})
 	t.Run("a full disk is said once, and by the status", func(t *testing.T) {
-		o := run(t, sysprof(t, "-i20ms", "--json", "/dev/full", "sleep", "0.2"))
-		o.exited(t, 1)
-		if n := strings.Count(o.stderr, "no space left"); n == 0 || n > 2 {
-			t.Errorf("it is said %d times:\n%s", n, o.stderr)
+		o := drive.Run(t, drive.Sysprof(t, "-i20ms", "--json", "/dev/full", "sleep", "0.2"))
+		o.Exited(t, 1)
+		if n := strings.Count(o.Stderr, "no space left"); n == 0 || n > 2 {
+			t.Errorf("it is said %d times:\n%s", n, o.Stderr)
 		}
 	})
 }
 
 // TestIntervalsAfterAProcessHasEnded: time goes on for another one, which another thread of sysprof traces.
 func TestIntervalsAfterAProcessHasEnded(t *testing.T) {
-	running := func() *talk {
+	running := func() *drive.Talk {
 		cmd := exec.Command("sh", "-c", "echo; while :; do :; done") // it has one thread, and has run for most of its life
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		p := start(t, cmd)
-		p.line()
+		p := drive.Start(t, cmd)
+		p.Line()
 		return p
 	}
 	first, other := running(), running()
 	saved := filepath.Join(t.TempDir(), "json")
-	s := start(t, sysprof(t, "-i50ms", "--json", saved, "-p", fmt.Sprintf("%d,%d", first.pid(), other.pid())))
-	eventually(t, "both are traced", func() bool { return tracedBy(first.pid()) == s.pid() && tracedBy(other.pid()) == s.pid() })
-	first.signal(unix.SIGKILL)
-	first.end()
-	written := func() int { return strings.Count(read(saved), "\n") }
+	s := drive.Start(t, drive.Sysprof(t, "-i50ms", "--json", saved, "-p", fmt.Sprintf("%d,%d", first.Pid(), other.Pid())))
+	drive.Eventually(t, "both are traced", func() bool { return drive.TracedBy(first.Pid()) == s.Pid() && drive.TracedBy(other.Pid()) == s.Pid() })
+	first.Signal(unix.SIGKILL)
+	first.End()
+	written := func() int { return strings.Count(drive.Read(saved), "\n") }
 	then := written()
-	eventually(t, "there are intervals without it", func() bool { return written() >= then+6 })
-	s.signal(unix.SIGINT)
-	died(t, s.end(), unix.SIGINT)
-	intervals, _ := objects(t, read(saved))
+	drive.Eventually(t, "there are intervals without it", func() bool { return written() >= then+6 })
+	s.Signal(unix.SIGINT)
+	drive.Died(t, s.End(), unix.SIGINT)
+	intervals, _ := objects(t, drive.Read(saved))
 	var said, were time.Duration
 	for _, o := range intervals[:len(intervals)-1] { // the last one would have what the others lack
 		said += o.Meta.Duration
@@ -366,19 +368,19 @@ func TestHeadingOfTheTableSoFar(t *testing.T) {
 	for _, args := range [][]string{nil, {"-i60s"}} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			saved := filepath.Join(t.TempDir(), "json")
-			s := start(t, as(plain(t, append(args, "--json", saved, self())...), "echo"))
-			s.line()
-			s.alive()
-			s.signal(syscall.SIGUSR1)
-			eventually(t, "a table is written", func() bool { return strings.Contains(s.written(), " total\n") })
-			s.say("end")
-			(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-			heads := headings.FindAllStringSubmatch(s.written(), -1)
+			s := drive.Start(t, drive.As(drive.Plain(t, append(args, "--json", saved, drive.Self())...), "echo"))
+			s.Line()
+			s.Alive()
+			s.Signal(syscall.SIGUSR1)
+			drive.Eventually(t, "a table is written", func() bool { return strings.Contains(s.Written(), " total\n") })
+			s.Say("end")
+			(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+			heads := headings.FindAllStringSubmatch(s.Written(), -1)
 			if len(heads) != 1+len(args) || !strings.HasSuffix(heads[0][1], " so far") {
 				t.Errorf("headings: %q", heads)
 			}
 			if len(args) > 0 {
-				objects(t, read(saved)) // all of it is in one interval, and in the whole
+				objects(t, drive.Read(saved)) // all of it is in one interval, and in the whole
 			}
 		})
 	}
@@ -395,10 +397,10 @@ func TestIntervalsUsage(t *testing.T) {
 		{[]string{"-i1", "--bench=2", "true"}, "--bench"},
 		{[]string{"-i1", "--from-json", "x"}, "says how to run something"},
 	} {
-		o := run(t, plain(t, test.args...))
-		o.exited(t, 2)
-		if !strings.Contains(o.stderr, test.says) || strings.Count(o.stderr, "\n") != 1 {
-			t.Errorf("%q: %q, want a line with %q", test.args, o.stderr, test.says)
+		o := drive.Run(t, drive.Plain(t, test.args...))
+		o.Exited(t, 2)
+		if !strings.Contains(o.Stderr, test.says) || strings.Count(o.Stderr, "\n") != 1 {
+			t.Errorf("%q: %q, want a line with %q", test.args, o.Stderr, test.says)
 		}
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"slices"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
 // The target writes from one thread, which another one gives a name, as pthread_setname_np(3) does.
-var _ = target("named by another", func(args []string) {
+var _ = drive.Target("named by another", func(args []string) {
 	tids, named, done := make(chan int), make(chan bool), make(chan bool)
 	null, _ := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	go func() {
@@ -42,11 +44,11 @@ var _ = target("named by another", func(args []string) {
 func TestNamesFollowWhoGivesThem(t *testing.T) {
 	for _, flags := range [][]string{nil, {"-e", "trace=write"}, {"-e", "trace=write", "--no-seccomp"}, {"-e", "trace=write", "--stacks=off"}} {
 		file := filepath.Join(t.TempDir(), "profile")
-		command := slices.Concat([]string{"-q", "-o", "/dev/null", "--pprof", file, "--labels=thread_name"}, flags, []string{self()})
-		succeed(t, as(plain(t, command...), "named by another"))
+		command := slices.Concat([]string{"-q", "-o", "/dev/null", "--pprof", file, "--labels=thread_name"}, flags, []string{drive.Self()})
+		drive.Succeed(t, drive.As(drive.Plain(t, command...), "named by another"))
 		calls := make(map[string]int64)
-		for _, s := range parseProfile(t, file).Sample {
-			if frames(s)[0] == "sys_write" {
+		for _, s := range drive.ParseProfile(t, file).Sample {
+			if drive.Frames(s)[0] == "sys_write" {
 				calls[s.Label["thread_name"][0]] += s.Value[0]
 			}
 		}

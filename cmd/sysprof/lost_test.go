@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -29,23 +30,23 @@ func hangingDebuginfod(t *testing.T) (dir, begun string) {
 	dir = t.TempDir()
 	begun = filepath.Join(dir, "begun")
 	script := fmt.Sprintf("#!/bin/sh\n: > %s\nexec sleep 600\n", begun)
-	check(t, os.WriteFile(filepath.Join(dir, "debuginfod-find"), []byte(script), 0o755))
+	drive.Check(t, os.WriteFile(filepath.Join(dir, "debuginfod-find"), []byte(script), 0o755))
 	return dir, begun
 }
 
 // endedBy signals sysprof, whose command has ended, until it ends: a signal at the very end is the command's. It demands
 // that this takes no longer than a signal gives it.
-func endedBy(t *testing.T, s *talk, sig syscall.Signal) {
+func endedBy(t *testing.T, s *drive.Talk, sig syscall.Signal) {
 	t.Helper()
 	from := time.Now()
-	eventually(t, "it ends", func() bool {
-		s.signal(sig)
-		return strings.HasPrefix(status(s.pid(), "State"), "Z")
+	drive.Eventually(t, "it ends", func() bool {
+		s.Signal(sig)
+		return strings.HasPrefix(drive.StatusOf(s.Pid(), "State"), "Z")
 	})
 	if d := time.Since(from); d > 3*time.Second {
 		t.Errorf("it ended after %v", d)
 	}
-	died(t, s.end(), sig)
+	drive.Died(t, s.End(), sig)
 }
 
 // TestSignalEndsTheSearchForNames: tables and JSON do not wait for names, and the profile has those found so far.
@@ -55,23 +56,23 @@ func TestSignalEndsTheSearchForNames(t *testing.T) {
 			path, begun := hangingDebuginfod(t)
 			dir := t.TempDir()
 			table, saved, profile := filepath.Join(dir, "table"), filepath.Join(dir, "json"), filepath.Join(dir, "profile")
-			cmd := sysprof(t, "-q", "-o", table, "--json", saved, "--debuginfod", "--pprof", profile, "cat")
+			cmd := drive.Sysprof(t, "-q", "-o", table, "--json", saved, "--debuginfod", "--pprof", profile, "cat")
 			cmd.Env = append(cmd.Environ(), "PATH="+path+":"+os.Getenv("PATH"))
-			s := start(t, cmd)
-			s.alive()
+			s := drive.Start(t, cmd)
+			s.Alive()
 			if soFar {
-				s.signal(unix.SIGUSR1)
-				eventually(t, "names are looked for", func() bool { _, err := os.Stat(begun); return err == nil })
+				s.Signal(unix.SIGUSR1)
+				drive.Eventually(t, "names are looked for", func() bool { _, err := os.Stat(begun); return err == nil })
 			}
-			s.in.Close()
-			eventually(t, "names are looked for, after the run", func() bool {
+			s.In.Close()
+			drive.Eventually(t, "names are looked for, after the run", func() bool {
 				_, err := os.Stat(begun)
-				return err == nil && tracedChildren(s.pid()) == 0
+				return err == nil && tracedChildren(s.Pid()) == 0
 			})
-			hasTable(t, read(table), 1)
+			drive.HasTable(t, drive.Read(table), 1)
 			readSaved(t, saved)
 			endedBy(t, s, unix.SIGTERM)
-			parseProfile(t, profile)
+			drive.ParseProfile(t, profile)
 		})
 	}
 }
@@ -80,8 +81,8 @@ func TestSignalEndsTheSearchForNames(t *testing.T) {
 func tracedChildren(pid int) (n int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
-		for _, child := range strings.Fields(read(list)) {
-			if read("/proc/"+child+"/comm") == "cat\n" {
+		for _, child := range strings.Fields(drive.Read(list)) {
+			if drive.Read("/proc/"+child+"/comm") == "cat\n" {
 				n++
 			}
 		}
@@ -95,20 +96,20 @@ func TestSignalEndsAWriteThatBlocks(t *testing.T) {
 		t.Run(option, func(t *testing.T) {
 			dir := t.TempDir()
 			fifo, other := filepath.Join(dir, "fifo"), filepath.Join(dir, "other")
-			check(t, unix.Mkfifo(fifo, 0o600))
+			drive.Check(t, unix.Mkfifo(fifo, 0o600))
 			others := []string{"--json", other}
 			if option == "--json" {
 				others = []string{"-o", other}
 			}
-			s := start(t, sysprof(t, slices.Concat([]string{option, fifo}, others, []string{"cat"})...))
-			s.alive()
-			s.in.Close()
-			eventually(t, "the command has ended", func() bool { return tracedChildren(s.pid()) == 0 })
+			s := drive.Start(t, drive.Sysprof(t, slices.Concat([]string{option, fifo}, others, []string{"cat"})...))
+			s.Alive()
+			s.In.Close()
+			drive.Eventually(t, "the command has ended", func() bool { return tracedChildren(s.Pid()) == 0 })
 			endedBy(t, s, unix.SIGINT)
-			if !strings.Contains(s.written(), "sysprof: "+fifo+" was not written: ") {
-				t.Errorf("stderr: %q", s.written())
+			if !strings.Contains(s.Written(), "sysprof: "+fifo+" was not written: ") {
+				t.Errorf("stderr: %q", s.Written())
 			}
-			if read(other) == "" {
+			if drive.Read(other) == "" {
 				t.Error("the other output is lost")
 			}
 		})
@@ -121,31 +122,31 @@ func TestOneOutputThatFails(t *testing.T) {
 	for _, option := range []string{"--json", "--csv", "--pprof", "--html"} {
 		table := filepath.Join(t.TempDir(), "table")
 		for range 5 { // it is a matter of time who ends first
-			o := run(t, sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "echo out"))
-			o.exited(t, 1)
-			hasTable(t, read(table), 1)
-			if o.stdout != "out\n" || o.stderr != "sysprof: /dev/full was not written: no space left on device\n" {
-				t.Errorf("%s: stdout %q, stderr %q", option, o.stdout, o.stderr)
+			o := drive.Run(t, drive.Sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "echo out"))
+			o.Exited(t, 1)
+			drive.HasTable(t, drive.Read(table), 1)
+			if o.Stdout != "out\n" || o.Stderr != "sysprof: /dev/full was not written: no space left on device\n" {
+				t.Errorf("%s: stdout %q, stderr %q", option, o.Stdout, o.Stderr)
 			}
 		}
-		run(t, sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "exit 4")).exited(t, 4)
+		drive.Run(t, drive.Sysprof(t, "-o", table, option, "/dev/full", "sh", "-c", "exit 4")).Exited(t, 4)
 	}
 }
 
 // TestNobodyReadsStderr: the files are written.
 func TestNobodyReadsStderr(t *testing.T) {
 	r, w, err := os.Pipe()
-	check(t, err)
+	drive.Check(t, err)
 	r.Close()
 	defer w.Close()
 	dir := t.TempDir()
 	file, table := filepath.Join(dir, "json"), filepath.Join(dir, "csv")
-	cmd := sysprof(t, "--json", file, "--csv", table, "true")
+	cmd := drive.Sysprof(t, "--json", file, "--csv", table, "true")
 	cmd.Stderr = w
-	run(t, cmd).exited(t, 1)
+	drive.Run(t, cmd).Exited(t, 1)
 	readSaved(t, file)
-	if !strings.HasPrefix(read(table), "call,") {
-		t.Errorf("the CSV: %q", read(table))
+	if !strings.HasPrefix(drive.Read(table), "call,") {
+		t.Errorf("the CSV: %q", drive.Read(table))
 	}
 }
 
@@ -166,19 +167,19 @@ func TestOldTableOutlivesFailures(t *testing.T) {
 		{"no room for a page", `ulimit -f 0; exec "$0" -q -c --html "$1" true`, 1, "file too large"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			writeFile(t, file, "what was here\n")
-			o := run(t, exec.Command("sh", "-c", test.script, program(t), file))
-			o.exited(t, test.status)
-			if read(file) != "what was here\n" {
-				t.Errorf("the file holds %q", read(file))
+			drive.WriteFile(t, file, "what was here\n")
+			o := drive.Run(t, exec.Command("sh", "-c", test.script, drive.Program(t), file))
+			o.Exited(t, test.status)
+			if drive.Read(file) != "what was here\n" {
+				t.Errorf("the file holds %q", drive.Read(file))
 			}
 			onlyEntry(t, filepath.Dir(file), "table")
 			said := false
-			for line := range strings.Lines(o.stderr) {
+			for line := range strings.Lines(o.Stderr) {
 				said = said || strings.HasPrefix(line, "sysprof: ") && strings.Contains(line, test.says)
 			}
 			if !said {
-				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+				t.Errorf("stderr: %q, want a line with %q", o.Stderr, test.says)
 			}
 		})
 	}
@@ -186,27 +187,27 @@ func TestOldTableOutlivesFailures(t *testing.T) {
 
 // TestDashIsAStream: "-" is stdout, and stdin for a saved run.
 func TestDashIsAStream(t *testing.T) {
-	o := run(t, plain(t, "-q", "-c", "-o", "-", "echo", "said"))
-	o.exited(t, 0)
-	if table, ok := strings.CutPrefix(o.stdout, "said\n"); !ok || o.stderr != "" {
-		t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+	o := drive.Run(t, drive.Plain(t, "-q", "-c", "-o", "-", "echo", "said"))
+	o.Exited(t, 0)
+	if table, ok := strings.CutPrefix(o.Stdout, "said\n"); !ok || o.Stderr != "" {
+		t.Errorf("stdout %q, stderr %q", o.Stdout, o.Stderr)
 	} else {
-		hasTable(t, table, 1)
+		drive.HasTable(t, table, 1)
 	}
-	text := succeed(t, plain(t, "-q", "-o", os.DevNull, "--json", "-", "true"))
-	show := sysprof(t, "-q", "--from-json", "-")
+	text := drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--json", "-", "true"))
+	show := drive.Sysprof(t, "-q", "--from-json", "-")
 	show.Stdin = strings.NewReader(text)
-	hasTable(t, succeed(t, show), 1)
-	pprof := succeed(t, plain(t, "-q", "-o", os.DevNull, "--pprof", "-", "true"))
+	drive.HasTable(t, drive.Succeed(t, show), 1)
+	pprof := drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--pprof", "-", "true"))
 	file := filepath.Join(t.TempDir(), "profile")
-	writeFile(t, file, pprof)
-	parseProfile(t, file)
+	drive.WriteFile(t, file, pprof)
+	drive.ParseProfile(t, file)
 }
 
 // TestSavedRunObeysOrRefuses: an option is never without effect.
 func TestSavedRunObeysOrRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "run.json")
-	succeed(t, as(plain(t, "-q", "-o", os.DevNull, "--json", file, self()), "outcomes"))
+	drive.Succeed(t, drive.As(drive.Plain(t, "-q", "-o", os.DevNull, "--json", file, drive.Self()), "outcomes"))
 	for _, option := range []string{
 		"--raw", "-O1", "--pprof=x", "--labels=pid", "--stacks=off", "--debuginfod", "--duration=1", "-unobody", "-EX=1",
 		"--argv0=x", "-f", "--no-follow", "--kill-on-exit", "--cpu=off", "--seccomp-bpf", "--no-seccomp",
@@ -227,9 +228,9 @@ func TestSavedRunObeysOrRefuses(t *testing.T) {
 		{"-e status=none", -1, 0, -1, false},
 		{"-e status=unfinished", -1, 0, -1, true},
 	} {
-		out := succeed(t, sysprof(t, append(words(test.args), "--from-json="+file)...))
+		out := drive.Succeed(t, drive.Sysprof(t, append(words(test.args), "--from-json="+file)...))
 		calls := func(name string) (int, int) {
-			calls, errs, ok := row(out, name)
+			calls, errs, ok := drive.Row(out, name)
 			if !ok {
 				return -1, 0
 			}
@@ -252,28 +253,28 @@ func TestLimitsThatGoCannotBeginWith(t *testing.T) {
 		{"ulimit -v 500000", "ulimit -v"}, {"ulimit -v 700000", "ulimit -v"}, {"ulimit -d 65536", "ulimit -d"},
 	} {
 		t.Run(test.limit, func(t *testing.T) {
-			o := run(t, exec.Command("sh", "-c", test.limit+`; exec "$0" true`, program(t)))
-			o.exited(t, 1)
-			if !strings.HasPrefix(o.stderr, "sysprof: ") || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, test.says) {
-				t.Errorf("stderr: %q", o.stderr)
+			o := drive.Run(t, exec.Command("sh", "-c", test.limit+`; exec "$0" true`, drive.Program(t)))
+			o.Exited(t, 1)
+			if !strings.HasPrefix(o.Stderr, "sysprof: ") || strings.Count(o.Stderr, "\n") != 1 || !strings.Contains(o.Stderr, test.says) {
+				t.Errorf("stderr: %q", o.Stderr)
 			}
 		})
 	}
 	t.Run("processes", func(t *testing.T) {
 		prlimit := needs.Program(t, "prlimit", "util-linux")
 		for limit, root := range map[string]bool{"3": false, "11": false, "1": true} {
-			cmd := exec.Command(prlimit, "--nproc="+limit, program(t), "-q", "true")
+			cmd := exec.Command(prlimit, "--nproc="+limit, drive.Program(t), "-q", "true")
 			if !root {
-				cmd.SysProcAttr = notRoot()
+				cmd.SysProcAttr = drive.NotRoot()
 			}
-			o := run(t, cmd)
+			o := drive.Run(t, cmd)
 			if root && os.Getuid() == 0 {
-				o.exited(t, 0)
+				o.Exited(t, 0)
 				continue
 			}
-			o.exited(t, 1)
-			if !strings.HasPrefix(o.stderr, "sysprof: ") || strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "ulimit -u") {
-				t.Errorf("%s processes: stderr %q", limit, o.stderr)
+			o.Exited(t, 1)
+			if !strings.HasPrefix(o.Stderr, "sysprof: ") || strings.Count(o.Stderr, "\n") != 1 || !strings.Contains(o.Stderr, "ulimit -u") {
+				t.Errorf("%s processes: stderr %q", limit, o.Stderr)
 			}
 		}
 	})
@@ -282,13 +283,13 @@ func TestLimitsThatGoCannotBeginWith(t *testing.T) {
 // TestCPULimit: the table is written when sysprof has had its time, and the command goes on.
 func TestCPULimit(t *testing.T) {
 	table := filepath.Join(t.TempDir(), "table")
-	s := start(t, sysprof(t, "-o", table, "cat"))
-	s.alive()
-	s.signal(unix.SIGXCPU)
-	eventually(t, "the table is written", func() bool { return strings.Contains(read(table), " total\n") })
-	s.alive()
-	s.in.Close()
-	died(t, s.end(), unix.SIGXCPU)
+	s := drive.Start(t, drive.Sysprof(t, "-o", table, "cat"))
+	s.Alive()
+	s.Signal(unix.SIGXCPU)
+	drive.Eventually(t, "the table is written", func() bool { return strings.Contains(drive.Read(table), " total\n") })
+	s.Alive()
+	s.In.Close()
+	drive.Died(t, s.End(), unix.SIGXCPU)
 }
 
 // TestNamesInMessages: a name cannot control the terminal, nor break a line.
@@ -299,11 +300,11 @@ func TestNamesInMessages(t *testing.T) {
 		{"-p", evil}, {"-S", evil, "true"}, {"-u", evil, "true"}, {"-o", "|exit 3 #" + strings.ReplaceAll(evil, "\n", ""), "true"},
 		{"--" + evil, "true"}, {"--labels", evil, "--pprof", "x", "true"},
 	} {
-		o := run(t, plain(t, append([]string{"-q"}, args...)...))
-		if strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") ||
-			strings.ContainsFunc(strings.TrimSpace(o.stderr), func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' || r == '\u2028' }) ||
-			strings.Contains(o.stderr, "\xff") {
-			t.Errorf("%q: stderr %q", args, o.stderr)
+		o := drive.Run(t, drive.Plain(t, append([]string{"-q"}, args...)...))
+		if strings.Count(o.Stderr, "\n") != 1 || !strings.HasPrefix(o.Stderr, "sysprof: ") ||
+			strings.ContainsFunc(strings.TrimSpace(o.Stderr), func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' || r == '\u2028' }) ||
+			strings.Contains(o.Stderr, "\xff") {
+			t.Errorf("%q: stderr %q", args, o.Stderr)
 		}
 	}
 }
@@ -311,19 +312,19 @@ func TestNamesInMessages(t *testing.T) {
 // TestFIFOThatIsRead by somebody from the beginning is written to, and its reader sees the end.
 func TestFIFOThatIsRead(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	check(t, unix.Mkfifo(fifo, 0o600))
+	drive.Check(t, unix.Mkfifo(fifo, 0o600))
 	reader, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	check(t, err)
+	drive.Check(t, err)
 	defer reader.Close()
-	target := start(t, as(exec.Command(self()), "echo"))
-	target.line()
-	s := start(t, sysprof(t, "-q", "-o", fifo, "-p", strconv.Itoa(target.pid())))
-	eventually(t, "it is traced", func() bool { return tracedBy(target.pid()) == s.pid() })
-	s.signal(unix.SIGTERM)
-	died(t, s.end(), unix.SIGTERM)
-	reader.SetReadDeadline(time.Now().Add(patience))
+	target := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	target.Line()
+	s := drive.Start(t, drive.Sysprof(t, "-q", "-o", fifo, "-p", strconv.Itoa(target.Pid())))
+	drive.Eventually(t, "it is traced", func() bool { return drive.TracedBy(target.Pid()) == s.Pid() })
+	s.Signal(unix.SIGTERM)
+	drive.Died(t, s.End(), unix.SIGTERM)
+	reader.SetReadDeadline(time.Now().Add(drive.Patience))
 	data, err := io.ReadAll(reader)
-	check(t, err)
+	drive.Check(t, err)
 	if !strings.Contains(string(data), "no system calls were counted") && !strings.Contains(string(data), " total\n") {
 		t.Errorf("the reader got %q", data)
 	}

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
 // The target makes calls that succeed and calls that fail.
-var _ = target("outcomes", func(args []string) {
+var _ = drive.Target("outcomes", func(args []string) {
 	for range 30 {
 		unix.Getpgid(0)
 	}
@@ -60,12 +62,12 @@ func TestFilters(t *testing.T) {
 		{"-Z and -e", []string{"-Ze", "getpgid"}, want{12, 12, -1, -1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, as(sysprof(t, append(test.args, self())...), "outcomes"))
-			o.exited(t, 0)
+			o := drive.Run(t, drive.As(drive.Sysprof(t, append(test.args, drive.Self())...), "outcomes"))
+			o.Exited(t, 0)
 			var got want
 			get := func(call string, calls, errs *int) {
 				var ok bool
-				if *calls, *errs, ok = row(o.stderr, call); !ok {
+				if *calls, *errs, ok = drive.Row(o.Stderr, call); !ok {
 					*calls, *errs = -1, 0
 				}
 			}
@@ -74,9 +76,9 @@ func TestFilters(t *testing.T) {
 			get("umask", &got.umask, &none)
 			get("getppid", &got.getppid, &none)
 			if got != test.want {
-				t.Errorf("counted %+v, want %+v\n%s", got, test.want, o.stderr)
+				t.Errorf("counted %+v, want %+v\n%s", got, test.want, o.Stderr)
 			}
-			if o.stderr == "" {
+			if o.Stderr == "" {
 				t.Error("nothing is written")
 			}
 		})
@@ -86,40 +88,40 @@ func TestFilters(t *testing.T) {
 func TestOutput(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "table")
-	must(os.WriteFile(file, []byte("what was here\n"), 0o600))
+	drive.Must(os.WriteFile(file, []byte("what was here\n"), 0o600))
 	command := []string{"sh", "-c", "echo out; echo err >&2"}
-	clean := func(o outcome) {
+	clean := func(o drive.Outcome) {
 		t.Helper()
-		o.exited(t, 0)
-		if o.stdout != "out\n" || o.stderr != "err\n" {
-			t.Errorf("stdout %q, stderr %q: want only what the command writes", o.stdout, o.stderr)
+		o.Exited(t, 0)
+		if o.Stdout != "out\n" || o.Stderr != "err\n" {
+			t.Errorf("stdout %q, stderr %q: want only what the command writes", o.Stdout, o.Stderr)
 		}
 	}
 
-	clean(run(t, sysprof(t, append([]string{"-c", "-o", file}, command...)...)))
-	hasTable(t, read(file), 1)
-	if strings.Contains(read(file), "what was here") {
+	clean(drive.Run(t, drive.Sysprof(t, append([]string{"-c", "-o", file}, command...)...)))
+	drive.HasTable(t, drive.Read(file), 1)
+	if strings.Contains(drive.Read(file), "what was here") {
 		t.Error("-o FILE has kept what was in the file")
 	}
-	clean(run(t, sysprof(t, append([]string{"-Ao", file}, command...)...)))
-	clean(run(t, sysprof(t, append([]string{"--output=" + file, "--output-append-mode"}, command...)...)))
-	hasTable(t, read(file), 3)
-	clean(run(t, sysprof(t, append([]string{"-o" + file}, command...)...)))
-	hasTable(t, read(file), 1)
+	clean(drive.Run(t, drive.Sysprof(t, append([]string{"-Ao", file}, command...)...)))
+	clean(drive.Run(t, drive.Sysprof(t, append([]string{"--output=" + file, "--output-append-mode"}, command...)...)))
+	drive.HasTable(t, drive.Read(file), 3)
+	clean(drive.Run(t, drive.Sysprof(t, append([]string{"-o" + file}, command...)...)))
+	drive.HasTable(t, drive.Read(file), 1)
 
 	for _, mark := range []string{"|", "!"} {
 		os.Remove(file)
-		clean(run(t, sysprof(t, append([]string{"-o", mark + "cat > " + file}, command...)...)))
-		hasTable(t, read(file), 1)
+		clean(drive.Run(t, drive.Sysprof(t, append([]string{"-o", mark + "cat > " + file}, command...)...)))
+		drive.HasTable(t, drive.Read(file), 1)
 	}
 
 	t.Run("tables go to stderr", func(t *testing.T) {
-		o := run(t, sysprof(t, command...))
-		o.exited(t, 0)
-		if o.stdout != "out\n" || !strings.HasPrefix(o.stderr, "err\n") {
-			t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+		o := drive.Run(t, drive.Sysprof(t, command...))
+		o.Exited(t, 0)
+		if o.Stdout != "out\n" || !strings.HasPrefix(o.Stderr, "err\n") {
+			t.Errorf("stdout %q, stderr %q", o.Stdout, o.Stderr)
 		}
-		hasTable(t, o.stderr, 1)
+		drive.HasTable(t, o.Stderr, 1)
 	})
 	for _, test := range []struct {
 		name, output, says string
@@ -130,33 +132,33 @@ func TestOutput(t *testing.T) {
 		{"a full device", "/dev/full", "no space left", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, sysprof(t, "-q", "-o", test.output, "true"))
-			o.exited(t, 1)
-			said, _, _ := strings.Cut(o.stderr, "\n")
+			o := drive.Run(t, drive.Sysprof(t, "-q", "-o", test.output, "true"))
+			o.Exited(t, 1)
+			said, _, _ := strings.Cut(o.Stderr, "\n")
 			if !strings.HasPrefix(said, "sysprof: ") || !strings.Contains(said, test.says) {
-				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+				t.Errorf("stderr: %q, want a line with %q", o.Stderr, test.says)
 			}
-			hasTable(t, o.stderr, test.tables)
+			drive.HasTable(t, o.Stderr, test.tables)
 		})
 	}
 	t.Run("a reader that has read enough", func(t *testing.T) {
 		mark := filepath.Join(dir, "closed")
 		wait := "while [ ! -e " + mark + " ]; do sleep 0.01; done"
-		clean(run(t, sysprof(t, "-o", "|exec <&-; touch "+mark, "sh", "-c", wait+"; echo out; echo err >&2")))
+		clean(drive.Run(t, drive.Sysprof(t, "-o", "|exec <&-; touch "+mark, "sh", "-c", wait+"; echo out; echo err >&2")))
 	})
 	t.Run("an unwritable file keeps the command from running", func(t *testing.T) {
 		mark := filepath.Join(dir, "mark")
-		o := run(t, sysprof(t, "-o", filepath.Join(dir, "missing", "file"), "touch", mark))
-		o.exited(t, 1)
+		o := drive.Run(t, drive.Sysprof(t, "-o", filepath.Join(dir, "missing", "file"), "touch", mark))
+		o.Exited(t, 1)
 		if _, err := os.Stat(mark); err == nil {
 			t.Error("the command has run")
 		}
 	})
 	t.Run("quiet", func(t *testing.T) {
-		o := run(t, sysprof(t, "-q", "true"))
-		o.exited(t, 0)
-		if !strings.HasSuffix(o.stderr, " total\n") {
-			t.Errorf("something stands under the table:\n%s", o.stderr)
+		o := drive.Run(t, drive.Sysprof(t, "-q", "true"))
+		o.Exited(t, 0)
+		if !strings.HasSuffix(o.Stderr, " total\n") {
+			t.Errorf("something stands under the table:\n%s", o.Stderr)
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -57,65 +58,12 @@ int main(int argc, char **argv) {
 func compile(t *testing.T, source string, flags ...string) string {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
-	check(t, err)
-	writeFile(t, filepath.Join(dir, "program.c"), source)
+	drive.Check(t, err)
+	drive.WriteFile(t, filepath.Join(dir, "program.c"), source)
 	program := filepath.Join(dir, "program")
 	args := slices.Concat([]string{"-O2", "-g", "-o", program, filepath.Join(dir, "program.c")}, flags, []string{"-pthread"})
-	succeed(t, exec.Command(needs.C(t), args...))
+	drive.Succeed(t, exec.Command(needs.C(t), args...))
 	return program
-}
-
-// profiled runs sysprof --pprof with these flags on a command. It returns the file, what is in it, and what
-// the command wrote.
-func profiled(t *testing.T, flags []string, command ...string) (file string, p *pprof.Profile, stdout string) {
-	t.Helper()
-	file = filepath.Join(t.TempDir(), "profile.pb.gz")
-	stdout = succeed(t, plain(t, slices.Concat([]string{"--pprof", file}, flags, command)...))
-	return file, parseProfile(t, file), stdout
-}
-
-func parseProfile(t *testing.T, file string) *pprof.Profile {
-	t.Helper()
-	data, err := os.Open(file)
-	check(t, err)
-	defer data.Close()
-	p, err := pprof.Parse(data)
-	check(t, err)
-	check(t, p.CheckValid())
-	return p
-}
-
-// frames are the functions of a sample, the call first, of these mappings only, if any are named.
-func frames(s *pprof.Sample, of ...string) (names []string) {
-	for _, l := range s.Location {
-		if len(of) > 0 && (l.Mapping == nil || !slices.Contains(of, l.Mapping.File)) {
-			continue
-		}
-		for _, line := range l.Line {
-			names = append(names, line.Function.Name)
-		}
-	}
-	return names
-}
-
-// madeBy adds up a value of the samples of a call that function makes, itself or through others.
-func madeBy(p *pprof.Profile, call, function string, value int) (sum int64) {
-	for _, s := range p.Sample {
-		if names := frames(s); names[0] == call && slices.Contains(names, function) {
-			sum += s.Value[value]
-		}
-	}
-	return sum
-}
-
-// valueOf is the index of a sample type.
-func valueOf(t *testing.T, p *pprof.Profile, name string) int {
-	t.Helper()
-	i := slices.IndexFunc(p.SampleType, func(v *pprof.ValueType) bool { return v.Type == name })
-	if i < 0 {
-		t.Fatalf("there is no sample type %s", name)
-	}
-	return i
 }
 
 // goPprof runs go tool pprof.
@@ -123,7 +71,7 @@ func goPprof(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"tool", "pprof"}, args...)...)
 	cmd.Env = append(cmd.Environ(), "PPROF_TMPDIR="+t.TempDir(), "DEBUGINFOD_URLS=")
-	return succeed(t, cmd)
+	return drive.Succeed(t, cmd)
 }
 
 // inOrder demands that text has these lines, in this order and next to each other; blanks around them and
@@ -142,7 +90,7 @@ func inOrder(t *testing.T, text string, want ...string) {
 func TestPprofOfACProgram(t *testing.T) {
 	program := compile(t, chainC, "-rdynamic")
 	const calls = 25
-	file, p, stdout := profiled(t, []string{"--labels=latency,pid,errno"}, program, strconv.Itoa(calls))
+	file, p, stdout := drive.Profiled(t, []string{"--labels=latency,pid,errno"}, program, strconv.Itoa(calls))
 
 	// What the program itself says, without the function that asks for it and libc's part.
 	var ledger []string
@@ -157,9 +105,9 @@ func TestPprofOfACProgram(t *testing.T) {
 	}
 	got := int64(0)
 	for _, s := range p.Sample {
-		if names := frames(s); names[0] == "sys_write" && names[1] == "write" {
+		if names := drive.Frames(s); names[0] == "sys_write" && names[1] == "write" {
 			// put is inlined into step_c; backtrace knows nothing of that.
-			own := slices.DeleteFunc(frames(s, program), func(name string) bool { return name == "put" })
+			own := slices.DeleteFunc(drive.Frames(s, program), func(name string) bool { return name == "put" })
 			if slices.Equal(own, ledger) {
 				got += s.Value[0]
 			} else {
@@ -225,7 +173,7 @@ func TestPprofOfACProgram(t *testing.T) {
 		}
 	})
 	t.Run("-diff_base", func(t *testing.T) {
-		other, _, _ := profiled(t, []string{"--labels=errno"}, program, strconv.Itoa(calls+17))
+		other, _, _ := drive.Profiled(t, []string{"--labels=errno"}, program, strconv.Itoa(calls+17))
 		text := goPprof(t, "-top", "-cum", "-sample_index=calls", "-focus=step_c", "-diff_base="+file, other)
 		if !regexp.MustCompile(`(?m)^ +17 .* sys_write$`).MatchString(text) && !regexp.MustCompile(`(?m)^ +17 .*sys_write`).MatchString(text) {
 			t.Errorf("write has not 17 calls more:\n%s", text)
@@ -236,14 +184,14 @@ func TestPprofOfACProgram(t *testing.T) {
 // TestPprofRunsCompareAcrossASLR: the same place of two runs is one place, wherever it was in memory.
 func TestPprofRunsCompareAcrossASLR(t *testing.T) {
 	program := compile(t, chainC)
-	_, a, _ := profiled(t, nil, program, "40")
-	_, b, _ := profiled(t, nil, program, "10")
+	_, a, _ := drive.Profiled(t, nil, program, "40")
+	_, b, _ := drive.Profiled(t, nil, program, "10")
 	b.Scale(-1)
 	diff, err := pprof.Merge([]*pprof.Profile{a, b})
-	check(t, err)
+	drive.Check(t, err)
 	places := map[string]int64{} // whatever the threads did in their calls
 	for _, s := range diff.Sample {
-		if names := frames(s); names[0] == "sys_write" && slices.Contains(names, "put") {
+		if names := drive.Frames(s); names[0] == "sys_write" && slices.Contains(names, "put") {
 			places[fmt.Sprint(s.Location)] += s.Value[0]
 		}
 	}
@@ -256,14 +204,14 @@ func TestPprofRunsCompareAcrossASLR(t *testing.T) {
 func TestPprofNamesTheProgram(t *testing.T) {
 	program := compile(t, chainC)
 	dir := filepath.Dir(program)
-	check(t, os.Symlink("program", filepath.Join(dir, "link")))
+	drive.Check(t, os.Symlink("program", filepath.Join(dir, "link")))
 	for _, name := range []string{program, "./program", "./link", "program"} {
 		file := filepath.Join(t.TempDir(), "profile")
-		cmd := plain(t, "--pprof", file, name, "1")
+		cmd := drive.Plain(t, "--pprof", file, name, "1")
 		cmd.Dir = dir
 		cmd.Env = append(cmd.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-		succeed(t, cmd)
-		if p := parseProfile(t, file); p.Mapping[0].File != program {
+		drive.Succeed(t, cmd)
+		if p := drive.ParseProfile(t, file); p.Mapping[0].File != program {
 			t.Errorf("%s: the first mapping is %s", name, p.Mapping[0].File)
 		}
 	}
@@ -273,9 +221,9 @@ func TestPprofNamesTheProgram(t *testing.T) {
 func TestPprofOfAScriptNamesWhatRunsIt(t *testing.T) {
 	program := compile(t, chainC)
 	script := filepath.Join(filepath.Dir(program), "script")
-	writeFile(t, script, "#!"+program+" 500\n")
-	check(t, os.Chmod(script, 0o700))
-	_, p, _ := profiled(t, nil, script)
+	drive.WriteFile(t, script, "#!"+program+" 500\n")
+	drive.Check(t, os.Chmod(script, 0o700))
+	_, p, _ := drive.Profiled(t, nil, script)
 	if p.Mapping[0].File != program {
 		t.Errorf("the first mapping is %s", p.Mapping[0].File)
 	}
@@ -323,23 +271,23 @@ func main() {
 
 func TestPprofOfAGoProgram(t *testing.T) {
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "go.mod"), "module chain\n\ngo 1.26\n")
-	writeFile(t, filepath.Join(dir, "main.go"), goChain)
+	drive.WriteFile(t, filepath.Join(dir, "go.mod"), "module chain\n\ngo 1.26\n")
+	drive.WriteFile(t, filepath.Join(dir, "main.go"), goChain)
 	for _, test := range []struct{ name, ldflags string }{{"with symbols", ""}, {"stripped", "-s -w"}} {
 		t.Run(test.name, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "chain")
 			build := exec.Command("go", "build", "-o", program, "-ldflags="+test.ldflags, ".")
 			build.Dir = dir
 			build.Env = append(build.Environ(), "GOFLAGS=-buildvcs=false", "CGO_ENABLED=0")
-			succeed(t, build)
-			file, p, stdout := profiled(t, nil, program)
+			drive.Succeed(t, build)
+			file, p, stdout := drive.Profiled(t, nil, program)
 			ledger := strings.Fields(stdout)
 			if want := []string{"main.c", "main.b", "main.a", "main.main", "runtime.main", "runtime.goexit"}; !slices.Equal(ledger, want) {
 				t.Fatalf("runtime.Callers says %q", ledger)
 			}
 			calls := int64(0)
 			for _, s := range p.Sample {
-				names := frames(s)
+				names := drive.Frames(s)
 				from := slices.Index(names, "main.c")
 				if names[0] != "sys_write" || from < 0 || slices.Contains(names, "fmt.Println") {
 					continue
@@ -359,13 +307,13 @@ func TestPprofOfAGoProgram(t *testing.T) {
 
 func TestStackModes(t *testing.T) {
 	t.Run("off", func(t *testing.T) {
-		_, p, _ := profiled(t, []string{"--stacks=off"}, "true")
+		_, p, _ := drive.Profiled(t, []string{"--stacks=off"}, "true")
 		for _, s := range p.Sample {
-			if len(s.Location) != 1 || !strings.HasPrefix(frames(s)[0], "sys_") {
-				t.Errorf("a stack: %q", frames(s))
+			if len(s.Location) != 1 || !strings.HasPrefix(drive.Frames(s)[0], "sys_") {
+				t.Errorf("a stack: %q", drive.Frames(s))
 			}
 		}
-		if len(p.Mapping) != 2 || madeBy(p, "sys_execve", "sys_execve", 0) != 1 {
+		if len(p.Mapping) != 2 || drive.MadeBy(p, "sys_execve", "sys_execve", 0) != 1 {
 			t.Errorf("mappings %v, samples %v", p.Mapping, p.Sample)
 		}
 	})
@@ -373,8 +321,8 @@ func TestStackModes(t *testing.T) {
 	program := compile(t, chainC, "-fno-omit-frame-pointer", "-DRAW")
 	for _, mode := range []string{"fp", "full"} {
 		t.Run(mode, func(t *testing.T) {
-			file, p, _ := profiled(t, []string{"--stacks=" + mode}, program, "12")
-			if got := madeBy(p, "sys_write", "put", 0); got != 12 {
+			file, p, _ := drive.Profiled(t, []string{"--stacks=" + mode}, program, "12")
+			if got := drive.MadeBy(p, "sys_write", "put", 0); got != 12 {
 				t.Errorf("%d calls from put, want 12", got)
 			}
 			inOrder(t, goPprof(t, "-traces", "-sample_index=calls", file), "sys_write", "put", "step_c", "step_b", "step_a", "main")
@@ -388,16 +336,16 @@ func TestPprofSumsAreTheTables(t *testing.T) {
 	file := filepath.Join(dir, "profile")
 	saved := filepath.Join(dir, "run.json")
 	table := filepath.Join(dir, "table")
-	flags := slices.Concat(countColumns, []string{"-q", "-o", table, "--labels=tid,errno", "--pprof", file, "--json", saved, self()})
-	o := run(t, as(plain(t, flags...), "outcomes"))
-	o.exited(t, 0)
-	p := parseProfile(t, file)
+	flags := slices.Concat(drive.CountColumns, []string{"-q", "-o", table, "--labels=tid,errno", "--pprof", file, "--json", saved, drive.Self()})
+	o := drive.Run(t, drive.As(drive.Plain(t, flags...), "outcomes"))
+	o.Exited(t, 0)
+	p := drive.ParseProfile(t, file)
 	perCall := map[string][]int64{}
 	for _, s := range p.Sample {
 		if isUnfinished(s) { // no row of the table has those
 			continue
 		}
-		name := strings.TrimPrefix(frames(s)[0], "sys_")
+		name := strings.TrimPrefix(drive.Frames(s)[0], "sys_")
 		if perCall[name] == nil {
 			perCall[name] = make([]int64, len(s.Value))
 		}
@@ -405,13 +353,13 @@ func TestPprofSumsAreTheTables(t *testing.T) {
 			perCall[name][i] += v
 		}
 	}
-	for name, want := range parseCounts(t, read(table)) {
+	for name, want := range drive.ParseCounts(t, drive.Read(table)) {
 		got := perCall[name]
-		if got == nil || got[0] != int64(want.calls) || got[1] != int64(want.errors) {
+		if got == nil || got[0] != int64(want.Calls) || got[1] != int64(want.Errors) {
 			t.Errorf("%s: %v in the profile, %v in the table", name, got, want)
 		}
 	}
-	latency := valueOf(t, p, "latency")
+	latency := drive.ValueOf(t, p, "latency")
 	run := readSaved(t, saved)
 	for _, r := range run.Rows {
 		got, want := perCall[r.Name][latency], r.Latency.Sum
@@ -465,14 +413,14 @@ int main(void) {
 
 func TestPprofLabels(t *testing.T) {
 	program := compile(t, labelsC)
-	file, p, stdout := profiled(t, []string{"--labels=pid,tid,comm,thread_name,errno,latency"}, program)
+	file, p, stdout := drive.Profiled(t, []string{"--labels=pid,tid,comm,thread_name,errno,latency"}, program)
 	var pid, tid, sleeps int64
 	if _, err := fmt.Sscanf(stdout, "tid %d\npid %d\nsleeps %d", &tid, &pid, &sleeps); err != nil {
 		t.Fatalf("%v: %q", err, stdout)
 	}
 	calls := func(call string, which func(*pprof.Sample) bool) (n int64) {
 		for _, s := range p.Sample {
-			if frames(s)[0] == call && which(s) {
+			if drive.Frames(s)[0] == call && which(s) {
 				n += s.Value[0]
 			}
 		}
@@ -495,7 +443,7 @@ func TestPprofLabels(t *testing.T) {
 		return slices.Equal(s.NumLabel["tid"], []int64{pid}) && slices.Equal(s.Label["comm"], []string{"program"})
 	}), sleeps)
 	expect("failed", calls("sys_openat", func(s *pprof.Sample) bool {
-		return slices.Equal(s.Label["errno"], []string{"ENOENT"}) && slices.Contains(frames(s), "main")
+		return slices.Equal(s.Label["errno"], []string{"ENOENT"}) && slices.Contains(drive.Frames(s), "main")
 	}), 4)
 	expect("failed in no way", calls("sys_openat", func(s *pprof.Sample) bool {
 		return s.Value[1] == 0 && len(s.Label["errno"]) > 0
@@ -574,16 +522,16 @@ func TestPprofFileLabels(t *testing.T) {
 	var paths []string
 	for _, name := range []string{"first", "second", "third"} {
 		paths = append(paths, filepath.Join(dir, name))
-		writeFile(t, filepath.Join(dir, name), "text")
+		drive.WriteFile(t, filepath.Join(dir, name), "text")
 	}
-	file, p, stdout := profiled(t, []string{"--labels=fd"}, append([]string{program}, paths...)...)
+	file, p, stdout := drive.Profiled(t, []string{"--labels=fd"}, append([]string{program}, paths...)...)
 	var server int
 	if _, err := fmt.Sscan(stdout, &server); err != nil {
 		t.Fatalf("%v: %q", err, stdout)
 	}
 	got := map[string]int64{}
 	for _, s := range p.Sample {
-		names := frames(s)
+		names := drive.Frames(s)
 		if call := names[0]; (call == "sys_pread64" || call == "sys_sendto" || call == "sys_openat") && slices.Contains(names, "main") {
 			got[call+" "+strings.Join(s.Label["fd"], "|")] += s.Value[0]
 		}
@@ -609,7 +557,7 @@ func TestPprofFileLabels(t *testing.T) {
 // before it.
 func TestPprofOfExec(t *testing.T) {
 	chain := compile(t, chainC)
-	_, p, _ := profiled(t, []string{"--labels=pid"}, "sh", "-c", `exec "$0" 6`, chain)
+	_, p, _ := drive.Profiled(t, []string{"--labels=pid"}, "sh", "-c", `exec "$0" 6`, chain)
 	for _, m := range p.Mapping {
 		if strings.Contains(m.File, "sysprof") && !strings.HasPrefix(m.File, filepath.Dir(chain)) {
 			t.Errorf("the mapping %s is sysprof's", m.File)
@@ -618,9 +566,9 @@ func TestPprofOfExec(t *testing.T) {
 	pids := map[int64]bool{}
 	for _, s := range p.Sample {
 		pids[s.NumLabel["pid"][0]] = true
-		for _, name := range frames(s) {
+		for _, name := range drive.Frames(s) {
 			if strings.Contains(name, "sysprof/") || strings.HasPrefix(name, "runtime.") || strings.HasPrefix(name, "main.") {
-				t.Errorf("sysprof's own frame in %q", frames(s))
+				t.Errorf("sysprof's own frame in %q", drive.Frames(s))
 				break
 			}
 		}
@@ -631,37 +579,37 @@ func TestPprofOfExec(t *testing.T) {
 			}
 		}
 		if files["program"] && (files["dash"] || files["bash"] || files["sh"]) {
-			t.Errorf("a stack of two programs: %q", frames(s))
+			t.Errorf("a stack of two programs: %q", drive.Frames(s))
 		}
 	}
 	if len(pids) != 1 {
 		t.Errorf("%d processes, want 1", len(pids))
 	}
-	if got := madeBy(p, "sys_write", "step_c", 0); got < 6 {
+	if got := drive.MadeBy(p, "sys_write", "step_c", 0); got < 6 {
 		t.Errorf("%d calls of write by the executed program", got)
 	}
-	if got := madeBy(p, "sys_execve", "sys_execve", 0); got != 2 {
+	if got := drive.MadeBy(p, "sys_execve", "sys_execve", 0); got != 2 {
 		t.Errorf("%d calls of execve, want the shell's and sysprof's", got)
 	}
 }
 
 func TestPprofOfAnAttachedProcess(t *testing.T) {
-	target := start(t, as(exec.Command(self()), "echo"))
-	target.line()
+	target := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	target.Line()
 	file := filepath.Join(t.TempDir(), "profile")
-	s := start(t, plain(t, "--pprof", file, "-p", strconv.Itoa(target.pid())))
-	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{target.pid()}) })
+	s := drive.Start(t, drive.Plain(t, "--pprof", file, "-p", strconv.Itoa(target.Pid())))
+	drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{target.Pid()}) })
 	for range 10 {
-		target.alive()
+		target.Alive()
 	}
-	target.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	target.end()
-	p := parseProfile(t, file)
-	if got := madeBy(p, "sys_getppid", "main.main", 0) + madeBy(p, "sys_getppid", "main_test.TestMain", 0); got < 10 {
+	target.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	target.End()
+	p := drive.ParseProfile(t, file)
+	if got := drive.MadeBy(p, "sys_getppid", "main.main", 0) + drive.MadeBy(p, "sys_getppid", "main_test.TestMain", 0); got < 10 {
 		t.Errorf("%d calls of getppid have a stack, want 10", got)
 	}
-	if p.Mapping[0].File != self() {
+	if p.Mapping[0].File != drive.Self() {
 		t.Errorf("the first mapping is %s", p.Mapping[0].File)
 	}
 }
@@ -684,11 +632,11 @@ func TestPprofIsWrittenWholeOrNot(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "profile")
-			writeFile(t, file, "what was here")
-			o := run(t, plain(t, append([]string{"--pprof", file}, test.args(file)...)...))
-			o.exited(t, test.status)
-			if _, err := os.Stat(filepath.Join(file, "mark")); err != nil && read(file) != "what was here" {
-				t.Errorf("the file holds %q", read(file))
+			drive.WriteFile(t, file, "what was here")
+			o := drive.Run(t, drive.Plain(t, append([]string{"--pprof", file}, test.args(file)...)...))
+			o.Exited(t, test.status)
+			if _, err := os.Stat(filepath.Join(file, "mark")); err != nil && drive.Read(file) != "what was here" {
+				t.Errorf("the file holds %q", drive.Read(file))
 			}
 			onlyEntry(t, dir, "profile")
 		})
@@ -696,23 +644,23 @@ func TestPprofIsWrittenWholeOrNot(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "profile")
-		writeFile(t, file, "what was here")
-		s := start(t, as(plain(t, "--pprof", file, "--kill-on-exit", self()), "echo"))
-		s.line()
-		s.alive()
-		s.signal(unix.SIGKILL)
-		s.end()
-		if read(file) != "what was here" {
-			t.Errorf("the file holds %q", read(file))
+		drive.WriteFile(t, file, "what was here")
+		s := drive.Start(t, drive.As(drive.Plain(t, "--pprof", file, "--kill-on-exit", drive.Self()), "echo"))
+		s.Line()
+		s.Alive()
+		s.Signal(unix.SIGKILL)
+		s.End()
+		if drive.Read(file) != "what was here" {
+			t.Errorf("the file holds %q", drive.Read(file))
 		}
 		onlyEntry(t, dir, "profile")
 	})
 	t.Run("replaced", func(t *testing.T) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "profile")
-		writeFile(t, file, "what was here")
-		succeed(t, plain(t, "--pprof", file, "true"))
-		parseProfile(t, file)
+		drive.WriteFile(t, file, "what was here")
+		drive.Succeed(t, drive.Plain(t, "--pprof", file, "true"))
+		drive.ParseProfile(t, file)
 		onlyEntry(t, dir, "profile")
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o600 != 0o600 {
 			t.Errorf("%v, %v", info.Mode(), err)
@@ -720,19 +668,19 @@ func TestPprofIsWrittenWholeOrNot(t *testing.T) {
 	})
 	t.Run("a command that fails has a profile", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "profile")
-		run(t, plain(t, "--pprof", file, "sh", "-c", "exit 3")).exited(t, 3)
-		parseProfile(t, file)
+		drive.Run(t, drive.Plain(t, "--pprof", file, "sh", "-c", "exit 3")).Exited(t, 3)
+		drive.ParseProfile(t, file)
 	})
 	t.Run("to a pipe", func(t *testing.T) {
 		dir := t.TempDir()
 		pipe, copied := filepath.Join(dir, "pipe"), filepath.Join(dir, "copy")
-		check(t, unix.Mkfifo(pipe, 0o600))
-		reader := start(t, exec.Command("sh", "-c", `cat "$0" > "$1"`, pipe, copied))
-		succeed(t, plain(t, "-q", "-o", os.DevNull, "--pprof", pipe, "true"))
-		if status := reader.end(); status != 0 {
-			t.Errorf("cat: %s", describe(status))
+		drive.Check(t, unix.Mkfifo(pipe, 0o600))
+		reader := drive.Start(t, exec.Command("sh", "-c", `cat "$0" > "$1"`, pipe, copied))
+		drive.Succeed(t, drive.Plain(t, "-q", "-o", os.DevNull, "--pprof", pipe, "true"))
+		if status := reader.End(); status != 0 {
+			t.Errorf("cat: %s", drive.Describe(status))
 		}
-		parseProfile(t, copied)
+		drive.ParseProfile(t, copied)
 	})
 }
 
@@ -740,7 +688,7 @@ func TestPprofIsWrittenWholeOrNot(t *testing.T) {
 func onlyEntry(t *testing.T, dir, name string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	check(t, err)
+	drive.Check(t, err)
 	if len(entries) != 1 || entries[0].Name() != name {
 		t.Errorf("the folder holds %v", entries)
 	}
@@ -749,23 +697,23 @@ func onlyEntry(t *testing.T, dir, name string) {
 // TestProfilesSoFar asks for the profile again and again while processes come and go.
 func TestProfilesSoFar(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "profile")
-	s := start(t, plain(t, "-q", "-o", "/dev/null", "--pprof", file, "--labels=comm,fd", "sh", "-c",
+	s := drive.Start(t, drive.Plain(t, "-q", "-o", "/dev/null", "--pprof", file, "--labels=comm,fd", "sh", "-c",
 		"echo on; i=0; while [ $i -lt 150 ]; do /bin/true; i=$((i+1)); done; echo off; read end"))
-	s.expect("on")
+	s.Expect("on")
 	for range 8 {
 		os.Remove(file)
-		s.signal(unix.SIGUSR1)
-		eventually(t, "there is a profile", func() bool {
+		s.Signal(unix.SIGUSR1)
+		drive.Eventually(t, "there is a profile", func() bool {
 			_, err := os.Stat(file)
-			return err == nil || strings.HasPrefix(status(s.pid(), "State"), "Z") // it crashed
+			return err == nil || strings.HasPrefix(drive.StatusOf(s.Pid(), "State"), "Z") // it crashed
 		})
-		parseProfile(t, file)
+		drive.ParseProfile(t, file)
 	}
-	s.expect("off")
-	s.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	p := parseProfile(t, file)
-	if got := madeBy(p, "sys_execve", "sys_execve", 0); got != 151 {
+	s.Expect("off")
+	s.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	p := drive.ParseProfile(t, file)
+	if got := drive.MadeBy(p, "sys_execve", "sys_execve", 0); got != 151 {
 		t.Errorf("%d calls of execve, want 151", got)
 	}
 }

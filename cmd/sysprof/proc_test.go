@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -23,7 +24,7 @@ func TestStacksWithoutProc(t *testing.T) {
 	} {
 		for _, quiet := range []bool{false, true} {
 			file := filepath.Join(t.TempDir(), "profile.pb.gz")
-			args := append(c.before[1:], program(t), "-c", "--pprof", file, "-e", "trace=getppid")
+			args := append(c.before[1:], drive.Program(t), "-c", "--pprof", file, "-e", "trace=getppid")
 			if quiet {
 				args = append(args, "-q")
 			}
@@ -36,7 +37,7 @@ func TestStacksWithoutProc(t *testing.T) {
 			if n := strings.Count(said.String(), "1 calls are in the profile without stacks"); n != 1 || !strings.Contains(said.String(), c.why) {
 				t.Errorf("%s, quiet %v: %d lines say that there are no stacks:\n%s", name, quiet, n, said.String())
 			}
-			p := parseProfile(t, file)
+			p := drive.ParseProfile(t, file)
 			if stacks := stacksOf(p, "sys_getppid"); len(stacks) != 1 || len(stacks[0]) != 0 {
 				t.Errorf("%s: stacks\n%s", name, list(stacks))
 			}
@@ -80,11 +81,11 @@ func TestNamesOfANamespaceThatHasEnded(t *testing.T) {
 		{"--only-keep-debug", made, filepath.Join(dir, "made.dbg")},
 		{"--strip-all", "--add-gnu-debuglink=" + filepath.Join(dir, "made.dbg"), made, filepath.Join(dir, "made")},
 	} {
-		succeed(t, exec.Command(objcopy, args...))
+		drive.Succeed(t, exec.Command(objcopy, args...))
 	}
-	check(t, os.Chmod(filepath.Join(dir, "made"), 0o755))
+	drive.Check(t, os.Chmod(filepath.Join(dir, "made"), 0o755))
 	const script = `mount -t tmpfs none /mnt && cp "$0/made" "$0/made.dbg" /mnt && mount -t tmpfs none /tmp && exec /mnt/made`
-	_, p, _ := profiled(t, []string{"-e", "trace=getppid"}, unshare, "--pid", "--fork", "--mount", "--mount-proc", "sh", "-c", script, dir)
+	_, p, _ := drive.Profiled(t, []string{"-e", "trace=getppid"}, unshare, "--pid", "--fork", "--mount", "--mount-proc", "sh", "-c", script, dir)
 	stacks := stacksOf(p, "sys_getppid")
 	if !passes(stacks, "made_function", "caller", "main", "_start") {
 		t.Errorf("stacks:\n%s", list(stacks))

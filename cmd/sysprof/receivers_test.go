@@ -13,6 +13,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"sysprof/cmd/internal/drive"
+
 	pprof "github.com/google/pprof/profile"
 )
 
@@ -36,12 +38,12 @@ var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 // receivable demands that a profile is taken as it is by Pyroscope and by Parca.
 func receivable(t *testing.T, file string) *pprof.Profile {
 	t.Helper()
-	compressed, err := gzip.NewReader(bytes.NewReader([]byte(read(file))))
-	check(t, err)
+	compressed, err := gzip.NewReader(bytes.NewReader([]byte(drive.Read(file))))
+	drive.Check(t, err)
 	data, err := io.ReadAll(compressed)
-	check(t, err)
+	drive.Check(t, err)
 	p, err := pprof.ParseData(data)
-	check(t, err)
+	drive.Check(t, err)
 	if len(data) > maxProfileBytes || len(p.Sample) > maxSamples {
 		t.Errorf("%d bytes, %d samples", len(data), len(p.Sample))
 	}
@@ -141,13 +143,13 @@ func TestProfilesAreReceivable(t *testing.T) {
 		flags       []string
 	}{{20, maxSamples, nil}, {600, 100, []string{"--max-samples=100"}}} {
 		file, table := filepath.Join(t.TempDir(), "profile"), filepath.Join(t.TempDir(), "table")
-		flags := slices.Concat(countColumns, []string{"-o", table, "--pprof", file, labels}, one.flags, []string{program, t.TempDir(), fmt.Sprint(one.files)})
-		succeed(t, plain(t, flags...))
+		flags := slices.Concat(drive.CountColumns, []string{"-o", table, "--pprof", file, labels}, one.flags, []string{program, t.TempDir(), fmt.Sprint(one.files)})
+		drive.Succeed(t, drive.Plain(t, flags...))
 		p := receivable(t, file)
 		perCall, often, others := map[string]int64{}, int64(0), int64(0)
 		long := false
 		for _, s := range p.Sample {
-			names := frames(s)
+			names := drive.Frames(s)
 			if !isUnfinished(s) {
 				perCall[strings.TrimPrefix(names[0], "sys_")] += s.Value[0]
 			}
@@ -164,9 +166,9 @@ func TestProfilesAreReceivable(t *testing.T) {
 				}
 			}
 		}
-		for name, want := range parseCounts(t, read(table)) {
-			if got := perCall[name]; got != int64(want.calls) {
-				t.Errorf("%d calls of %s in the profile, %d in the table", got, name, want.calls)
+		for name, want := range drive.ParseCounts(t, drive.Read(table)) {
+			if got := perCall[name]; got != int64(want.Calls) {
+				t.Errorf("%d calls of %s in the profile, %d in the table", got, name, want.Calls)
 			}
 		}
 		if often < 1_800 || often > 2_000 { // some took a time of their own
@@ -175,8 +177,8 @@ func TestProfilesAreReceivable(t *testing.T) {
 		says := func(text string) bool {
 			return strings.Contains(text, "[others]") && strings.Contains(text, "--max-samples")
 		}
-		if folded := one.files > one.most; len(p.Sample) > one.most || folded != (others > 0) || folded != says(read(table)) || folded != slices.ContainsFunc(p.Comments, says) {
-			t.Errorf("%d samples, %d calls of others; comments %q; the table says\n%s", len(p.Sample), others, p.Comments, read(table))
+		if folded := one.files > one.most; len(p.Sample) > one.most || folded != (others > 0) || folded != says(drive.Read(table)) || folded != slices.ContainsFunc(p.Comments, says) {
+			t.Errorf("%d samples, %d calls of others; comments %q; the table says\n%s", len(p.Sample), others, p.Comments, drive.Read(table))
 		}
 		if !long {
 			t.Error("no path was too long")
@@ -186,10 +188,10 @@ func TestProfilesAreReceivable(t *testing.T) {
 
 // TestProfileOnStdout can be piped into what reads profiles.
 func TestProfileOnStdout(t *testing.T) {
-	out := succeed(t, plain(t, "-q", "-o", "/dev/null", "--pprof", "-", "true"))
+	out := drive.Succeed(t, drive.Plain(t, "-q", "-o", "/dev/null", "--pprof", "-", "true"))
 	p, err := pprof.Parse(strings.NewReader(out))
-	check(t, err)
-	if madeBy(p, "sys_execve", "sys_execve", 0) != 1 {
+	drive.Check(t, err)
+	if drive.MadeBy(p, "sys_execve", "sys_execve", 0) != 1 {
 		t.Errorf("%d samples", len(p.Sample))
 	}
 }
@@ -200,16 +202,16 @@ func TestMergedProfilesHaveTheCommentsOfOne(t *testing.T) {
 	lines := 0
 	for range 3 {
 		file := filepath.Join(t.TempDir(), "profile")
-		succeed(t, plain(t, "-q", "-o", "/dev/null", "-O", "5", "--pprof", file, "true"))
+		drive.Succeed(t, drive.Plain(t, "-q", "-o", "/dev/null", "-O", "5", "--pprof", file, "true"))
 		files = append(files, file)
-		lines = max(lines, len(parseProfile(t, file).Comments))
+		lines = max(lines, len(drive.ParseProfile(t, file).Comments))
 	}
 	merged := filepath.Join(t.TempDir(), "merged")
 	goPprof(t, slices.Concat([]string{"-proto", "-output", merged}, files)...)
 	_, err := os.Stat(merged)
-	check(t, err)
+	drive.Check(t, err)
 	const differing = 4 // what tracing cost, and warnings, may differ
-	if got := parseProfile(t, merged).Comments; len(got) > lines+differing || got[1] != "true" {
+	if got := drive.ParseProfile(t, merged).Comments; len(got) > lines+differing || got[1] != "true" {
 		t.Errorf("%q", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	pprof "github.com/google/pprof/profile"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -67,7 +68,7 @@ int main(void) {
 // stacksOf are the stacks of a call, each once, whatever the thread did in it, as its functions, innermost first.
 func stacksOf(p *pprof.Profile, call string) (stacks [][]string) {
 	for _, s := range p.Sample {
-		if names := frames(s); names[0] == call {
+		if names := drive.Frames(s); names[0] == call {
 			stacks = append(stacks, names[1:])
 		}
 	}
@@ -111,7 +112,7 @@ func TestStacksThroughSignalsAndBadPointers(t *testing.T) {
 				needs.C32(t)
 			}
 			flags = append(flags, "-fno-optimize-sibling-calls")
-			_, p, _ := profiled(t, []string{"-e", "trace=getppid"}, compile(t, interruptedC, flags...))
+			_, p, _ := drive.Profiled(t, []string{"-e", "trace=getppid"}, compile(t, interruptedC, flags...))
 			stacks := stacksOf(p, "sys_getppid")
 			for _, want := range [][]string{
 				{"leaf", "inner_handler", "[signal handler]", "raise", "outer_handler", "[signal handler]", "raise", "interrupted", "main", "_start"},
@@ -158,7 +159,7 @@ func TestStacksOfSplitStacks(t *testing.T) {
 	if exec.Command("gcc", "-fsplit-stack", "-x", "c", "-o", filepath.Join(t.TempDir(), "x"), "-", "-fsyntax-only").Run() != nil {
 		t.Skip("gcc has no split stacks on this architecture")
 	}
-	_, p, _ := profiled(t, []string{"-e", "trace=getppid"}, compile(t, splitC, "-fsplit-stack", "-fno-optimize-sibling-calls"))
+	_, p, _ := drive.Profiled(t, []string{"-e", "trace=getppid"}, compile(t, splitC, "-fsplit-stack", "-fno-optimize-sibling-calls"))
 	stacks := stacksOf(p, "sys_getppid")
 	want := slices.Concat([]string{"leaf"}, slices.Repeat([]string{"deep"}, 41), []string{"thread", "start_thread", "__clone3"})
 	if !passes(stacks, want...) || !strings.Contains(list(stacks), "__morestack") {
@@ -194,9 +195,9 @@ func TestDeepStacks(t *testing.T) {
 		{"500", []string{"--max-depth=1024"}, 11, 0, 0, "_start"},
 		{"100000", nil, 1, 128, 127, "[truncated]"},
 	} {
-		_, p, _ := profiled(t, append(c.flags, "-e", "trace=getppid"), recurses, c.depth)
+		_, p, _ := drive.Profiled(t, append(c.flags, "-e", "trace=getppid"), recurses, c.depth)
 		stacks := stacksOf(p, "sys_getppid")
-		if len(stacks) != c.stacks || madeBy(p, "sys_getppid", "syscall", valueOf(t, p, "calls")) != 11 {
+		if len(stacks) != c.stacks || drive.MadeBy(p, "sys_getppid", "syscall", drive.ValueOf(t, p, "calls")) != 11 {
 			t.Errorf("depth %s, %q: %d stacks:\n%s", c.depth, c.flags, len(stacks), list(stacks))
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -22,7 +23,7 @@ func TestExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		file := filepath.Join(dir, name)
-		must(os.WriteFile(file, []byte(text), mode))
+		drive.Must(os.WriteFile(file, []byte(text), mode))
 		return file
 	}
 	unwritable := filepath.Join(dir, "no", "such", "folder", "file")
@@ -49,15 +50,15 @@ func TestExitStatus(t *testing.T) {
 		{"no such user", []string{"-u", "no-such-user", "true"}, 1, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, sysprof(t, test.args...))
-			o.exited(t, test.status)
+			o := drive.Run(t, drive.Sysprof(t, test.args...))
+			o.Exited(t, test.status)
 			if test.table {
-				hasTable(t, o.stderr, 1)
-			} else if strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") {
-				t.Errorf("stderr is not one line of sysprof's: %q", o.stderr)
+				drive.HasTable(t, o.Stderr, 1)
+			} else if strings.Count(o.Stderr, "\n") != 1 || !strings.HasPrefix(o.Stderr, "sysprof: ") {
+				t.Errorf("stderr is not one line of sysprof's: %q", o.Stderr)
 			}
-			if o.stdout != "" {
-				t.Errorf("stdout: %q", o.stdout)
+			if o.Stdout != "" {
+				t.Errorf("stdout: %q", o.Stdout)
 			}
 		})
 	}
@@ -65,11 +66,11 @@ func TestExitStatus(t *testing.T) {
 
 // The target makes the ptrace request that its first argument names fail with the errno that is the second,
 // and becomes the program that the rest names.
-var _ = target("without ptrace", func(args []string) {
+var _ = drive.Target("without ptrace", func(args []string) {
 	request, err := strconv.Atoi(args[0])
-	must(err)
+	drive.Must(err)
 	errno, err := strconv.Atoi(args[1])
-	must(err)
+	drive.Must(err)
 	const nrAt, firstArgAt = 0, 16 // struct seccomp_data
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nrAt},
@@ -81,9 +82,9 @@ var _ = target("without ptrace", func(args []string) {
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	runtime.LockOSThread()
-	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-	must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
-	must(syscall.Exec(args[2], args[2:], os.Environ()))
+	drive.Must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	drive.Must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+	drive.Must(syscall.Exec(args[2], args[2:], os.Environ()))
 })
 
 // somebodyElses returns a process that neither this user nor nobody may trace.
@@ -93,9 +94,9 @@ func somebodyElses(t *testing.T) int {
 	if os.Geteuid() == 0 {
 		own = own[1:]
 	}
-	processes := numberedEntries("/proc")
+	processes := drive.NumberedEntries("/proc")
 	i := slices.IndexFunc(processes, func(pid int) bool {
-		uids := strings.Fields(status(pid, "Uid"))
+		uids := strings.Fields(drive.StatusOf(pid, "Uid"))
 		return len(uids) > 1 && !slices.Contains(own, uids[1])
 	})
 	needs.That(t, i >= 0, "a process of another user", "run the tests where there is one, such as root's")
@@ -104,11 +105,11 @@ func somebodyElses(t *testing.T) int {
 
 // What keeps a command from being traced is said with what to do about it.
 func TestLaunchErrorsSayWhatToDo(t *testing.T) {
-	dir := sharedDir(t)
+	dir := drive.SharedDir(t)
 	write := func(name, text string, mode os.FileMode) string {
 		file := filepath.Join(dir, name)
-		must(os.WriteFile(file, []byte(text), 0o755))
-		must(os.Chmod(file, mode)) // the umask may forbid some of it, and the kernel set-user-ID
+		drive.Must(os.WriteFile(file, []byte(text), 0o755))
+		drive.Must(os.Chmod(file, mode)) // the umask may forbid some of it, and the kernel set-user-ID
 		return file
 	}
 	for _, test := range []struct {
@@ -128,12 +129,12 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 			if i := slices.Index(test.args, ""); i >= 0 {
 				test.args[i] = strconv.Itoa(somebodyElses(t))
 			}
-			cmd := sysprof(t, test.args...)
-			cmd.SysProcAttr = notRoot()
-			o := run(t, cmd)
-			o.exited(t, test.status)
-			if !strings.Contains(o.stderr, test.says) || test.status != 0 && strings.Count(o.stderr, "\n") != 1 {
-				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+			cmd := drive.Sysprof(t, test.args...)
+			cmd.SysProcAttr = drive.NotRoot()
+			o := drive.Run(t, cmd)
+			o.Exited(t, test.status)
+			if !strings.Contains(o.Stderr, test.says) || test.status != 0 && strings.Count(o.Stderr, "\n") != 1 {
+				t.Errorf("stderr: %q, want a line with %q", o.Stderr, test.says)
 			}
 		})
 	}
@@ -147,11 +148,11 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			mark := filepath.Join(t.TempDir(), "mark")
-			args := []string{strconv.Itoa(test.request), strconv.Itoa(test.errno), program(t), "-c", "touch", mark}
-			o := run(t, as(exec.Command(self(), args...), "without ptrace"))
-			o.exited(t, 1)
-			if strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, test.says) {
-				t.Errorf("stderr: %q, want a line with %q", o.stderr, test.says)
+			args := []string{strconv.Itoa(test.request), strconv.Itoa(test.errno), drive.Program(t), "-c", "touch", mark}
+			o := drive.Run(t, drive.As(exec.Command(drive.Self(), args...), "without ptrace"))
+			o.Exited(t, 1)
+			if strings.Count(o.Stderr, "\n") != 1 || !strings.Contains(o.Stderr, test.says) {
+				t.Errorf("stderr: %q, want a line with %q", o.Stderr, test.says)
 			}
 			if _, err := os.Stat(mark); err == nil {
 				t.Error("the command has run untraced")
@@ -159,10 +160,10 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 		})
 	}
 	t.Run("few files may be open", func(t *testing.T) {
-		o := run(t, exec.Command("sh", "-c", `ulimit -n 6; exec "$0" -c true`, program(t)))
-		o.exited(t, 1)
-		if strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "ulimit -n") {
-			t.Errorf("stderr: %q", o.stderr)
+		o := drive.Run(t, exec.Command("sh", "-c", `ulimit -n 6; exec "$0" -c true`, drive.Program(t)))
+		o.Exited(t, 1)
+		if strings.Count(o.Stderr, "\n") != 1 || !strings.Contains(o.Stderr, "ulimit -n") {
+			t.Errorf("stderr: %q", o.Stderr)
 		}
 	})
 	t.Run("no /proc", func(t *testing.T) {
@@ -170,10 +171,10 @@ func TestLaunchErrorsSayWhatToDo(t *testing.T) {
 		// In a chroot / is no mount, so nothing but /proc is made private.
 		script := `mount --make-private /proc && mount -t tmpfs none /proc && exec "$0" -c -p $PPID`
 		unshare := needs.Program(t, "unshare", "util-linux")
-		o := run(t, exec.Command(unshare, "-m", "--propagation=unchanged", "sh", "-c", script, program(t)))
-		o.exited(t, 1)
-		if !strings.Contains(o.stderr, "not mounted") {
-			t.Errorf("stderr: %q", o.stderr)
+		o := drive.Run(t, exec.Command(unshare, "-m", "--propagation=unchanged", "sh", "-c", script, drive.Program(t)))
+		o.Exited(t, 1)
+		if !strings.Contains(o.Stderr, "not mounted") {
+			t.Errorf("stderr: %q", o.Stderr)
 		}
 	})
 }
@@ -185,19 +186,19 @@ func TestCommandDiesOfSignal(t *testing.T) {
 			// Its cores stay in a folder of its own.
 			cmd := exec.Command("sh", "-c", script)
 			cmd.Dir = t.TempDir()
-			untraced := run(t, cmd)
-			if !untraced.status.Signaled() || untraced.status.Signal() != sig {
-				t.Fatalf("untraced: %s", describe(untraced.status))
+			untraced := drive.Run(t, cmd)
+			if !untraced.Status.Signaled() || untraced.Status.Signal() != sig {
+				t.Fatalf("untraced: %s", drive.Describe(untraced.Status))
 			}
 			// sysprof itself may dump core, too, if it does not prevent it.
-			cmd = exec.Command("sh", "-c", `ulimit -c unlimited; exec "$0" "$@"`, program(t), "-c", "sh", "-c", script)
+			cmd = exec.Command("sh", "-c", `ulimit -c unlimited; exec "$0" "$@"`, drive.Program(t), "-c", "sh", "-c", script)
 			cmd.Dir = t.TempDir()
-			o := run(t, cmd)
-			died(t, o.status, sig)
-			hasTable(t, o.stderr, 1)
+			o := drive.Run(t, cmd)
+			drive.Died(t, o.Status, sig)
+			drive.HasTable(t, o.Stderr, 1)
 			cores, _ := filepath.Glob(filepath.Join(cmd.Dir, "core*"))
 			want := 0
-			if untraced.status.CoreDump() && strings.HasPrefix(read("/proc/sys/kernel/core_pattern"), "core") {
+			if untraced.Status.CoreDump() && strings.HasPrefix(drive.Read("/proc/sys/kernel/core_pattern"), "core") {
 				want = 1 // the command's
 			}
 			if len(cores) != want {
@@ -209,111 +210,111 @@ func TestCommandDiesOfSignal(t *testing.T) {
 
 func TestAttachEnds(t *testing.T) {
 	t.Run("the process ends: status 0", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
-		s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-		eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
+		s := drive.Start(t, drive.Sysprof(t, "-p", strconv.Itoa(p.Pid())))
+		drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{p.Pid()}) })
 		for range 10 {
-			p.alive()
+			p.Alive()
 		}
-		p.say("end")
-		(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-		hasTable(t, s.written(), 1)
-		if calls, _, _ := row(s.written(), "getppid"); calls != 10 {
-			t.Errorf("counted %d getppid, want 10\n%s", calls, s.written())
+		p.Say("end")
+		(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+		drive.HasTable(t, s.Written(), 1)
+		if calls, _, _ := drive.Row(s.Written(), "getppid"); calls != 10 {
+			t.Errorf("counted %d getppid, want 10\n%s", calls, s.Written())
 		}
-		p.end()
+		p.End()
 	})
 	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
 		t.Run("ended by "+unix.SignalName(sig), func(t *testing.T) {
-			p := start(t, as(exec.Command(self()), "echo"))
-			p.line()
-			s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-			eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
-			p.alive()
-			s.signal(sig)
-			died(t, s.end(), sig)
-			hasTable(t, s.written(), 1)
-			if tracedBy(p.pid()) != 0 {
+			p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+			p.Line()
+			s := drive.Start(t, drive.Sysprof(t, "-p", strconv.Itoa(p.Pid())))
+			drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{p.Pid()}) })
+			p.Alive()
+			s.Signal(sig)
+			drive.Died(t, s.End(), sig)
+			drive.HasTable(t, s.Written(), 1)
+			if drive.TracedBy(p.Pid()) != 0 {
 				t.Error("the target is still traced")
 			}
-			p.alive()
-			if !strings.Contains(s.written(), "futex") && !strings.Contains(s.written(), "read") {
-				t.Errorf("what the target sleeps in is not told:\n%s", s.written())
+			p.Alive()
+			if !strings.Contains(s.Written(), "futex") && !strings.Contains(s.Written(), "read") {
+				t.Errorf("what the target sleeps in is not told:\n%s", s.Written())
 			}
 		})
 	}
 }
 
 func TestAttachToOneOfTwo(t *testing.T) {
-	p := start(t, as(exec.Command(self()), "echo"))
-	p.line()
-	pid := strconv.Itoa(p.pid())
-	s := start(t, sysprof(t, "-p", "4194305,"+pid+",4194306", "-p", pid))
+	p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	p.Line()
+	pid := strconv.Itoa(p.Pid())
+	s := drive.Start(t, drive.Sysprof(t, "-p", "4194305,"+pid+",4194306", "-p", pid))
 	const first, second = "sysprof: attach 4194305: no such process\n", "sysprof: attach 4194306: no such process\n"
-	eventually(t, "it is said at once, in a line each", func() bool { return s.written() == first+second })
-	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
-	p.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	if n := strings.Count(s.written(), "attach 4194305: "); n != 2 {
-		t.Errorf("the process that does not exist is spoken of %d times, want 2, at once and under the table:\n%s", n, s.written())
+	drive.Eventually(t, "it is said at once, in a line each", func() bool { return s.Written() == first+second })
+	drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{p.Pid()}) })
+	p.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	if n := strings.Count(s.Written(), "attach 4194305: "); n != 2 {
+		t.Errorf("the process that does not exist is spoken of %d times, want 2, at once and under the table:\n%s", n, s.Written())
 	}
-	if w := s.written(); strings.Count(w, "("+pid+"), ") != 1 || strings.Contains(w, "(4194305)") {
-		t.Errorf("the table is of more than the one process:\n%s", s.written())
+	if w := s.Written(); strings.Count(w, "("+pid+"), ") != 1 || strings.Contains(w, "(4194305)") {
+		t.Errorf("the table is of more than the one process:\n%s", s.Written())
 	}
-	p.end()
+	p.End()
 }
 
 func TestDuration(t *testing.T) {
 	t.Run("attached", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
-		o := run(t, sysprof(t, "--duration", "0.2", "-p", strconv.Itoa(p.pid())))
-		o.exited(t, 0)
-		p.alive()
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
+		o := drive.Run(t, drive.Sysprof(t, "--duration", "0.2", "-p", strconv.Itoa(p.Pid())))
+		o.Exited(t, 0)
+		p.Alive()
 	})
 	t.Run("a command, which goes on and is waited for", func(t *testing.T) {
-		s := start(t, as(sysprof(t, "--duration=50ms", self()), "echo"))
-		pid, err := strconv.Atoi(s.line())
-		must(err)
-		eventually(t, "the command is not traced any more", func() bool { return tracedBy(pid) == 0 })
-		s.alive()
-		if status(s.pid(), "State") == "" {
+		s := drive.Start(t, drive.As(drive.Sysprof(t, "--duration=50ms", drive.Self()), "echo"))
+		pid, err := strconv.Atoi(s.Line())
+		drive.Must(err)
+		drive.Eventually(t, "the command is not traced any more", func() bool { return drive.TracedBy(pid) == 0 })
+		s.Alive()
+		if drive.StatusOf(s.Pid(), "State") == "" {
 			t.Error("sysprof has not waited for the command")
 		}
-		s.say("end")
-		(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-		hasTableOfAMoment(t, s.written())
+		s.Say("end")
+		(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+		drive.HasTableOfAMoment(t, s.Written())
 	})
 	t.Run("the command's status", func(t *testing.T) {
-		o := run(t, sysprof(t, "--duration=50ms", "sh", "-c", "sleep 0.2; exit 9"))
-		o.exited(t, 9)
-		hasTableOfAMoment(t, o.stderr)
+		o := drive.Run(t, drive.Sysprof(t, "--duration=50ms", "sh", "-c", "sleep 0.2; exit 9"))
+		o.Exited(t, 9)
+		drive.HasTableOfAMoment(t, o.Stderr)
 	})
 	t.Run("the command's signal", func(t *testing.T) {
-		o := run(t, sysprof(t, "--duration=50ms", "sh", "-c", "sleep 0.2; kill -TERM $$"))
-		died(t, o.status, unix.SIGTERM)
-		hasTableOfAMoment(t, o.stderr)
+		o := drive.Run(t, drive.Sysprof(t, "--duration=50ms", "sh", "-c", "sleep 0.2; kill -TERM $$"))
+		drive.Died(t, o.Status, unix.SIGTERM)
+		drive.HasTableOfAMoment(t, o.Stderr)
 	})
 }
 
 func TestChildrenThatOutliveTheCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "late")
-	o := run(t, sysprof(t, "sh", "-c", `(sleep 0.2; echo late > "$0") & exit 3`, file))
-	o.exited(t, 3)
-	if got := read(file); got != "late\n" {
+	o := drive.Run(t, drive.Sysprof(t, "sh", "-c", `(sleep 0.2; echo late > "$0") & exit 3`, file))
+	o.Exited(t, 3)
+	if got := drive.Read(file); got != "late\n" {
 		t.Errorf("sysprof ended before the last child: its file holds %q", got)
 	}
-	if _, _, ok := row(o.stderr, "clock_nanosleep"); !ok {
-		t.Errorf("the call of the last child is not counted:\n%s", o.stderr)
+	if _, _, ok := drive.Row(o.Stderr, "clock_nanosleep"); !ok {
+		t.Errorf("the call of the last child is not counted:\n%s", o.Stderr)
 	}
 }
 
 func TestNoFollow(t *testing.T) {
 	count := func(args ...string) int {
-		o := run(t, as(sysprof(t, append(args, "sh", "-c", `: ; "$0"; "$0"; exit 0`, self())...), "getppids"))
-		o.exited(t, 0)
-		calls, _, _ := row(o.stderr, "getpgid")
+		o := drive.Run(t, drive.As(drive.Sysprof(t, append(args, "sh", "-c", `: ; "$0"; "$0"; exit 0`, drive.Self())...), "getppids"))
+		o.Exited(t, 0)
+		calls, _, _ := drive.Row(o.Stderr, "getpgid")
 		return calls
 	}
 	if got := count(); got != 200 {
@@ -327,7 +328,7 @@ func TestNoFollow(t *testing.T) {
 	}
 }
 
-var _ = target("getppids", func(args []string) {
+var _ = drive.Target("getppids", func(args []string) {
 	for range 100 {
 		syscall.RawSyscall(unix.SYS_GETPGID, 0, 0, 0)
 	}
@@ -335,38 +336,38 @@ var _ = target("getppids", func(args []string) {
 
 func TestKilledSysprof(t *testing.T) {
 	t.Run("the command goes on", func(t *testing.T) {
-		s := start(t, as(sysprof(t, self()), "echo"))
-		pid, err := strconv.Atoi(s.line())
-		must(err)
+		s := drive.Start(t, drive.As(drive.Sysprof(t, drive.Self()), "echo"))
+		pid, err := strconv.Atoi(s.Line())
+		drive.Must(err)
 		defer unix.Kill(pid, unix.SIGKILL)
-		s.alive()
-		s.signal(unix.SIGKILL)
-		s.end()
+		s.Alive()
+		s.Signal(unix.SIGKILL)
+		s.End()
 		for range 20 {
-			s.alive()
+			s.Alive()
 		}
 	})
 	t.Run("with --kill-on-exit it does not", func(t *testing.T) {
-		s := start(t, as(sysprof(t, "--kill-on-exit", self()), "echo"))
-		pid, err := strconv.Atoi(s.line())
-		must(err)
-		s.alive()
-		s.signal(unix.SIGKILL)
-		s.end()
-		eventually(t, "the command is gone", func() bool {
-			state := status(pid, "State")
+		s := drive.Start(t, drive.As(drive.Sysprof(t, "--kill-on-exit", drive.Self()), "echo"))
+		pid, err := strconv.Atoi(s.Line())
+		drive.Must(err)
+		s.Alive()
+		s.Signal(unix.SIGKILL)
+		s.End()
+		drive.Eventually(t, "the command is gone", func() bool {
+			state := drive.StatusOf(pid, "State")
 			return state == "" || state[0] == 'Z'
 		})
 	})
 	t.Run("an attached process goes on", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
-		s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-		eventually(t, "the target is traced", func() bool { return tracedBy(p.pid()) == s.pid() })
-		s.signal(unix.SIGKILL)
-		s.end()
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
+		s := drive.Start(t, drive.Sysprof(t, "-p", strconv.Itoa(p.Pid())))
+		drive.Eventually(t, "the target is traced", func() bool { return drive.TracedBy(p.Pid()) == s.Pid() })
+		s.Signal(unix.SIGKILL)
+		s.End()
 		for range 20 {
-			p.alive()
+			p.Alive()
 		}
 	})
 }
@@ -374,28 +375,28 @@ func TestKilledSysprof(t *testing.T) {
 // Who kills sysprof by its name, or by what stands in its command line, must not kill the child that gives threads their CPUs
 // back then.
 func TestGuardHasAnotherName(t *testing.T) {
-	s := start(t, as(sysprof(t, self()), "echo"))
-	command := s.line()
+	s := drive.Start(t, drive.As(drive.Sysprof(t, drive.Self()), "echo"))
+	command := s.Line()
 	var guards []string
-	eventually(t, "the guard is there, and has its name", func() bool {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid()))
+	drive.Eventually(t, "the guard is there, and has its name", func() bool {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.Pid()))
 		guards = nil
 		for _, list := range lists {
-			for _, child := range strings.Fields(read(list)) {
-				if child != command && read("/proc/"+child+"/comm") == "sysp-guard\n" {
+			for _, child := range strings.Fields(drive.Read(list)) {
+				if child != command && drive.Read("/proc/"+child+"/comm") == "sysp-guard\n" {
 					guards = append(guards, child)
 				}
 			}
 		}
 		return len(guards) == 1
 	})
-	cmdline := read("/proc/" + guards[0] + "/cmdline")
+	cmdline := drive.Read("/proc/" + guards[0] + "/cmdline")
 	if name, _, _ := strings.Cut(cmdline, "\x00"); name != "sysp-guard" || strings.Trim(cmdline[len(name):], "\x00") != "" {
 		t.Errorf("the guard's command line is %q", cmdline)
 	}
-	if own := read(fmt.Sprintf("/proc/%d/cmdline", s.pid())); own != strings.Join(s.cmd.Args, "\x00")+"\x00" {
+	if own := drive.Read(fmt.Sprintf("/proc/%d/cmdline", s.Pid())); own != strings.Join(s.Cmd.Args, "\x00")+"\x00" {
 		t.Errorf("sysprof's own command line is %q", own)
 	}
-	s.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	s.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
 }

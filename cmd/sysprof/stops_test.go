@@ -13,11 +13,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/ptrace"
 )
 
 // The target does with SIGTSTP what its first argument says, and otherwise as the target "echo".
-var _ = target("stops", func(args []string) {
+var _ = drive.Target("stops", func(args []string) {
 	stops, continued := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	switch args[0] {
 	case "ignores":
@@ -26,11 +27,11 @@ var _ = target("stops", func(args []string) {
 		signal.Notify(stops, syscall.SIGTSTP)
 		signal.Notify(continued, syscall.SIGCONT)
 	case "parent": // of one in a session of its own, which is told nothing
-		cmd := exec.Command(self())
-		cmd.Env = append(os.Environ(), targetEnv+"=echo")
+		cmd := exec.Command(drive.Self())
+		cmd.Env = append(os.Environ(), drive.TargetEnv+"=echo")
 		cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		must(cmd.Run())
+		drive.Must(cmd.Run())
 		return
 	}
 	go func() {
@@ -50,34 +51,34 @@ var _ = target("stops", func(args []string) {
 			fmt.Println("back")
 		}
 	}()
-	targets["echo"](nil)
+	drive.Targets["echo"](nil)
 })
 
 // isStopped waits until sysprof is stopped, and demands that it is by sig.
-func (k *talk) isStopped(sig syscall.Signal) {
-	k.t.Helper()
-	eventually(k.t, "sysprof is stopped", func() bool { return strings.HasPrefix(status(k.pid(), "State"), "T") })
+func isStopped(k *drive.Talk, sig syscall.Signal) {
+	k.T.Helper()
+	drive.Eventually(k.T, "sysprof is stopped", func() bool { return strings.HasPrefix(drive.StatusOf(k.Pid(), "State"), "T") })
 	var s syscall.WaitStatus
-	eventually(k.t, "its parent is told so", func() bool {
-		pid, err := syscall.Wait4(k.pid(), &s, syscall.WUNTRACED|syscall.WNOHANG, nil)
-		return err == nil && pid == k.pid()
+	drive.Eventually(k.T, "its parent is told so", func() bool {
+		pid, err := syscall.Wait4(k.Pid(), &s, syscall.WUNTRACED|syscall.WNOHANG, nil)
+		return err == nil && pid == k.Pid()
 	})
 	if !s.Stopped() || s.StopSignal() != sig {
-		k.t.Errorf("it is stopped by %v (%#x), want %v", s.StopSignal(), s, sig)
+		k.T.Errorf("it is stopped by %v (%#x), want %v", s.StopSignal(), s, sig)
 	}
 }
 
 // hasGotSignals waits until sysprof has got what was sent to it: when it has dealt with a later one.
-func (k *talk) hasGotSignals() {
-	k.t.Helper()
-	k.signal(unix.SIGUSR1)
-	eventually(k.t, "a table is written", func() bool { return strings.Contains(k.written(), " total\n") })
+func hasGotSignals(k *drive.Talk) {
+	k.T.Helper()
+	k.Signal(unix.SIGUSR1)
+	drive.Eventually(k.T, "a table is written", func() bool { return strings.Contains(k.Written(), " total\n") })
 }
 
 // standsStill demands that a process is stopped, though it is traced.
 func standsStill(t *testing.T, pid int) {
 	t.Helper()
-	if s := status(pid, "State"); !strings.HasPrefix(s, "t") && !strings.HasPrefix(s, "T") {
+	if s := drive.StatusOf(pid, "State"); !strings.HasPrefix(s, "t") && !strings.HasPrefix(s, "T") {
 		t.Errorf("process %d is in state %s, want it stopped", pid, s)
 	}
 }
@@ -89,26 +90,26 @@ func TestStopsAfterWhatItRuns(t *testing.T) {
 		args   []string
 		rounds int
 	}{
-		{"a command that stops itself", []string{self(), "alone"}, 3},
-		{"a command that stops its process group", []string{self(), "with all"}, 1},
-		{"the child of one that just stops", []string{"sh", "-c", `"$0" alone; exit 0`, self()}, 3},
-		{"with a filter", []string{"-e", "trace=getppid", self(), "alone"}, 3},
+		{"a command that stops itself", []string{drive.Self(), "alone"}, 3},
+		{"a command that stops its process group", []string{drive.Self(), "with all"}, 1},
+		{"the child of one that just stops", []string{"sh", "-c", `"$0" alone; exit 0`, drive.Self()}, 3},
+		{"with a filter", []string{"-e", "trace=getppid", drive.Self(), "alone"}, 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := start(t, as(sysprof(t, test.args...), "stops"))
-			pid, _ := strconv.Atoi(s.line())
+			s := drive.Start(t, drive.As(drive.Sysprof(t, test.args...), "stops"))
+			pid, _ := strconv.Atoi(s.Line())
 			for range test.rounds {
-				unix.Kill(-s.pid(), unix.SIGTSTP)
-				s.expect("bye")
-				s.isStopped(unix.SIGTSTP)
+				unix.Kill(-s.Pid(), unix.SIGTSTP)
+				s.Expect("bye")
+				isStopped(s, unix.SIGTSTP)
 				standsStill(t, pid)
-				unix.Kill(-s.pid(), unix.SIGCONT)
-				s.expect("back")
-				s.alive()
+				unix.Kill(-s.Pid(), unix.SIGCONT)
+				s.Expect("back")
+				s.Alive()
 			}
-			s.say("end")
-			(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-			hasTable(t, s.written(), 1)
+			s.Say("end")
+			(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+			drive.HasTable(t, s.Written(), 1)
 		})
 	}
 }
@@ -117,109 +118,109 @@ func TestStopsAfterWhatItRuns(t *testing.T) {
 func TestStopAndContinueReachTheCommand(t *testing.T) {
 	for _, sig := range []syscall.Signal{unix.SIGTSTP, unix.SIGTTIN} {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
-			s := start(t, as(sysprof(t, self()), "echo"))
-			pid, _ := strconv.Atoi(s.line())
+			s := drive.Start(t, drive.As(drive.Sysprof(t, drive.Self()), "echo"))
+			pid, _ := strconv.Atoi(s.Line())
 			for range 3 {
-				s.signal(sig)
-				s.isStopped(sig)
+				s.Signal(sig)
+				isStopped(s, sig)
 				standsStill(t, pid)
-				s.signal(unix.SIGCONT)
-				s.alive()
+				s.Signal(unix.SIGCONT)
+				s.Alive()
 			}
-			s.say("end")
-			(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+			s.Say("end")
+			(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
 		})
 	}
 }
 
 // A command that does not stop keeps sysprof from it.
 func TestCommandThatIgnoresStops(t *testing.T) {
-	s := start(t, as(sysprof(t, self(), "ignores"), "stops"))
-	s.line()
+	s := drive.Start(t, drive.As(drive.Sysprof(t, drive.Self(), "ignores"), "stops"))
+	s.Line()
 	for range 3 {
-		unix.Kill(-s.pid(), unix.SIGTSTP)
-		s.alive()
+		unix.Kill(-s.Pid(), unix.SIGTSTP)
+		s.Alive()
 	}
-	s.hasGotSignals()
-	s.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	hasTable(t, s.written(), 2)
+	hasGotSignals(s)
+	s.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	drive.HasTable(t, s.Written(), 2)
 }
 
 // Its end is the answer then: sysprof does not stop for want of others.
 func TestCommandThatEndsInsteadOfStopping(t *testing.T) {
-	s := start(t, as(sysprof(t, self(), "ignores"), "stops"))
-	s.line()
-	unix.Kill(-s.pid(), unix.SIGTSTP)
-	s.alive()
-	s.hasGotSignals()
-	s.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	p := start(t, as(exec.Command(self()), "echo"))
-	p.line()
-	s = start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-	eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
-	s.signal(unix.SIGTSTP)
-	p.alive()
-	s.hasGotSignals()
-	p.say("end")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	p.end()
+	s := drive.Start(t, drive.As(drive.Sysprof(t, drive.Self(), "ignores"), "stops"))
+	s.Line()
+	unix.Kill(-s.Pid(), unix.SIGTSTP)
+	s.Alive()
+	hasGotSignals(s)
+	s.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	p.Line()
+	s = drive.Start(t, drive.Sysprof(t, "-p", strconv.Itoa(p.Pid())))
+	drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{p.Pid()}) })
+	s.Signal(unix.SIGTSTP)
+	p.Alive()
+	hasGotSignals(s)
+	p.Say("end")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	p.End()
 }
 
 // What is traced and is not told to stop would stand still with sysprof, so that this goes on, and says so.
 func TestDoesNotStopWhatRunsOn(t *testing.T) {
-	saysSo := func(t *testing.T, s *talk, pid int) {
+	saysSo := func(t *testing.T, s *drive.Talk, pid int) {
 		t.Helper()
 		want := fmt.Sprintf("sysprof: it does not stop by SIGTSTP while process %d runs on, ", pid)
-		eventually(t, "it is said that sysprof does not stop", func() bool { return strings.Contains(s.written(), want) })
-		if state := status(s.pid(), "State"); strings.HasPrefix(state, "T") {
+		drive.Eventually(t, "it is said that sysprof does not stop", func() bool { return strings.Contains(s.Written(), want) })
+		if state := drive.StatusOf(s.Pid(), "State"); strings.HasPrefix(state, "T") {
 			t.Errorf("sysprof's state is %s", state)
 		}
 	}
 	t.Run("attached", func(t *testing.T) {
-		p := start(t, as(exec.Command(self()), "echo"))
-		p.line()
-		s := start(t, sysprof(t, "-p", strconv.Itoa(p.pid())))
-		eventually(t, "the target is traced", func() bool { return settled(s.pid(), []int{p.pid()}) })
-		unix.Kill(-s.pid(), unix.SIGTSTP)
-		saysSo(t, s, p.pid())
-		p.alive()
+		p := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+		p.Line()
+		s := drive.Start(t, drive.Sysprof(t, "-p", strconv.Itoa(p.Pid())))
+		drive.Eventually(t, "the target is traced", func() bool { return drive.Settled(s.Pid(), []int{p.Pid()}) })
+		unix.Kill(-s.Pid(), unix.SIGTSTP)
+		saysSo(t, s, p.Pid())
+		p.Alive()
 		// As soon as that stops, so does sysprof.
-		p.signal(unix.SIGSTOP)
-		s.isStopped(unix.SIGTSTP)
-		s.signal(unix.SIGCONT)
-		p.signal(unix.SIGCONT)
-		p.alive()
-		p.say("end")
-		(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-		p.end()
+		p.Signal(unix.SIGSTOP)
+		isStopped(s, unix.SIGTSTP)
+		s.Signal(unix.SIGCONT)
+		p.Signal(unix.SIGCONT)
+		p.Alive()
+		p.Say("end")
+		(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+		p.End()
 	})
 	t.Run("a child in another session", func(t *testing.T) {
-		s := start(t, as(sysprof(t, self(), "parent"), "stops"))
-		child, _ := strconv.Atoi(s.line())
-		unix.Kill(-s.pid(), unix.SIGTSTP)
+		s := drive.Start(t, drive.As(drive.Sysprof(t, drive.Self(), "parent"), "stops"))
+		child, _ := strconv.Atoi(s.Line())
+		unix.Kill(-s.Pid(), unix.SIGTSTP)
 		saysSo(t, s, child)
-		s.alive()
-		unix.Kill(-s.pid(), unix.SIGCONT)
-		s.say("end")
-		(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+		s.Alive()
+		unix.Kill(-s.Pid(), unix.SIGCONT)
+		s.Say("end")
+		(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
 	})
 }
 
 // With nothing left to trace, ^Z just stops it.
 func TestStopsWhileItWrites(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	must(unix.Mkfifo(fifo, 0o600))
-	s := start(t, sysprof(t, "--json", fifo, "cat"))
-	s.alive()
-	s.in.Close()
-	eventually(t, "the table is written", func() bool { return strings.Contains(s.written(), " total\n") })
-	s.signal(unix.SIGTSTP)
-	s.isStopped(unix.SIGTSTP)
-	s.signal(unix.SIGCONT)
-	if read(fifo) == "" {
+	drive.Must(unix.Mkfifo(fifo, 0o600))
+	s := drive.Start(t, drive.Sysprof(t, "--json", fifo, "cat"))
+	s.Alive()
+	s.In.Close()
+	drive.Eventually(t, "the table is written", func() bool { return strings.Contains(s.Written(), " total\n") })
+	s.Signal(unix.SIGTSTP)
+	isStopped(s, unix.SIGTSTP)
+	s.Signal(unix.SIGCONT)
+	if drive.Read(fifo) == "" {
 		t.Error("nothing was written")
 	}
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
 }

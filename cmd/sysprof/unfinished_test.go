@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
+
 	pprof "github.com/google/pprof/profile"
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +62,7 @@ func hanging(p *pprof.Profile, latency int) map[string]int64 {
 		if !isUnfinished(s) {
 			continue
 		}
-		names := frames(s)
+		names := drive.Frames(s)
 		where := slices.IndexFunc(names, func(name string) bool {
 			return strings.HasPrefix(name, "hang_") || name == "main" || name == "[not stopped]"
 		})
@@ -76,14 +78,14 @@ func hanging(p *pprof.Profile, latency int) map[string]int64 {
 func TestWhereACommandHangs(t *testing.T) {
 	program := compile(t, hangsC)
 	file := filepath.Join(t.TempDir(), "profile")
-	s := start(t, plain(t, "-q", "-o", "/dev/null", "--labels=fd,latency,tid,thread_name", "--pprof", file, program, "read", "sleep", "epoll"))
-	pid, err := strconv.Atoi(s.line())
-	check(t, err)
-	eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
-	check(t, unix.Kill(pid, unix.SIGKILL))
-	s.end()
-	p := parseProfile(t, file)
-	got := hanging(p, valueOf(t, p, "latency"))
+	s := drive.Start(t, drive.Plain(t, "-q", "-o", "/dev/null", "--labels=fd,latency,tid,thread_name", "--pprof", file, program, "read", "sleep", "epoll"))
+	pid, err := strconv.Atoi(s.Line())
+	drive.Check(t, err)
+	drive.Eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
+	drive.Check(t, unix.Kill(pid, unix.SIGKILL))
+	s.End()
+	p := drive.ParseProfile(t, file)
+	got := hanging(p, drive.ValueOf(t, p, "latency"))
 	for _, where := range []string{"sys_read hang_read", "sys_clock_nanosleep hang_sleep", "sys_epoll_wait hang_epoll", "sys_clock_nanosleep main"} {
 		if ns := got[where]; ns <= 0 || ns > int64(time.Minute) {
 			t.Errorf("%s for %v; there are %v", where, time.Duration(ns), got)
@@ -93,12 +95,12 @@ func TestWhereACommandHangs(t *testing.T) {
 		t.Errorf("calls that have not returned: %v", got)
 	}
 	for _, s := range p.Sample {
-		if isUnfinished(s) && (s.Value[valueOf(t, p, "calls")] != 1 || s.NumLabel["latency"][0] > s.Value[valueOf(t, p, "latency")] ||
+		if isUnfinished(s) && (s.Value[drive.ValueOf(t, p, "calls")] != 1 || s.NumLabel["latency"][0] > s.Value[drive.ValueOf(t, p, "latency")] ||
 			s.Label["thread_name"][0] != "program") {
-			t.Errorf("%v has %v, %v and %v", frames(s), s.Value, s.Label, s.NumLabel)
+			t.Errorf("%v has %v, %v and %v", drive.Frames(s), s.Value, s.Label, s.NumLabel)
 		}
-		if want := map[string]string{"sys_read": "pipe", "sys_epoll_wait": "eventpoll"}[frames(s)[0]]; isUnfinished(s) && want != strings.Join(s.Label["fd"], "") {
-			t.Errorf("%v works on %q, want %q", frames(s), s.Label["fd"], want)
+		if want := map[string]string{"sys_read": "pipe", "sys_epoll_wait": "eventpoll"}[drive.Frames(s)[0]]; isUnfinished(s) && want != strings.Join(s.Label["fd"], "") {
+			t.Errorf("%v works on %q, want %q", drive.Frames(s), s.Label["fd"], want)
 		}
 	}
 }
@@ -107,15 +109,15 @@ func TestWhereACommandHangs(t *testing.T) {
 func TestWhereAnAttachedProcessHangs(t *testing.T) {
 	program := compile(t, hangsC)
 	for _, flags := range [][]string{nil, {"-e", "trace=read,epoll_wait,clock_nanosleep"}} {
-		target := start(t, exec.Command(program, "read", "sleep", "epoll"))
-		target.line()
-		eventually(t, "all of its threads sleep", func() bool { return asleep(target.pid()) == 4 })
+		target := drive.Start(t, exec.Command(program, "read", "sleep", "epoll"))
+		target.Line()
+		drive.Eventually(t, "all of its threads sleep", func() bool { return asleep(target.Pid()) == 4 })
 		file := filepath.Join(t.TempDir(), "profile")
-		command := slices.Concat([]string{"-q", "-o", "/dev/null", "--duration=0.3", "--labels=fd", "--pprof", file}, flags, []string{"-p", strconv.Itoa(target.pid())})
-		succeed(t, plain(t, command...))
-		kill(target.pid())
-		p := parseProfile(t, file)
-		got := hanging(p, valueOf(t, p, "latency"))
+		command := slices.Concat([]string{"-q", "-o", "/dev/null", "--duration=0.3", "--labels=fd", "--pprof", file}, flags, []string{"-p", strconv.Itoa(target.Pid())})
+		drive.Succeed(t, drive.Plain(t, command...))
+		drive.Kill(target.Pid())
+		p := drive.ParseProfile(t, file)
+		got := hanging(p, drive.ValueOf(t, p, "latency"))
 		found := 0
 		for _, where := range [][]string{
 			{"sys_read hang_read"}, {"sys_clock_nanosleep hang_sleep"}, {"sys_clock_nanosleep main"},
@@ -131,8 +133,8 @@ func TestWhereAnAttachedProcessHangs(t *testing.T) {
 			t.Errorf("%q: %v", flags, got)
 		}
 		for _, s := range p.Sample {
-			if name := frames(s)[0]; isUnfinished(s) && name == "sys_epoll_wait" && strings.Join(s.Label["fd"], "") != "eventpoll" {
-				t.Errorf("%v works on %q", frames(s), s.Label["fd"])
+			if name := drive.Frames(s)[0]; isUnfinished(s) && name == "sys_epoll_wait" && strings.Join(s.Label["fd"], "") != "eventpoll" {
+				t.Errorf("%v works on %q", drive.Frames(s), s.Label["fd"])
 			}
 		}
 	}
@@ -145,23 +147,23 @@ func TestWhereItHangsSoFar(t *testing.T) {
 	for _, attached := range []bool{false, true} {
 		file := filepath.Join(t.TempDir(), "profile")
 		flags := []string{"-q", "-o", "/dev/null", "--labels=fd,state,tid", "--pprof", file}
-		var s, target *talk
+		var s, target *drive.Talk
 		var pid int
 		if attached {
-			target = start(t, exec.Command(program, "read", "sleep", "epoll"))
-			pid, _ = strconv.Atoi(target.line())
-			eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
-			s = start(t, plain(t, append(flags, "-p", strconv.Itoa(pid))...))
-			eventually(t, "sysprof has attached", func() bool { return status(pid, "TracerPid") != "0" })
+			target = drive.Start(t, exec.Command(program, "read", "sleep", "epoll"))
+			pid, _ = strconv.Atoi(target.Line())
+			drive.Eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
+			s = drive.Start(t, drive.Plain(t, append(flags, "-p", strconv.Itoa(pid))...))
+			drive.Eventually(t, "sysprof has attached", func() bool { return drive.StatusOf(pid, "TracerPid") != "0" })
 		} else {
-			s = start(t, plain(t, append(flags, program, "read", "sleep", "epoll")...))
-			pid, _ = strconv.Atoi(s.line())
+			s = drive.Start(t, drive.Plain(t, append(flags, program, "read", "sleep", "epoll")...))
+			pid, _ = strconv.Atoi(s.Line())
 		}
-		eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
+		drive.Eventually(t, "all of its threads sleep", func() bool { return asleep(pid) == 4 })
 		hangs := func(when string) {
 			t.Helper()
-			p := parseProfile(t, file)
-			got := hanging(p, valueOf(t, p, "latency"))
+			p := drive.ParseProfile(t, file)
+			got := hanging(p, drive.ValueOf(t, p, "latency"))
 			where := slices.Sorted(maps.Keys(got))
 			same := slices.EqualFunc(where, want, func(got, want string) bool {
 				call, _, _ := strings.Cut(want, " ")
@@ -171,24 +173,24 @@ func TestWhereItHangsSoFar(t *testing.T) {
 				t.Errorf("%s, attached %v: it hangs in %v", when, attached, got)
 			}
 			for _, s := range p.Sample {
-				if isUnfinished(s) && s.Value[valueOf(t, p, "calls")] != 1 {
-					t.Errorf("%s: %v is there %v times", when, frames(s), s.Value)
+				if isUnfinished(s) && s.Value[drive.ValueOf(t, p, "calls")] != 1 {
+					t.Errorf("%s: %v is there %v times", when, drive.Frames(s), s.Value)
 				}
 			}
 		}
 		for i := range 3 {
 			os.Remove(file)
-			s.signal(unix.SIGUSR1)
-			eventually(t, "there is a profile", func() bool { _, err := os.Stat(file); return err == nil })
+			s.Signal(unix.SIGUSR1)
+			drive.Eventually(t, "there is a profile", func() bool { _, err := os.Stat(file); return err == nil })
 			hangs(fmt.Sprintf("SIGUSR1 %d", i+1))
 		}
 		if attached {
-			s.signal(unix.SIGINT)
-			s.end()
-			target.signal(unix.SIGKILL)
+			s.Signal(unix.SIGINT)
+			s.End()
+			target.Signal(unix.SIGKILL)
 		} else {
-			check(t, unix.Kill(pid, unix.SIGKILL))
-			s.end()
+			drive.Check(t, unix.Kill(pid, unix.SIGKILL))
+			s.End()
 		}
 		hangs("the end")
 	}
@@ -198,19 +200,19 @@ func TestWhereItHangsSoFar(t *testing.T) {
 func TestFileOfAnOpenThatHangs(t *testing.T) {
 	dir := t.TempDir()
 	file, fifo := filepath.Join(dir, "profile"), filepath.Join(dir, "fifo")
-	check(t, unix.Mkfifo(fifo, 0o600))
-	s := start(t, plain(t, "-q", "-o", "/dev/null", "--labels=fd", "--pprof", file, "sh", "-c", "echo $$; exec cat <"+fifo))
-	pid, err := strconv.Atoi(s.line())
-	check(t, err)
-	eventually(t, "it waits for a writer", func() bool { return asleep(pid) == 1 })
-	check(t, unix.Kill(pid, unix.SIGKILL))
-	s.end()
+	drive.Check(t, unix.Mkfifo(fifo, 0o600))
+	s := drive.Start(t, drive.Plain(t, "-q", "-o", "/dev/null", "--labels=fd", "--pprof", file, "sh", "-c", "echo $$; exec cat <"+fifo))
+	pid, err := strconv.Atoi(s.Line())
+	drive.Check(t, err)
+	drive.Eventually(t, "it waits for a writer", func() bool { return asleep(pid) == 1 })
+	drive.Check(t, unix.Kill(pid, unix.SIGKILL))
+	s.End()
 	found := 0
-	for _, s := range parseProfile(t, file).Sample {
+	for _, s := range drive.ParseProfile(t, file).Sample {
 		if isUnfinished(s) {
 			found++
-			if frames(s)[0] != "sys_openat" || len(s.Label["fd"]) > 0 {
-				t.Errorf("%v works on %q", frames(s), s.Label["fd"])
+			if drive.Frames(s)[0] != "sys_openat" || len(s.Label["fd"]) > 0 {
+				t.Errorf("%v works on %q", drive.Frames(s), s.Label["fd"])
 			}
 		}
 	}
@@ -223,7 +225,7 @@ func TestFileOfAnOpenThatHangs(t *testing.T) {
 func asleep(pid int) (n int) {
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	for _, thread := range threads {
-		if tid, _ := strconv.Atoi(thread.Name()); strings.HasPrefix(status(tid, "State"), "S") {
+		if tid, _ := strconv.Atoi(thread.Name()); strings.HasPrefix(drive.StatusOf(tid, "State"), "S") {
 			n++
 		}
 	}
@@ -261,7 +263,7 @@ int main(void) {
 func TestComputingAndWaiting(t *testing.T) {
 	program := compile(t, statesC)
 	for _, flags := range [][]string{nil, {"--time=cpu"}} {
-		file, p, _ := profiled(t, flags, program)
+		file, p, _ := drive.Profiled(t, flags, program)
 		ns := map[string]int64{}
 		of := func(call string) (all int64) {
 			for _, state := range []string{"computing", "waiting", "unfinished", ""} {
@@ -269,9 +271,9 @@ func TestComputingAndWaiting(t *testing.T) {
 			}
 			return all
 		}
-		latency := valueOf(t, p, "latency")
+		latency := drive.ValueOf(t, p, "latency")
 		for _, s := range p.Sample {
-			if names := frames(s); slices.Contains(names, "main") || slices.Contains(names, "writes") {
+			if names := drive.Frames(s); slices.Contains(names, "main") || slices.Contains(names, "writes") {
 				ns[strings.TrimPrefix(names[0], "sys_")+" "+strings.Join(s.Label["state"], "")] += s.Value[latency]
 			}
 		}

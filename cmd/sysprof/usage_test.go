@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sysprof/cmd/internal/drive"
 )
 
 func TestBadUsage(t *testing.T) {
@@ -74,8 +76,8 @@ func TestBadUsage(t *testing.T) {
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			o := badUsage(t, words(test.args))
-			if !strings.Contains(o.stderr, test.says) {
-				t.Errorf("stderr does not name %s: %q", test.says, o.stderr)
+			if !strings.Contains(o.Stderr, test.says) {
+				t.Errorf("stderr does not name %s: %q", test.says, o.Stderr)
 			}
 		})
 	}
@@ -93,12 +95,12 @@ func words(line string) []string {
 }
 
 // badUsage demands status 2 and one line on stderr.
-func badUsage(t *testing.T, args []string) outcome {
+func badUsage(t *testing.T, args []string) drive.Outcome {
 	t.Helper()
-	o := run(t, plain(t, args...))
-	o.exited(t, 2)
-	if o.stdout != "" || strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") {
-		t.Errorf("want one line of sysprof's on stderr; stdout %q, stderr %q", o.stdout, o.stderr)
+	o := drive.Run(t, drive.Plain(t, args...))
+	o.Exited(t, 2)
+	if o.Stdout != "" || strings.Count(o.Stderr, "\n") != 1 || !strings.HasPrefix(o.Stderr, "sysprof: ") {
+		t.Errorf("want one line of sysprof's on stderr; stdout %q, stderr %q", o.Stdout, o.Stderr)
 	}
 	return o
 }
@@ -124,8 +126,8 @@ func TestRefusedOptions(t *testing.T) {
 				name = name[:2]
 			}
 			o := badUsage(t, []string{option, "true"})
-			if !strings.Contains(o.stderr, name+" is strace's") {
-				t.Errorf("the option is not refused by name: %q", o.stderr)
+			if !strings.Contains(o.Stderr, name+" is strace's") {
+				t.Errorf("the option is not refused by name: %q", o.Stderr)
 			}
 		})
 	}
@@ -133,8 +135,8 @@ func TestRefusedOptions(t *testing.T) {
 		t.Run("-e "+qualifier, func(t *testing.T) {
 			name, _, _ := strings.Cut(qualifier, "=")
 			o := badUsage(t, []string{"-e", qualifier, "true"})
-			if !strings.Contains(o.stderr, name+"= is strace's") {
-				t.Errorf("the qualifier is not refused by name: %q", o.stderr)
+			if !strings.Contains(o.Stderr, name+"= is strace's") {
+				t.Errorf("the qualifier is not refused by name: %q", o.Stderr)
 			}
 		})
 	}
@@ -156,10 +158,10 @@ func TestOptionsOfTheCommand(t *testing.T) {
 		{"long names of strace's", []string{"--summary-only", "--summary-wall-clock", "--summary-sort-by=calls", "--summary-columns=calls,name", "--follow-forks", "echo", "x"}, "x\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := run(t, plain(t, test.args...))
-			o.exited(t, 0)
-			if o.stdout != test.want {
-				t.Errorf("the command says %q, want %q", o.stdout, test.want)
+			o := drive.Run(t, drive.Plain(t, test.args...))
+			o.Exited(t, 0)
+			if o.Stdout != test.want {
+				t.Errorf("the command says %q, want %q", o.Stdout, test.want)
 			}
 		})
 	}
@@ -167,11 +169,11 @@ func TestOptionsOfTheCommand(t *testing.T) {
 
 // -p takes lists, may be repeated, and goes with a command.
 func TestAttachForms(t *testing.T) {
-	a := start(t, as(exec.Command(self()), "echo"))
-	a.line()
-	b := start(t, as(exec.Command(self()), "echo"))
-	b.line()
-	pidA, pidB := strconv.Itoa(a.pid()), strconv.Itoa(b.pid())
+	a := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	a.Line()
+	b := drive.Start(t, drive.As(exec.Command(drive.Self()), "echo"))
+	b.Line()
+	pidA, pidB := strconv.Itoa(a.Pid()), strconv.Itoa(b.Pid())
 	for _, test := range []struct {
 		name string
 		args []string
@@ -186,32 +188,32 @@ func TestAttachForms(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			table := filepath.Join(t.TempDir(), "table")
-			s := start(t, sysprof(t, append(test.args, "-o", table)...))
-			eventually(t, "both are traced", func() bool { return settled(s.pid(), []int{a.pid(), b.pid()}) })
-			a.alive()
-			b.alive()
-			s.signal(2)
-			died(t, s.end(), 2)
-			hasTable(t, read(table), 1)
-			if calls, _, _ := row(read(table), "getppid"); calls != 2 {
-				t.Errorf("counted %d getppid, want 2\n%s", calls, read(table))
+			s := drive.Start(t, drive.Sysprof(t, append(test.args, "-o", table)...))
+			drive.Eventually(t, "both are traced", func() bool { return drive.Settled(s.Pid(), []int{a.Pid(), b.Pid()}) })
+			a.Alive()
+			b.Alive()
+			s.Signal(2)
+			drive.Died(t, s.End(), 2)
+			drive.HasTable(t, drive.Read(table), 1)
+			if calls, _, _ := drive.Row(drive.Read(table), "getppid"); calls != 2 {
+				t.Errorf("counted %d getppid, want 2\n%s", calls, drive.Read(table))
 			}
-			if strings.Contains(read(table), "attach ") {
-				t.Errorf("a warning: %s", read(table))
+			if strings.Contains(drive.Read(table), "attach ") {
+				t.Errorf("a warning: %s", drive.Read(table))
 			}
 		})
 	}
 	t.Run("with a command", func(t *testing.T) {
-		s := start(t, as(sysprof(t, "-p", pidA, self()), "echo"))
-		s.line()
-		eventually(t, "the process is traced", func() bool { return settled(s.pid(), []int{a.pid()}) })
-		a.alive()
-		s.alive()
-		a.alive()
-		s.say("end")
+		s := drive.Start(t, drive.As(drive.Sysprof(t, "-p", pidA, drive.Self()), "echo"))
+		s.Line()
+		drive.Eventually(t, "the process is traced", func() bool { return drive.Settled(s.Pid(), []int{a.Pid()}) })
+		a.Alive()
+		s.Alive()
+		a.Alive()
+		s.Say("end")
 		// The attached process is still there, so sysprof is, too.
-		eventually(t, "the command has been waited for", func() bool {
-			lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid()))
+		drive.Eventually(t, "the command has been waited for", func() bool {
+			lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.Pid()))
 			return len(lists) > 0 && !slices.ContainsFunc(lists, func(list string) bool {
 				text, _ := os.ReadFile(list)
 				return slices.ContainsFunc(strings.Fields(string(text)), func(pid string) bool {
@@ -220,27 +222,27 @@ func TestAttachForms(t *testing.T) {
 				})
 			})
 		})
-		a.alive()
-		s.signal(2)
-		died(t, s.end(), 2)
-		if calls, _, _ := row(s.written(), "getppid"); calls != 4 {
-			t.Errorf("counted %d getppid, want 4\n%s", calls, s.written())
+		a.Alive()
+		s.Signal(2)
+		drive.Died(t, s.End(), 2)
+		if calls, _, _ := drive.Row(s.Written(), "getppid"); calls != 4 {
+			t.Errorf("counted %d getppid, want 4\n%s", calls, s.Written())
 		}
-		a.alive()
+		a.Alive()
 	})
 }
 
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"--help", "-h", "-ch", "--help true", "--version", "-V"} {
 		t.Run(args, func(t *testing.T) {
-			o := run(t, plain(t, strings.Fields(args)...))
-			o.exited(t, 0)
+			o := drive.Run(t, drive.Plain(t, strings.Fields(args)...))
+			o.Exited(t, 0)
 			want := "Usage: sysprof"
 			if strings.Contains(strings.ToLower(args), "v") {
 				want = "sysprof "
 			}
-			if !strings.HasPrefix(o.stdout, want) || o.stderr != "" {
-				t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+			if !strings.HasPrefix(o.Stdout, want) || o.Stderr != "" {
+				t.Errorf("stdout %q, stderr %q", o.Stdout, o.Stderr)
 			}
 		})
 	}

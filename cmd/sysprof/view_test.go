@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sysprof/cmd/internal/drive"
 )
 
 // The pages themselves are tested in cmd/sysprof-view.
@@ -13,10 +15,10 @@ import (
 // oneLine demands a status and one line of sysprof's on stderr.
 func oneLine(t *testing.T, cmd *exec.Cmd, status int, says string) {
 	t.Helper()
-	o := run(t, cmd)
-	o.exited(t, status)
-	if o.stdout != "" || strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "sysprof: ") || !strings.Contains(o.stderr, says) {
-		t.Errorf("%q: want one line with %q on stderr; stdout %q, stderr %q", cmd.Args, says, o.stdout, o.stderr)
+	o := drive.Run(t, cmd)
+	o.Exited(t, status)
+	if o.Stdout != "" || strings.Count(o.Stderr, "\n") != 1 || !strings.HasPrefix(o.Stderr, "sysprof: ") || !strings.Contains(o.Stderr, says) {
+		t.Errorf("%q: want one line with %q on stderr; stdout %q, stderr %q", cmd.Args, says, o.Stdout, o.Stderr)
 	}
 }
 
@@ -24,7 +26,7 @@ func oneLine(t *testing.T, cmd *exec.Cmd, status int, says string) {
 func TestViewFindsTheViewer(t *testing.T) {
 	dir, empty := t.TempDir(), t.TempDir()
 	copied := filepath.Join(dir, "sysprof")
-	check(t, os.WriteFile(copied, []byte(read(program(t))), 0o755))
+	drive.Check(t, os.WriteFile(copied, []byte(drive.Read(drive.Program(t))), 0o755))
 	view := []string{"--view", "-c d"}
 
 	oneLine(t, withPath(exec.Command(copied, view...), empty), 1, "sysprof-view, which is neither beside sysprof nor in $PATH")
@@ -33,10 +35,10 @@ func TestViewFindsTheViewer(t *testing.T) {
 	}
 	inPath := tools(t, stub("in PATH"))
 	oneLine(t, withPath(exec.Command(copied, view...), inPath), 5, "in PATH, 2 arguments, -- -c d")
-	check(t, os.Symlink(filepath.Join(tools(t, stub("beside")), "sysprof-view"), filepath.Join(dir, "sysprof-view")))
+	drive.Check(t, os.Symlink(filepath.Join(tools(t, stub("beside")), "sysprof-view"), filepath.Join(dir, "sysprof-view")))
 	oneLine(t, withPath(exec.Command(copied, view...), inPath), 5, "beside, 2 arguments, -- -c d")
 	linked := filepath.Join(empty, "linked")
-	check(t, os.Symlink(copied, linked))
+	drive.Check(t, os.Symlink(copied, linked))
 	oneLine(t, withPath(exec.Command(linked, view...), empty), 5, "beside")
 }
 

@@ -11,11 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
+func TestMain(m *testing.M) { drive.Main(m, 0) }
+
 // The target makes calls for as long as it is let, some of which fail.
-var _ = target("looping", func(args []string) {
+var _ = drive.Target("looping", func(args []string) {
 	if len(args) > 0 {
 		fmt.Println(args[0])
 	}
@@ -31,13 +35,13 @@ var _ = target("looping", func(args []string) {
 // calling starts the target, which runs until the test is over.
 func calling(t *testing.T) (pid int) {
 	t.Helper()
-	cmd := as(exec.Command(self()), "looping")
+	cmd := drive.As(exec.Command(drive.Self()), "looping")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		kill(cmd.Process.Pid)
+		drive.Kill(cmd.Process.Pid)
 		cmd.Wait()
 	})
 	return cmd.Process.Pid
@@ -46,11 +50,11 @@ func calling(t *testing.T) (pid int) {
 // childOf is the process that a process has started with that name.
 func childOf(t *testing.T, parent int, name string) (pid int) {
 	t.Helper()
-	eventually(t, "there is "+name, func() bool {
+	drive.Eventually(t, "there is "+name, func() bool {
 		for _, thread := range entries(fmt.Sprintf("/proc/%d/task", parent)) {
-			for child := range strings.FieldsSeq(read(fmt.Sprintf("/proc/%d/task/%s/children", parent, thread))) {
+			for child := range strings.FieldsSeq(drive.Read(fmt.Sprintf("/proc/%d/task/%s/children", parent, thread))) {
 				fmt.Sscan(child, &pid)
-				if status(pid, "Name") == name {
+				if drive.StatusOf(pid, "Name") == name {
 					return true
 				}
 			}
@@ -61,76 +65,76 @@ func childOf(t *testing.T, parent int, name string) (pid int) {
 }
 
 // sysprofIn is the sysprof that a terminal's shell has started.
-func (m *tmux) sysprofIn() (pid int) {
-	m.t.Helper()
+func sysprofIn(m *drive.Tmux) (pid int) {
+	m.T.Helper()
 	var shell int
-	fmt.Sscan(m.do("display-message", "-p", "#{pane_pid}"), &shell)
-	return childOf(m.t, shell, "sysprof")
+	fmt.Sscan(m.Do("display-message", "-p", "#{pane_pid}"), &shell)
+	return childOf(m.T, shell, "sysprof")
 }
 
 // TestLiveShowsARun, and does what keys ask for.
 func TestLiveShowsARun(t *testing.T) {
 	t.Parallel() // it mostly waits
-	m := startTmux(t, 80, 24)
-	m.types("cd " + t.TempDir() + "; " + noteModes)
-	m.types(fmt.Sprintf("sysprof --live -p %d; echo status $?", calling(t)))
-	screen := m.shows("calls/s", "getppid", "openat", "errors/s", "q quit", "by call, sorted by time · last 10 s")
+	m := drive.StartTmux(t, 80, 24)
+	m.Types("cd " + t.TempDir() + "; " + drive.NoteModes)
+	m.Types(fmt.Sprintf("sysprof --live -p %d; echo status $?", calling(t)))
+	screen := m.Shows("calls/s", "getppid", "openat", "errors/s", "q quit", "by call, sorted by time · last 10 s")
 	if lines := strings.Split(strings.TrimSuffix(screen, "\n"), "\n"); len(lines) != 24 {
 		t.Errorf("%d lines", len(lines))
 	}
-	m.keys("s")
-	m.shows("sorted by rate")
-	m.keys("/")
-	m.text("open")
-	m.shows("filter: open")
-	if screen := m.screen(); strings.Contains(screen, "getppid") {
+	m.Keys("s")
+	m.Shows("sorted by rate")
+	m.Keys("/")
+	m.Text("open")
+	m.Shows("filter: open")
+	if screen := m.Screen(); strings.Contains(screen, "getppid") {
 		t.Errorf("the filter hides nothing:\n%s", screen)
 	}
-	m.keys("Enter", "Enter")
-	m.shows("how long they took", "how they failed: 100.0 % of them", "ENOENT", "the slowest")
-	m.keys("Down", "Escape")
-	m.shows("% time")
-	m.keys("Escape")
-	m.shows("getppid")
-	m.keys("g")
-	m.shows("by thread", filepath.Base(self())[:8])
-	m.keys("b")
-	m.keys("?")
-	m.shows("any key goes back")
-	m.keys("x")
-	m.keys("Space")
-	paused := m.shows("PAUSED")
+	m.Keys("Enter", "Enter")
+	m.Shows("how long they took", "how they failed: 100.0 % of them", "ENOENT", "the slowest")
+	m.Keys("Down", "Escape")
+	m.Shows("% time")
+	m.Keys("Escape")
+	m.Shows("getppid")
+	m.Keys("g")
+	m.Shows("by thread", filepath.Base(drive.Self())[:8])
+	m.Keys("b")
+	m.Keys("?")
+	m.Shows("any key goes back")
+	m.Keys("x")
+	m.Keys("Space")
+	paused := m.Shows("PAUSED")
 	for begin := time.Now(); time.Since(begin) < 1500*time.Millisecond; time.Sleep(100 * time.Millisecond) {
-		if now := m.screen(); now != paused {
+		if now := m.Screen(); now != paused {
 			t.Errorf("it changes while it is paused, from\n%s\nto\n%s", paused, now)
 			break
 		}
 	}
-	m.keys("Space", "q")
-	table := m.hasShown("status 0\n", " total\n", "getppid")
+	m.Keys("Space", "q")
+	table := m.HasShown("status 0\n", " total\n", "getppid")
 	if strings.Contains(table, "PAUSED") {
 		t.Errorf("the view is left behind:\n%s", table)
 	}
-	m.keys("C-l")
-	m.isAsBefore()
+	m.Keys("C-l")
+	m.IsAsBefore()
 }
 
 // TestLiveSizes: a terminal that is too small is told so, and one that grows is filled.
 func TestLiveSizes(t *testing.T) {
 	t.Parallel() // it mostly waits
-	m := startTmux(t, 40, 10)
-	m.types(fmt.Sprintf("sysprof --live -p %d", calling(t)))
-	m.shows("too small: 40×10", "it needs 60×10")
-	m.do("resize-window", "-x", "100", "-y", "30")
-	m.shows("getppid", "q quit")
-	eventually(t, "all lines are used", func() bool {
-		lines := strings.Split(m.screen(), "\n")
+	m := drive.StartTmux(t, 40, 10)
+	m.Types(fmt.Sprintf("sysprof --live -p %d", calling(t)))
+	m.Shows("too small: 40×10", "it needs 60×10")
+	m.Do("resize-window", "-x", "100", "-y", "30")
+	m.Shows("getppid", "q quit")
+	drive.Eventually(t, "all lines are used", func() bool {
+		lines := strings.Split(m.Screen(), "\n")
 		return strings.Contains(lines[29], "q quit")
 	})
-	m.do("resize-window", "-x", "60", "-y", "10")
-	m.shows("getppid", "space pause")
-	m.keys("q")
-	m.hasShown(" total\n")
+	m.Do("resize-window", "-x", "60", "-y", "10")
+	m.Shows("getppid", "space pause")
+	m.Keys("q")
+	m.HasShown(" total\n")
 }
 
 // TestLiveColours are no more than a terminal has, and none if there are to be none.
@@ -143,52 +147,52 @@ func TestLiveColours(t *testing.T) {
 		"TERM=xterm": true, "TERM=xterm-16color": true, "TERM=screen": true, "TERM=xterm-256color COLORTERM=truecolor": true,
 		"TERM=xterm LC_ALL=C": true, "NO_COLOR=1": false,
 	} {
-		m := startTmux(t, 80, 24)
-		m.types(fmt.Sprintf("%s sysprof --live -p %d", env, pid))
-		m.shows("getppid", "openat", "q quit")
-		screen := m.do("capture-pane", "-p", "-e")
+		m := drive.StartTmux(t, 80, 24)
+		m.Types(fmt.Sprintf("%s sysprof --live -p %d", env, pid))
+		m.Shows("getppid", "openat", "q quit")
+		screen := m.Do("capture-pane", "-p", "-e")
 		if has := colour.MatchString(screen); has != wantColour {
 			t.Errorf("%s: colours: %v\n%q", env, has, screen)
 		}
 		if rich.MatchString(screen) {
 			t.Errorf("%s: more than 16 colours\n%q", env, screen)
 		}
-		if strings.Contains(env, "LC_ALL=C") && strings.ContainsFunc(m.screen(), func(r rune) bool { return r > 0x7f }) {
-			t.Errorf("%s: not ASCII\n%s", env, m.screen())
+		if strings.Contains(env, "LC_ALL=C") && strings.ContainsFunc(m.Screen(), func(r rune) bool { return r > 0x7f }) {
+			t.Errorf("%s: not ASCII\n%s", env, m.Screen())
 		}
-		m.keys("q")
-		m.hasShown(" total\n")
+		m.Keys("q")
+		m.HasShown(" total\n")
 	}
 }
 
 // TestLiveStops: ^Z gives the terminal to the shell, and fg takes it back; ^C is the command's.
 func TestLiveStops(t *testing.T) {
 	t.Parallel() // it mostly waits
-	m := startTmux(t, 80, 24)
-	m.types("cd " + t.TempDir() + "; " + noteModes)
-	m.types("sysprof --live -o table env " + targetEnv + "=looping $SELF 'what it says'")
-	m.shows("getppid", "kept until the end")
+	m := drive.StartTmux(t, 80, 24)
+	m.Types("cd " + t.TempDir() + "; " + drive.NoteModes)
+	m.Types("sysprof --live -o table env " + drive.TargetEnv + "=looping $SELF 'what it says'")
+	m.Shows("getppid", "kept until the end")
 	for range 2 {
-		m.keys("C-z")
-		m.shows("Stopped")
-		m.isAsBefore()
-		m.keys("C-l")
-		m.types("fg")
-		m.shows("getppid", "q quit")
+		m.Keys("C-z")
+		m.Shows("Stopped")
+		m.IsAsBefore()
+		m.Keys("C-l")
+		m.Types("fg")
+		m.Shows("getppid", "q quit")
 	}
-	m.keys("C-z")
-	m.shows("Stopped")
-	m.keys("C-l")
-	m.types("bg")
-	m.types("echo in the background")
-	m.shows("\nin the background\n") // the view leaves the terminal alone
-	m.types("fg")
-	m.shows("getppid", "q quit")
-	m.keys("C-c")
-	m.hasShown("what it says'\nwhat it says\n")
-	m.types("echo status $?")
-	m.shows("status 130\n")
-	m.isAsBefore()
+	m.Keys("C-z")
+	m.Shows("Stopped")
+	m.Keys("C-l")
+	m.Types("bg")
+	m.Types("echo in the background")
+	m.Shows("\nin the background\n") // the view leaves the terminal alone
+	m.Types("fg")
+	m.Shows("getppid", "q quit")
+	m.Keys("C-c")
+	m.HasShown("what it says'\nwhat it says\n")
+	m.Types("echo status $?")
+	m.Shows("status 130\n")
+	m.IsAsBefore()
 }
 
 // TestLiveGivesTheTerminalBack, whichever of the two processes is killed, and how.
@@ -207,22 +211,22 @@ func TestLiveGivesTheTerminalBack(t *testing.T) {
 		{"sysprof-live", unix.SIGSEGV, "status 1\n"},
 	} {
 		t.Run(fmt.Sprintf("%s of %s", test.sig, test.whom), func(t *testing.T) {
-			m := startTmux(t, 80, 24)
-			m.types("cd " + t.TempDir() + "; " + noteModes)
-			m.types(fmt.Sprintf("sysprof --live -p %d; echo status $?", calling(t)))
-			m.shows("getppid", "q quit")
-			to := m.sysprofIn()
+			m := drive.StartTmux(t, 80, 24)
+			m.Types("cd " + t.TempDir() + "; " + drive.NoteModes)
+			m.Types(fmt.Sprintf("sysprof --live -p %d; echo status $?", calling(t)))
+			m.Shows("getppid", "q quit")
+			to := sysprofIn(m)
 			if test.whom == "sysprof-live" {
 				to = childOf(t, to, test.whom)
 			}
 			unix.Kill(to, test.sig)
-			eventually(t, "the view is gone", func() bool { return m.do("display-message", "-p", "#{alternate_on}") == "0\n" })
-			m.hasShown(test.says)
-			eventually(t, "there is a prompt, or it is said how to get one", func() bool {
-				return strings.HasPrefix(m.lineOfCursor(), "$") || strings.Contains(m.screen(), "press Enter")
+			drive.Eventually(t, "the view is gone", func() bool { return m.Do("display-message", "-p", "#{alternate_on}") == "0\n" })
+			m.HasShown(test.says)
+			drive.Eventually(t, "there is a prompt, or it is said how to get one", func() bool {
+				return strings.HasPrefix(m.LineOfCursor(), "$") || strings.Contains(m.Screen(), "press Enter")
 			})
-			m.keys("C-l")
-			m.isAsBefore()
+			m.Keys("C-l")
+			m.IsAsBefore()
 		})
 	}
 }
@@ -230,65 +234,65 @@ func TestLiveGivesTheTerminalBack(t *testing.T) {
 // TestLiveKeepsOutput of a command until the terminal is free, and has no input for it.
 func TestLiveKeepsOutput(t *testing.T) {
 	t.Parallel() // it mostly waits
-	m := startTmux(t, 80, 40)
-	m.types("cd " + t.TempDir() + "; " + noteModes)
-	m.types(`sysprof --live -o table sh -c 'echo to stdout; cat; echo to stderr >&2; sleep 2; echo the last; exit 3'; echo status $?`)
-	m.shows("kept until the end", "wait4")
-	if screen := m.screen(); strings.Contains(screen, "to std") {
+	m := drive.StartTmux(t, 80, 40)
+	m.Types("cd " + t.TempDir() + "; " + drive.NoteModes)
+	m.Types(`sysprof --live -o table sh -c 'echo to stdout; cat; echo to stderr >&2; sleep 2; echo the last; exit 3'; echo status $?`)
+	m.Shows("kept until the end", "wait4")
+	if screen := m.Screen(); strings.Contains(screen, "to std") {
 		t.Errorf("the command writes on the view:\n%s", screen)
 	}
-	m.shows("\nto stdout\nto stderr\nthe last\nstatus 3\n")
-	m.types("wc -l <table")
-	m.isAsBefore()
+	m.Shows("\nto stdout\nto stderr\nthe last\nstatus 3\n")
+	m.Types("wc -l <table")
+	m.IsAsBefore()
 
 	// What is not the terminal is left alone.
-	m.types(`clear; echo line | sysprof --live -o table sh -c 'cat; test -t 0 && echo bad; sleep 1' >out; cat out; echo status $?`)
-	m.shows("line\nstatus 0\n")
+	m.Types(`clear; echo line | sysprof --live -o table sh -c 'cat; test -t 0 && echo bad; sleep 1' >out; cat out; echo status $?`)
+	m.Shows("line\nstatus 0\n")
 }
 
 // TestLiveLetsTheCommandGoOn: q ends the tracing, and what the command writes is shown as it comes then.
 func TestLiveLetsTheCommandGoOn(t *testing.T) {
 	t.Parallel() // it mostly waits
-	m := startTmux(t, 80, 40)
+	m := drive.StartTmux(t, 80, 40)
 	dir := t.TempDir()
-	m.types("cd " + dir + "; " + noteModes)
-	m.types(`sysprof --live -o table sh -c 'echo first; until test -e end; do sleep 0.05; done; echo last; exit 3'; echo status $?`)
-	m.shows("wait4", "q quit")
-	m.keys("q")
-	m.shows("\nfirst\n")
-	eventually(t, "the table is written", func() bool { return strings.Contains(read(filepath.Join(dir, "table")), "wait4") })
+	m.Types("cd " + dir + "; " + drive.NoteModes)
+	m.Types(`sysprof --live -o table sh -c 'echo first; until test -e end; do sleep 0.05; done; echo last; exit 3'; echo status $?`)
+	m.Shows("wait4", "q quit")
+	m.Keys("q")
+	m.Shows("\nfirst\n")
+	drive.Eventually(t, "the table is written", func() bool { return strings.Contains(drive.Read(filepath.Join(dir, "table")), "wait4") })
 	if err := os.WriteFile(filepath.Join(dir, "end"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m.shows("\nfirst\nlast\nstatus 3\n")
-	m.isAsBefore()
+	m.Shows("\nfirst\nlast\nstatus 3\n")
+	m.IsAsBefore()
 }
 
 // TestLiveIsRefused where there is nothing to show it on, before anything runs.
 func TestLiveIsRefused(t *testing.T) {
 	t.Parallel() // it mostly waits
 	alone := filepath.Join(t.TempDir(), "sysprof")
-	if err := os.Link(program(t), alone); err != nil {
-		data, err := os.ReadFile(program(t))
-		check(t, err)
-		check(t, os.WriteFile(alone, data, 0o755))
+	if err := os.Link(drive.Program(t), alone); err != nil {
+		data, err := os.ReadFile(drive.Program(t))
+		drive.Check(t, err)
+		drive.Check(t, os.WriteFile(alone, data, 0o755))
 	}
 	for name, test := range map[string]struct {
 		program, term, says string
 	}{
-		"no terminal":  {liveProgram(t), "TERM=xterm", "--live needs a terminal"},
-		"dumb":         {liveProgram(t), "TERM=dumb", "TERM=dumb"},
+		"no terminal":  {drive.LiveProgram(t), "TERM=xterm", "--live needs a terminal"},
+		"dumb":         {drive.LiveProgram(t), "TERM=dumb", "TERM=dumb"},
 		"no program":   {alone, "TERM=xterm", "go build ./cmd/sysprof-live"},
-		"unknown TERM": {liveProgram(t), "TERM=", "--live needs a terminal"},
+		"unknown TERM": {drive.LiveProgram(t), "TERM=", "--live needs a terminal"},
 	} {
 		mark := filepath.Join(t.TempDir(), "mark")
 		cmd := exec.Command(test.program, "--live", "touch", mark)
 		cmd.Env = append(os.Environ(), test.term, "PATH=/usr/bin:/bin")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		o := run(t, cmd)
-		o.exited(t, 1)
-		if !strings.Contains(o.stderr, test.says) || strings.Count(o.stderr, "\n") != 1 {
-			t.Errorf("%s: it says %q", name, o.stderr)
+		o := drive.Run(t, cmd)
+		o.Exited(t, 1)
+		if !strings.Contains(o.Stderr, test.says) || strings.Count(o.Stderr, "\n") != 1 {
+			t.Errorf("%s: it says %q", name, o.Stderr)
 		}
 		if _, err := os.Stat(mark); err == nil {
 			t.Errorf("%s: the command has run", name)
@@ -299,18 +303,18 @@ func TestLiveIsRefused(t *testing.T) {
 // liveOn is sysprof --live on a terminal, of which it returns the other end. One that stands still takes nothing, as after ^S.
 func liveOn(t *testing.T, standsStill bool, args ...string) (sysprof *exec.Cmd, master *os.File) {
 	t.Helper()
-	master, slave := openTerminal(t)
+	master, slave := drive.OpenTerminal(t)
 	if standsStill {
-		check(t, unix.IoctlSetInt(int(slave.Fd()), unix.TCXONC, unix.TCOOFF))
+		drive.Check(t, unix.IoctlSetInt(int(slave.Fd()), unix.TCXONC, unix.TCOOFF))
 	}
-	check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 60, Col: 200}))
-	cmd := exec.Command(liveProgram(t), append([]string{"--live"}, args...)...)
+	drive.Check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 60, Col: 200}))
+	cmd := exec.Command(drive.LiveProgram(t), append([]string{"--live"}, args...)...)
 	cmd.Env = append(os.Environ(), "TERM=xterm")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	check(t, cmd.Start())
+	drive.Check(t, cmd.Start())
 	slave.Close()
-	t.Cleanup(func() { kill(cmd.Process.Pid) })
+	t.Cleanup(func() { drive.Kill(cmd.Process.Pid) })
 	return cmd, master
 }
 
@@ -320,9 +324,9 @@ func TestLiveOnATerminalThatStandsStill(t *testing.T) {
 	pid, table := calling(t), filepath.Join(t.TempDir(), "table")
 	sysprof, _ := liveOn(t, true, "-c", "-o", table, "-p", fmt.Sprint(pid))
 	view := childOf(t, sysprof.Process.Pid, "sysprof-live")
-	eventually(t, "the view waits for the terminal", func() bool {
+	drive.Eventually(t, "the view waits for the terminal", func() bool {
 		for _, task := range entries(fmt.Sprintf("/proc/%d/task", view)) {
-			if strings.HasPrefix(read(fmt.Sprintf("/proc/%d/task/%s/syscall", view, task)), fmt.Sprint(unix.SYS_WRITE)+" ") {
+			if strings.HasPrefix(drive.Read(fmt.Sprintf("/proc/%d/task/%s/syscall", view, task)), fmt.Sprint(unix.SYS_WRITE)+" ") {
 				return true
 			}
 		}
@@ -330,16 +334,16 @@ func TestLiveOnATerminalThatStandsStill(t *testing.T) {
 	})
 	calls := func() int {
 		unix.Kill(sysprof.Process.Pid, unix.SIGUSR1)
-		tables := read(table) // the last one is the newest
-		n, _, _ := row(tables[max(strings.LastIndex(tables, "% time"), 0):], "getppid")
+		tables := drive.Read(table) // the last one is the newest
+		n, _, _ := drive.Row(tables[max(strings.LastIndex(tables, "% time"), 0):], "getppid")
 		return n
 	}
 	first := 0
-	eventually(t, "calls are counted", func() bool { first = calls(); return first > 0 })
-	eventually(t, "more are", func() bool { return calls() > first+100 })
+	drive.Eventually(t, "calls are counted", func() bool { first = calls(); return first > 0 })
+	drive.Eventually(t, "more are", func() bool { return calls() > first+100 })
 	unix.Kill(sysprof.Process.Pid, unix.SIGTERM)
-	died(t, waitFor(t, sysprof), unix.SIGTERM)
-	if tracedBy(pid) != 0 {
+	drive.Died(t, drive.WaitFor(t, sysprof), unix.SIGTERM)
+	if drive.TracedBy(pid) != 0 {
 		t.Error("it is traced still")
 	}
 }
@@ -357,15 +361,15 @@ func TestLiveTerminalGoesAway(t *testing.T) {
 		}
 	}()
 	childOf(t, sysprof.Process.Pid, "sysprof-live")
-	eventually(t, "calls are counted", func() bool {
+	drive.Eventually(t, "calls are counted", func() bool {
 		unix.Kill(sysprof.Process.Pid, unix.SIGUSR1)
-		_, _, ok := row(read(table), "getppid")
+		_, _, ok := drive.Row(drive.Read(table), "getppid")
 		return ok
 	})
-	check(t, master.Close())
-	died(t, waitFor(t, sysprof), unix.SIGHUP)
-	if _, _, ok := row(read(table), "getppid"); !ok {
-		t.Errorf("the table is\n%s", read(table))
+	drive.Check(t, master.Close())
+	drive.Died(t, drive.WaitFor(t, sysprof), unix.SIGHUP)
+	if _, _, ok := drive.Row(drive.Read(table), "getppid"); !ok {
+		t.Errorf("the table is\n%s", drive.Read(table))
 	}
 }
 

@@ -1,4 +1,4 @@
-package main_test
+package engines_test
 
 import (
 	"os"
@@ -9,89 +9,91 @@ import (
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"golang.org/x/sys/unix"
 )
 
 // TestSlowerInKernel: a call that hangs is said while it does, with what it is about, and again when it ends.
 func TestSlowerInKernel(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	for _, args := range [][]string{nil, {"--by=comm"}, {"--pprof", "/dev/null"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			fifo := filepath.Join(t.TempDir(), "red\x1b[31m\nname")
-			must(unix.Mkfifo(fifo, 0o600))
-			s := start(t, as(plain(t, append(args, "--engine=kernel", "--slower=30ms,openat,read", self(), fifo)...), "opens"))
+			drive.Must(unix.Mkfifo(fifo, 0o600))
+			s := drive.Start(t, drive.As(drive.Plain(t, append(args, "--engine=kernel", "--slower=30ms,openat,read", drive.Self(), fifo)...), "opens"))
 			says := saysLine(t, s)
 			says(`openat\(AT_FDCWD, ".*/red\x{fffd}\[31m\x{fffd}name", \d+, 0\) has not returned after [\d.]+ ms$`)
 			writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // which ends the open
-			must(err)
+			drive.Must(err)
 			defer writer.Close()
 			says(`openat\(AT_FDCWD, ".*name", \d+, 0\) = \d+, [\d.]+ [nµm]?s$`)
 			says(`read\(\d+ <.*name>, 0x[0-9a-f]+, 10\) has not returned after`)
 			writer.WriteString("x")
 			says(`read\(\d+ <.*name>, 0x[0-9a-f]+, 10\) = 1, `)
-			(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
+			(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
 			// Where little comes of a second, other files take as long to be opened.
-			opened := regexp.MustCompile(`openat\(AT_FDCWD, "[^"]*name"`).FindAllString(s.written(), -1)
-			if len(opened) != 2 || strings.Contains(s.written(), "\x1b") {
-				t.Errorf("openat is said %d times:\n%s", len(opened), s.written())
+			opened := regexp.MustCompile(`openat\(AT_FDCWD, "[^"]*name"`).FindAllString(s.Written(), -1)
+			if len(opened) != 2 || strings.Contains(s.Written(), "\x1b") {
+				t.Errorf("openat is said %d times:\n%s", len(opened), s.Written())
 			}
 		})
 	}
 }
 
 // saysLine returns what waits until a line about a call has been written.
-func saysLine(t *testing.T, s *talk) func(pattern string) {
+func saysLine(t *testing.T, s *drive.Talk) func(pattern string) {
 	return func(pattern string) {
 		t.Helper()
 		line := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{6} .+ \(\d+\)( thread \d+ ?.*)?: ` + pattern)
 		defer func() {
 			if t.Failed() {
-				t.Log(s.written())
+				t.Log(s.Written())
 			}
 		}()
-		eventually(t, "it is said that "+pattern, func() bool { return line.MatchString(s.written()) })
+		drive.Eventually(t, "it is said that "+pattern, func() bool { return line.MatchString(s.Written()) })
 	}
 }
 
 // TestSlowerInKernelIsLimited: each slow call has a line, or is counted.
 func TestSlowerInKernelIsLimited(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	const threads, times = 20, 40
 	file := filepath.Join(t.TempDir(), "lines")
-	s := start(t, undisturbed(plain(t, "--engine=kernel", "-c", "-o", file, "--slower=2ms,clock_nanosleep", self(), strconv.Itoa(threads), strconv.Itoa(times))))
-	s.expect("done")
-	(outcome{status: s.end(), stderr: s.written()}).exited(t, 0)
-	lines, leftOut := told(read(file))
+	s := drive.Start(t, drive.Undisturbed(drive.Plain(t, "--engine=kernel", "-c", "-o", file, "--slower=2ms,clock_nanosleep", drive.Self(), strconv.Itoa(threads), strconv.Itoa(times))))
+	s.Expect("done")
+	(drive.Outcome{Status: s.End(), Stderr: s.Written()}).Exited(t, 0)
+	lines, leftOut := drive.Told(drive.Read(file))
 	if lines+leftOut != threads*times || lines == 0 || leftOut == 0 {
-		t.Errorf("%d lines and %d calls left out, of %d calls\n%s", lines, leftOut, threads*times, read(file))
+		t.Errorf("%d lines and %d calls left out, of %d calls\n%s", lines, leftOut, threads*times, drive.Read(file))
 	}
-	if calls, _, _ := row(read(file), "clock_nanosleep"); calls != threads*times {
-		t.Errorf("the table has %d clock_nanosleeps, want %d\n%s", calls, threads*times, read(file))
+	if calls, _, _ := drive.Row(drive.Read(file), "clock_nanosleep"); calls != threads*times {
+		t.Errorf("the table has %d clock_nanosleeps, want %d\n%s", calls, threads*times, drive.Read(file))
 	}
 }
 
 // TestSlowerInKernelOfASleeper: a call that was entered before is said to hang, and to be broken off.
 func TestSlowerInKernelOfASleeper(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	sleeper := exec.Command("sleep", "100")
-	must(sleeper.Start())
+	drive.Must(sleeper.Start())
 	t.Cleanup(func() { sleeper.Process.Kill(); sleeper.Wait() })
 	pid := sleeper.Process.Pid
-	eventually(t, "it sleeps", func() bool {
+	drive.Eventually(t, "it sleeps", func() bool {
 		call, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/syscall")
 		return strings.HasPrefix(string(call), strconv.Itoa(unix.SYS_CLOCK_NANOSLEEP)+" ")
 	})
-	s := start(t, plain(t, "--engine=kernel", "--slower=30ms", "-p", strconv.Itoa(pid)))
+	s := drive.Start(t, drive.Plain(t, "--engine=kernel", "--slower=30ms", "-p", strconv.Itoa(pid)))
 	says := saysLine(t, s)
 	says(`clock_nanosleep\(0, 0, 0x[0-9a-f]+, 0x[0-9a-f]+\) has not returned after at least [\d.]+ ms$`)
-	must(sleeper.Process.Signal(unix.SIGSTOP)) // which has it go on with restart_syscall
-	must(sleeper.Process.Signal(unix.SIGCONT))
+	drive.Must(sleeper.Process.Signal(unix.SIGSTOP)) // which has it go on with restart_syscall
+	drive.Must(sleeper.Process.Signal(unix.SIGCONT))
 	says(`clock_nanosleep\(.*\) = -1 ERESTART_RESTARTBLOCK, at least [\d.]+ m?s$`)
 	says(`restart_syscall\(<resuming clock_nanosleep>\) has not returned after at least [\d.]+ ms$`)
-	must(sleeper.Process.Kill())
+	drive.Must(sleeper.Process.Kill())
 	says(`restart_syscall\(<resuming clock_nanosleep>\) was killed after at least [\d.]+ m?s$`)
-	s.end()
-	if !strings.Contains(s.written(), "clock_nanosleep: 1 killed") {
-		t.Errorf("what was in flight is not called by its name:\n%s", s.written())
+	s.End()
+	if !strings.Contains(s.Written(), "clock_nanosleep: 1 killed") {
+		t.Errorf("what was in flight is not called by its name:\n%s", s.Written())
 	}
 }

@@ -1,4 +1,4 @@
-package main_test
+package engines_test
 
 import (
 	"encoding/json"
@@ -14,6 +14,7 @@ import (
 
 	pprof "github.com/google/pprof/profile"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -21,7 +22,7 @@ import (
 func stacksByEngine(t *testing.T, engine string, flags []string, command ...string) *pprof.Profile {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "run.json")
-	_, p, _ := profiled(t, slices.Concat([]string{"--engine=" + engine, "--json", file, "-o", "/dev/null"}, flags), command...)
+	_, p, _ := drive.Profiled(t, slices.Concat([]string{"--engine=" + engine, "--json", file, "-o", "/dev/null"}, flags), command...)
 	addsUp(t, p, file)
 	return p
 }
@@ -42,13 +43,13 @@ func addsUp(t *testing.T, p *pprof.Profile, file string) {
 			Count     int64
 		} `json:"in_flight"`
 	}
-	check(t, json.Unmarshal([]byte(read(file)), &r))
+	drive.Check(t, json.Unmarshal([]byte(drive.Read(file)), &r))
 	type values struct{ calls, errors, ns int64 }
 	got, want := make(map[string]values), make(map[string]values)
 	flying, wantFlying := make(map[string]int64), make(map[string]int64)
-	calls, errors, latency := valueOf(t, p, "calls"), valueOf(t, p, "errors"), valueOf(t, p, "latency")
+	calls, errors, latency := drive.ValueOf(t, p, "calls"), drive.ValueOf(t, p, "errors"), drive.ValueOf(t, p, "latency")
 	for _, s := range p.Sample {
-		name := strings.TrimPrefix(frames(s)[0], "sys_")
+		name := strings.TrimPrefix(drive.Frames(s)[0], "sys_")
 		if slices.Contains(s.Label["state"], "unfinished") {
 			flying[name] += s.Value[calls]
 			continue
@@ -79,7 +80,7 @@ func addsUp(t *testing.T, p *pprof.Profile, file string) {
 func stacksFrom(p *pprof.Profile, function string, labels ...string) map[string]int64 {
 	all := make(map[string]int64)
 	for _, s := range p.Sample {
-		names := frames(s)
+		names := drive.Frames(s)
 		if !slices.Contains(names, function) || s.Value[0] == 0 {
 			continue
 		}
@@ -95,7 +96,7 @@ func stacksFrom(p *pprof.Profile, function string, labels ...string) map[string]
 // TestStacksInKernel holds the stacks of drawn calls against those of all calls, as ptrace sees them: from everywhere that
 // calls come from often, they have to come in both, in numbers that are alike.
 func TestStacksInKernel(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	build := func(flags ...string) func(t *testing.T) []string {
 		return func(t *testing.T) []string {
 			target := filepath.Join(t.TempDir(), "stacks")
@@ -103,7 +104,7 @@ func TestStacksInKernel(t *testing.T) {
 			if slices.Contains(flags, "-m32") {
 				cc = needs.C32(t)
 			}
-			succeed(t, exec.Command(cc, slices.Concat(flags, []string{"-g", "-pthread", "-o", target, "testdata/stacks.c"})...))
+			drive.Succeed(t, exec.Command(cc, slices.Concat(flags, []string{"-g", "-pthread", "-o", target, "testdata/stacks.c"})...))
 			return []string{target, "400"}
 		}
 	}
@@ -194,38 +195,38 @@ func main() {
 
 func buildGoStacks(t *testing.T) []string {
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "go.mod"), "module stacks\n\ngo 1.26\n")
-	writeFile(t, filepath.Join(dir, "main.go"), goStacks)
+	drive.WriteFile(t, filepath.Join(dir, "go.mod"), "module stacks\n\ngo 1.26\n")
+	drive.WriteFile(t, filepath.Join(dir, "main.go"), goStacks)
 	build := exec.Command("go", "build", "-o", "stacks", ".")
 	build.Dir = dir
 	build.Env = append(build.Environ(), "GOFLAGS=-buildvcs=false", "CGO_ENABLED=0")
-	succeed(t, build)
+	drive.Succeed(t, build)
 	return []string{filepath.Join(dir, "stacks"), "400"}
 }
 
 // Calls that leave no stack behind, or do not return, have the one that they were made from.
 func TestStacksInKernelOfCallsThatEndOtherwise(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	target := filepath.Join(t.TempDir(), "stacks")
-	succeed(t, exec.Command(needs.C(t), "-O1", "-g", "-pthread", "-o", target, "testdata/stacks.c"))
+	drive.Succeed(t, exec.Command(needs.C(t), "-O1", "-g", "-pthread", "-o", target, "testdata/stacks.c"))
 	p := stacksByEngine(t, "kernel", nil, target, "10")
-	calls := valueOf(t, p, "calls")
-	if n := madeBy(p, "sys_execve", "child_execs", calls); n != 10 {
+	calls := drive.ValueOf(t, p, "calls")
+	if n := drive.MadeBy(p, "sys_execve", "child_execs", calls); n != 10 {
 		t.Errorf("%d calls of execve from child_execs, want 10:\n%v", n, stacksFrom(p, "child_execs"))
 	}
-	if n := madeBy(p, "sys_read", "blocks", calls); n != 1 {
+	if n := drive.MadeBy(p, "sys_read", "blocks", calls); n != 1 {
 		t.Errorf("%d calls of read that its process's end breaks off, want 1", n)
 	}
 
 	// One that goes on is looked at when the counting ends.
-	sleeper := start(t, exec.Command(target, strconv.Itoa(1<<30)))
+	sleeper := drive.Start(t, exec.Command(target, strconv.Itoa(1<<30)))
 	file := filepath.Join(t.TempDir(), "attached.pb.gz")
-	eventually(t, "it blocks", func() bool { return strings.Contains(threadsCalls(sleeper.pid()), "\n0 0x") })
-	succeed(t, plain(t, "--engine=kernel", "--pprof", file, "-o", "/dev/null", "--duration=100ms", "-p", strconv.Itoa(sleeper.pid())))
-	p = parseProfile(t, file)
+	drive.Eventually(t, "it blocks", func() bool { return strings.Contains(threadsCalls(sleeper.Pid()), "\n0 0x") })
+	drive.Succeed(t, drive.Plain(t, "--engine=kernel", "--pprof", file, "-o", "/dev/null", "--duration=100ms", "-p", strconv.Itoa(sleeper.Pid())))
+	p = drive.ParseProfile(t, file)
 	found := false
 	for _, s := range p.Sample {
-		found = found || frames(s)[0] == "sys_read" && slices.Contains(frames(s), "blocks") && slices.Contains(s.Label["state"], "unfinished")
+		found = found || drive.Frames(s)[0] == "sys_read" && slices.Contains(drive.Frames(s), "blocks") && slices.Contains(s.Label["state"], "unfinished")
 	}
 	if !found {
 		t.Errorf("no read is in flight with its stack:\n%v", p)
@@ -236,19 +237,19 @@ func TestStacksInKernelOfCallsThatEndOtherwise(t *testing.T) {
 func threadsCalls(pid int) (all string) {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	for _, file := range files {
-		all += "\n" + read(file)
+		all += "\n" + drive.Read(file)
 	}
 	return all
 }
 
 // Processes that are over in a moment have stacks, too: what they had mapped is known when it cannot be asked for any more.
 func TestStacksInKernelOfShortLives(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	p := stacksByEngine(t, "kernel", nil, "/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do /bin/true; /bin/ls / >/dev/null; done")
-	calls := valueOf(t, p, "calls")
+	calls := drive.ValueOf(t, p, "calls")
 	all, whole := int64(0), int64(0)
 	for _, s := range p.Sample {
-		names := frames(s)
+		names := drive.Frames(s)
 		all += s.Value[calls]
 		if len(names) > 1 && !strings.HasPrefix(names[len(names)-1], "[") {
 			whole += s.Value[calls]
@@ -265,19 +266,19 @@ func TestStacksInKernelOfOddStacks(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the program is in amd64's assembly")
 	}
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	target := filepath.Join(t.TempDir(), "oddstacks")
-	succeed(t, exec.Command(needs.C(t), "-O1", "-g", "-pthread", "-o", target, "testdata/oddstacks.c"))
-	alone := run(t, exec.Command(target, "300"))
-	if alone.status.Signaled() {
+	drive.Succeed(t, exec.Command(needs.C(t), "-O1", "-g", "-pthread", "-o", target, "testdata/oddstacks.c"))
+	alone := drive.Run(t, exec.Command(target, "300"))
+	if alone.Status.Signaled() {
 		t.Skip("this machine ends a program that makes a call with such a stack pointer") // the hypervisor PVM does
 	}
-	alone.exited(t, 0)
-	want, _ := strconv.ParseInt(strings.TrimSpace(alone.stdout), 10, 64)
+	alone.Exited(t, 0)
+	want, _ := strconv.ParseInt(strings.TrimSpace(alone.Stdout), 10, 64)
 	p := stacksByEngine(t, "kernel", nil, target, "300")
 	got := int64(0)
 	for _, s := range p.Sample {
-		names := frames(s)
+		names := drive.Frames(s)
 		if names[0] != "sys_getppid" {
 			continue
 		}

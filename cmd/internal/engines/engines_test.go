@@ -1,4 +1,4 @@
-package main_test
+package engines_test
 
 import (
 	"encoding/json"
@@ -15,22 +15,18 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
-// countsInKernel demands that the kernel lets sysprof count.
-func countsInKernel(t *testing.T) {
-	t.Helper()
-	o := run(t, plain(t, "--engine=kernel", "-q", "/bin/true"))
-	needs.That(t, o.status == 0, "a kernel that lets programs count", strings.TrimSpace(o.stderr))
-}
+func TestMain(m *testing.M) { drive.Main(m, 0) }
 
 // engineTarget builds what makes the calls that one of the engines could get wrong.
 func engineTarget(t *testing.T, flags ...string) string {
 	t.Helper()
 	target := filepath.Join(t.TempDir(), "engines")
 	args := append(flags, "-O1", "-pthread", "-o", target, "testdata/engines.c")
-	succeed(t, exec.Command(needs.C(t), args...))
+	drive.Succeed(t, exec.Command(needs.C(t), args...))
 	return target
 }
 
@@ -61,25 +57,25 @@ func runBy(t *testing.T, engine string, command ...string) engineRun {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "run.json")
 	o := runInTime(t, append([]string{"--engine=" + engine, "-q", "--json", file, "-o", "/dev/null"}, command...)...)
-	if !o.status.Exited() {
-		t.Fatalf("%v by %s: %s\n%s", command, engine, describe(o.status), o.stderr)
+	if !o.Status.Exited() {
+		t.Fatalf("%v by %s: %s\n%s", command, engine, drive.Describe(o.Status), o.Stderr)
 	}
 	var r engineRun
-	check(t, json.Unmarshal([]byte(read(file)), &r))
+	drive.Check(t, json.Unmarshal([]byte(drive.Read(file)), &r))
 	return r
 }
 
 // runInTime runs sysprof until what it runs does not say that something came too early, as it does when no CPU is free.
-func runInTime(t *testing.T, args ...string) outcome {
+func runInTime(t *testing.T, args ...string) drive.Outcome {
 	t.Helper()
 	const early, tries = 75, 20
 	for range tries {
-		if o := run(t, plain(t, args...)); o.status.ExitStatus() != early {
+		if o := drive.Run(t, drive.Plain(t, args...)); o.Status.ExitStatus() != early {
 			return o
 		}
 	}
 	t.Fatalf("%v: something came too early %d times", args, tries)
-	return outcome{}
+	return drive.Outcome{}
 }
 
 // counts are the calls and what they failed with, without calls that depend on how fast things go.
@@ -104,7 +100,7 @@ func (r *engineRun) counts(without string) string {
 // TestEnginesAgree holds the engines against each other: run by run, where programs make the same calls each time, and
 // over the same run, which has to be the same whatever the program is.
 func TestEnginesAgree(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	wide := engineTarget(t)
 	tests := []struct {
 		name    string
@@ -164,18 +160,18 @@ func repository(t *testing.T) string {
 		fmt.Fprintf(&commits, "commit refs/heads/main\ncommitter A <a@example.org> %d +0000\ndata 5\nwords\nM 644 inline file\ndata 3\n%03d\n", 1e9+n, n)
 	}
 	git := needs.Program(t, "git", "git")
-	succeed(t, exec.Command(git, "init", "-q", "-b", "main", dir))
+	drive.Succeed(t, exec.Command(git, "init", "-q", "-b", "main", dir))
 	importing := exec.Command(git, "-C", dir, "fast-import", "--quiet")
 	importing.Stdin = strings.NewReader(commits.String())
-	succeed(t, importing)
+	drive.Succeed(t, importing)
 	return dir
 }
 
 func enginesAgree(t *testing.T, command []string, without string) {
 	o := runInTime(t, append([]string{"--engine=both", "-c"}, command...)...)
-	o.exited(t, 0)
-	if !strings.Contains(o.stderr, "both engines counted the same: ") {
-		t.Errorf("the same run:\n%s", o.stderr)
+	o.Exited(t, 0)
+	if !strings.Contains(o.Stderr, "both engines counted the same: ") {
+		t.Errorf("the same run:\n%s", o.Stderr)
 	}
 	stopped, counted := runBy(t, "ptrace", command...), runBy(t, "kernel", command...)
 	if got, want := counted.counts(without), stopped.counts(without); got != want {
@@ -187,7 +183,7 @@ func enginesAgree(t *testing.T, command []string, without string) {
 // what tracing takes. That is an estimate, which other programs disturb: each call has another chance, and while they run it is
 // only asked whether it is near at all.
 func TestMediansAgree(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	for name, command := range steady(t, engineTarget(t)) {
 		t.Run(name, func(t *testing.T) {
 			const tries = 8
@@ -227,11 +223,11 @@ func cpuOfOthers(t *testing.T) func() float64 {
 	t.Helper()
 	of := func(who int) time.Duration {
 		var use syscall.Rusage
-		check(t, syscall.Getrusage(who, &use))
+		drive.Check(t, syscall.Getrusage(who, &use))
 		return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 	}
 	now := func() (busy, own time.Duration) {
-		line, _, _ := strings.Cut(read("/proc/stat"), "\n")
+		line, _, _ := strings.Cut(drive.Read("/proc/stat"), "\n")
 		const idle, iowait, guest, tick = 4, 5, 9, time.Second / 100 // proc_stat(5); guest's time is in user's, too
 		for i, field := range strings.Fields(line) {
 			if n, err := strconv.Atoi(field); err == nil && i != idle && i != iowait && i < guest {
@@ -309,10 +305,10 @@ func TestEngineRefuses(t *testing.T) {
 		{[]string{"--engine=both", "--no-follow", "true"}, "--no-follow does not go with --engine=both"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			o := run(t, plain(t, tt.args...))
-			o.exited(t, 2)
-			if !strings.Contains(o.stderr, tt.want) || strings.Count(o.stderr, "\n") != 1 {
-				t.Errorf("%q\nwant %q", o.stderr, tt.want)
+			o := drive.Run(t, drive.Plain(t, tt.args...))
+			o.Exited(t, 2)
+			if !strings.Contains(o.Stderr, tt.want) || strings.Count(o.Stderr, "\n") != 1 {
+				t.Errorf("%q\nwant %q", o.Stderr, tt.want)
 			}
 		})
 	}
@@ -322,32 +318,32 @@ func TestEngineRefuses(t *testing.T) {
 func TestEngineWithoutRights(t *testing.T) {
 	needs.Root(t)
 	as := needs.Program(t, "setpriv", "util-linux")
-	user := []string{"--reuid=65534", "--regid=65534", "--clear-groups", program(t), "-c"}
-	o := run(t, exec.Command(as, append(user, "--engine=kernel", "/bin/true")...))
-	o.exited(t, 1)
-	if want := "sysprof: counting in the kernel takes root, or the capabilities CAP_BPF and CAP_PERFMON (operation not permitted); --engine=ptrace does without\n"; o.stderr != want {
-		t.Errorf("%q\nwant %q", o.stderr, want)
+	user := []string{"--reuid=65534", "--regid=65534", "--clear-groups", drive.Program(t), "-c"}
+	o := drive.Run(t, exec.Command(as, append(user, "--engine=kernel", "/bin/true")...))
+	o.Exited(t, 1)
+	if want := "sysprof: counting in the kernel takes root, or the capabilities CAP_BPF and CAP_PERFMON (operation not permitted); --engine=ptrace does without\n"; o.Stderr != want {
+		t.Errorf("%q\nwant %q", o.Stderr, want)
 	}
-	o = run(t, exec.Command(as, append(user, "--engine=auto", "/bin/true")...))
-	o.exited(t, 0)
-	if want := "sysprof: --engine=auto: ptrace, as counting in the kernel takes root"; !strings.HasPrefix(o.stderr, want) {
-		t.Errorf("%q\nwant %q first", o.stderr, want)
+	o = drive.Run(t, exec.Command(as, append(user, "--engine=auto", "/bin/true")...))
+	o.Exited(t, 0)
+	if want := "sysprof: --engine=auto: ptrace, as counting in the kernel takes root"; !strings.HasPrefix(o.Stderr, want) {
+		t.Errorf("%q\nwant %q first", o.Stderr, want)
 	}
-	if _, _, ok := row(o.stderr, "execve"); !ok {
-		t.Errorf("no table:\n%s", o.stderr)
+	if _, _, ok := drive.Row(o.Stderr, "execve"); !ok {
+		t.Errorf("no table:\n%s", o.Stderr)
 	}
 }
 
 // Nothing stays in the kernel when sysprof is killed, and what it counted goes on.
 func TestKernelEngineKilled(t *testing.T) {
-	countsInKernel(t)
-	sleeper := start(t, exec.Command("sleep", "1000"))
+	drive.CountsInKernel(t)
+	sleeper := drive.Start(t, exec.Command("sleep", "1000"))
 	before := loadedPrograms(t)
-	s := start(t, plain(t, "--engine=kernel", "--pprof", filepath.Join(t.TempDir(), "never"), "-p", fmt.Sprint(sleeper.pid())))
-	eventually(t, "programs are loaded", func() bool { return loadedPrograms(t) > before })
-	kill(s.pid())
-	eventually(t, "programs are gone", func() bool { return loadedPrograms(t) <= before })
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", sleeper.pid())); err != nil {
+	s := drive.Start(t, drive.Plain(t, "--engine=kernel", "--pprof", filepath.Join(t.TempDir(), "never"), "-p", fmt.Sprint(sleeper.Pid())))
+	drive.Eventually(t, "programs are loaded", func() bool { return loadedPrograms(t) > before })
+	drive.Kill(s.Pid())
+	drive.Eventually(t, "programs are gone", func() bool { return loadedPrograms(t) <= before })
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", sleeper.Pid())); err != nil {
 		t.Error("the program that was counted is gone, too")
 	}
 }

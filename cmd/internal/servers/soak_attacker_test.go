@@ -1,4 +1,4 @@
-package main_test
+package servers_test
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sysprof/cmd/internal/drive"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,11 +35,11 @@ type attacker struct {
 
 func (s *soak) attacker(victims ...*victim) *attacker {
 	a := &attacker{s: s, victims: victims, dir: s.t.TempDir()}
-	live := liveProgram(s.t)
-	copyProgram(s.t, program(s.t), filepath.Join(a.dir, "sysprof"))
-	copyProgram(s.t, filepath.Join(filepath.Dir(live), "sysprof-live"), filepath.Join(a.dir, "sysprof-live"))
+	live := drive.LiveProgram(s.t)
+	drive.CopyProgram(s.t, drive.Program(s.t), filepath.Join(a.dir, "sysprof"))
+	drive.CopyProgram(s.t, filepath.Join(filepath.Dir(live), "sysprof-live"), filepath.Join(a.dir, "sysprof-live"))
 	s.t.Cleanup(func() {
-		for _, pid := range runningFrom(a.dir) {
+		for _, pid := range drive.RunningFrom(a.dir) {
 			unix.Kill(pid, unix.SIGKILL)
 		}
 	})
@@ -48,13 +50,13 @@ func (s *soak) attacker(victims ...*victim) *attacker {
 func (a *attacker) start(options ...string) {
 	a.pids = nil
 	for _, v := range a.victims {
-		a.pids = append(a.pids, family(v.pid)...)
+		a.pids = append(a.pids, drive.Family(v.pid)...)
 	}
 	args := slices.Concat([]string{"-c", "-q", "-o", filepath.Join(a.dir, "table")}, options, []string{"-p", commas(a.pids)})
 	cmd, ended := exec.Command(filepath.Join(a.dir, "sysprof"), args...), make(chan struct{})
 	a.stderr.Reset()
 	cmd.Stderr = &a.stderr
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = drive.Patience
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	closeTerminal := func() {}
 	if slices.Contains(options, "--live") {
@@ -75,8 +77,8 @@ func (a *attacker) start(options ...string) {
 
 // onTerminal gives sysprof a terminal of its own, which nobody looks at.
 func (a *attacker) onTerminal(cmd *exec.Cmd) (closed func()) {
-	master, terminal := openTerminal(a.s.t)
-	check(a.s.t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}))
+	master, terminal := drive.OpenTerminal(a.s.t)
+	drive.Check(a.s.t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}))
 	cmd.Stdin, cmd.Env = terminal, append(os.Environ(), "TERM=xterm")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	go io.Copy(io.Discard, master)
@@ -93,7 +95,7 @@ func (a *attacker) end(sig syscall.Signal) {
 	}
 	select {
 	case <-a.ended:
-	case <-time.After(patience):
+	case <-time.After(drive.Patience):
 		a.s.bad(badEnd, "%s, signal %d: %s", a.cmd, sig, waitsOf(a.cmd.Process.Pid))
 		a.cmd.Process.Kill()
 		<-a.ended
@@ -105,10 +107,10 @@ func (a *attacker) end(sig syscall.Signal) {
 	case strings.Contains(wrote, "goroutine ") || strings.Contains(wrote, "panic"):
 		a.s.bad(badCrash, "%s\n%s", a.cmd, wrote)
 	case sig == 0 && status != 0, sig != 0 && (!status.Signaled() || status.Signal() != sig):
-		a.s.bad(badStatus, "%s, signal %d: %s\n%s", a.cmd, sig, describe(status), wrote)
+		a.s.bad(badStatus, "%s, signal %d: %s\n%s", a.cmd, sig, drive.Describe(status), wrote)
 	}
-	if !within(patience, func() bool { return len(runningFrom(a.dir)) == 0 }) {
-		a.s.bad(badProcess, "%s, signal %d: %v", a.cmd, sig, runningFrom(a.dir))
+	if !within(drive.Patience, func() bool { return len(drive.RunningFrom(a.dir)) == 0 }) {
+		a.s.bad(badProcess, "%s, signal %d: %v", a.cmd, sig, drive.RunningFrom(a.dir))
 	}
 	for _, v := range a.victims {
 		a.demandUntouched(v)
@@ -117,12 +119,12 @@ func (a *attacker) end(sig syscall.Signal) {
 
 // demandUntouched demands that nothing is left of tracing at a victim.
 func (a *attacker) demandUntouched(v *victim) {
-	if !within(patience, func() bool { return untouched(family(v.pid)) }) {
+	if !within(drive.Patience, func() bool { return drive.Untouched(drive.Family(v.pid)) }) {
 		a.s.bad(badTracing, "%s, after %s", v.name, a.cmd)
 	}
 	isElsewhere := func(list string) bool { return list != "" && !slices.Contains(v.cpus, list) }
-	if !within(patience, func() bool {
-		return !slices.ContainsFunc(family(v.pid), func(pid int) bool { return slices.ContainsFunc(cpusOf(pid), isElsewhere) })
+	if !within(drive.Patience, func() bool {
+		return !slices.ContainsFunc(drive.Family(v.pid), func(pid int) bool { return slices.ContainsFunc(drive.CPUsOf(pid), isElsewhere) })
 	}) {
 		a.s.bad(badAffinity, "%s, after %s", v.name, a.cmd)
 	}
@@ -131,8 +133,8 @@ func (a *attacker) demandUntouched(v *victim) {
 // waitsOf tells what the threads of a process wait for.
 func waitsOf(pid int) string {
 	var b strings.Builder
-	for _, tid := range threads(pid) {
-		fmt.Fprintf(&b, " %d:%s", tid, read(fmt.Sprintf("/proc/%d/wchan", tid)))
+	for _, tid := range drive.Threads(pid) {
+		fmt.Fprintf(&b, " %d:%s", tid, drive.Read(fmt.Sprintf("/proc/%d/wchan", tid)))
 	}
 	return b.String()
 }
@@ -214,9 +216,9 @@ func (a *attacker) endAttached(length time.Duration, options []string, end func(
 	tracer, sig := a.cmd.Process.Pid, syscall.SIGINT
 	isSettled := func() bool {
 		if a.victims[0].talk != nil {
-			return settled(tracer, a.pids)
+			return drive.Settled(tracer, a.pids)
 		}
-		return tracedBy(a.pids[0]) == tracer && waitsForStops(tracer)
+		return drive.TracedBy(a.pids[0]) == tracer && drive.WaitsForStops(tracer)
 	}
 	if within(5*time.Second, isSettled) {
 		time.Sleep(length)
@@ -232,8 +234,8 @@ func (a *attacker) endAttached(length time.Duration, options []string, end func(
 func guardOf(pid int) int {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
-		for _, child := range strings.Fields(read(list)) {
-			if guard, _ := strconv.Atoi(child); read("/proc/"+child+"/comm") == "sysp-guard\n" {
+		for _, child := range strings.Fields(drive.Read(list)) {
+			if guard, _ := strconv.Atoi(child); drive.Read("/proc/"+child+"/comm") == "sysp-guard\n" {
 				return guard
 			}
 		}

@@ -1,4 +1,4 @@
-package main_test
+package servers_test
 
 import (
 	"encoding/json"
@@ -16,7 +16,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sysprof/cmd/internal/drive"
 )
+
+func TestMain(m *testing.M) { drive.Main(m, 2*soakLength()) }
 
 // TestSoak attaches to servers under load and to sleepers, again and again for as long as $SYSPROF_SOAK says, while
 // every CPU is busy: for random times, with random options, ended in every way that there is, and now and then to all
@@ -31,8 +35,8 @@ func TestSoak(t *testing.T) {
 	for range runtime.NumCPU() {
 		busy := exec.Command("/bin/sh", "-c", "while :; do :; done")
 		busy.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		check(t, busy.Start())
-		t.Cleanup(func() { kill(busy.Process.Pid); busy.Wait() })
+		drive.Check(t, busy.Start())
+		t.Cleanup(func() { drive.Kill(busy.Process.Pid); busy.Wait() })
 	}
 	watcher := s.attacker(s.watched)
 	watcher.start("--pprof=" + filepath.Join(watcher.dir, "pprof"))
@@ -80,7 +84,7 @@ type victim struct {
 	pid   int
 	cpus  []string // on which its threads may run
 	loads []load
-	talk  *talk // with the sleeper, or nil
+	talk  *drive.Talk // with the sleeper, or nil
 
 	free sync.Mutex // a process has one tracer at a time
 }
@@ -147,21 +151,21 @@ func (s *soak) startVictims() {
 	t := s.t
 	const commands = "set,get,incr" // which need no more memory with time
 	victimOf := func(name string, pid int, loads ...load) *victim {
-		return &victim{name: name, pid: pid, cpus: cpusOf(pid), loads: loads}
+		return &victim{name: name, pid: pid, cpus: drive.CPUsOf(pid), loads: loads}
 	}
 	redis, redisPort := startRedis(t)
 	nginx, nginxPort, _ := startNginx(t, 2)
 	postgres, _, connection := startPostgres(t, "shared_buffers=16MB")
 	watched, watchedPort := startRedis(t)
-	sleeper := as(exec.Command(self()), "sleeper")
+	sleeper := drive.As(exec.Command(drive.Self()), "sleeper")
 	sleeper.Env = append(sleeper.Env, "GODEBUG=asyncpreemptoff=1") // it is to send itself no signals
-	talk := start(t, sleeper)
-	talk.expect("ready")
+	talk := drive.Start(t, sleeper)
+	talk.Expect("ready")
 	s.victims = []*victim{
 		victimOf("redis", redis, redisLoad(t, redisPort, commands)),
 		victimOf("nginx", nginx, nginxLoad(t, nginxPort)),
 		victimOf("postgres", postgres, postgresLoad(t, connection, "-c", "3"), postgresLoad(t, connection, "-C", "-c", "2")),
-		victimOf("sleeper", talk.pid()),
+		victimOf("sleeper", talk.Pid()),
 	}
 	s.victims[len(s.victims)-1].talk = talk
 	s.watched = victimOf("watched redis", watched, redisLoad(t, watchedPort, commands))
@@ -192,9 +196,9 @@ func (s *soak) ask(v *victim, killed bool) {
 	if v.talk == nil {
 		return
 	}
-	v.talk.say("and now?")
+	v.talk.Say("and now?")
 	var slept sleptWell
-	if line := v.talk.line(); json.Unmarshal([]byte(line), &slept) != nil {
+	if line := v.talk.Line(); json.Unmarshal([]byte(line), &slept) != nil {
 		s.t.Errorf("the sleeper says %q", line)
 		return
 	}
@@ -247,8 +251,8 @@ func (s *soak) wait(watcher *attacker) {
 // weigh notes how much memory a process has, or the one of its descendants that has most.
 func (s *soak) weigh(name string, pid int) {
 	kB := 0
-	for _, member := range family(pid) {
-		rss, _ := strconv.Atoi(strings.TrimSuffix(status(member, "VmRSS"), " kB"))
+	for _, member := range drive.Family(pid) {
+		rss, _ := strconv.Atoi(strings.TrimSuffix(drive.StatusOf(member, "VmRSS"), " kB"))
 		kB = max(kB, rss)
 	}
 	if kB == 0 {

@@ -1,42 +1,22 @@
-package main_test
+package engines_test
 
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"sysprof/cmd/internal/drive"
+
 	"github.com/google/go-cmp/cmp"
 )
 
-// groupCalls are the calls of each group, by its name and without numbers that each run has others of.
-func (s *savedGroups) groupCalls(without string) map[string]string {
-	all := make(map[string][]string)
-	for _, g := range s.Groups {
-		for _, r := range g.Rows {
-			if !strings.Contains(without, r.Name+" ") {
-				all[g.Name] = append(all[g.Name], fmt.Sprintf("%s %d %d", r.Name, r.Calls, r.Errors))
-			}
-		}
-		for _, f := range g.InFlight {
-			all[g.Name] = append(all[g.Name], "in flight: "+f.Name)
-		}
-	}
-	text := make(map[string]string)
-	for name, lines := range all {
-		slices.Sort(lines)
-		text[name] = strings.Join(lines, "\n")
-	}
-	return text
-}
-
 // TestEnginesAgreeOnGroups: both engines tell the same groups apart, by the same names, with the same calls.
 func TestEnginesAgreeOnGroups(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	wide := engineTarget(t)
 	shell := []string{"sh", "-c", "ls -l / >/dev/null; (cat /etc/passwd; cat /nonexistent 2>/dev/null) | sort >/dev/null; wc -l </etc/group >/dev/null"}
 	for _, tt := range []struct {
@@ -60,8 +40,8 @@ func TestEnginesAgreeOnGroups(t *testing.T) {
 				of := func(engine string) map[string]string {
 					file := filepath.Join(t.TempDir(), "groups.json")
 					args := []string{"--engine=" + engine, "-q", "--json", file, "-o", "/dev/null"}
-					runInTime(t, slices.Concat(args, flags, tt.command)...).exited(t, 0)
-					return readGroups(t, file).groupCalls(tt.without)
+					runInTime(t, slices.Concat(args, flags, tt.command)...).Exited(t, 0)
+					return drive.ReadGroups(t, file).GroupCalls(tt.without)
 				}
 				if d := cmp.Diff(of("ptrace"), of("kernel")); d != "" {
 					t.Errorf("(-ptrace +kernel):\n%s", d)
@@ -73,11 +53,11 @@ func TestEnginesAgreeOnGroups(t *testing.T) {
 
 // TestKernelGroupsOfManyThreads: however many there are, none of their calls is lost, and those that are told apart are right.
 func TestKernelGroupsOfManyThreads(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	wide := engineTarget(t)
-	s, _ := groupsOf(t, plain(t, "--engine=kernel", "--by=tid", "-e", "trace=getppid", wide, "threads", "300", "100"))
+	s, _ := drive.GroupsOf(t, drive.Plain(t, "--engine=kernel", "--by=tid", "-e", "trace=getppid", wide, "threads", "300", "100"))
 	each := make(map[string]int)
-	for who, n := range s.counts("getppid", "tid") {
+	for who, n := range s.Counts("getppid", "tid") {
 		if n == 50 {
 			each["whole"]++
 		} else {
@@ -91,31 +71,31 @@ func TestKernelGroupsOfManyThreads(t *testing.T) {
 
 // TestKernelGroupsOfAll: on the whole machine a group has the calls that its programs say they made, and only one of these.
 func TestKernelGroupsOfAll(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	wide := engineTarget(t)
 	file := filepath.Join(t.TempDir(), "all.json")
-	succeed(t, exec.Command("cp", wide, filepath.Join(filepath.Dir(file), "groupsofall")))
-	s, _ := groupsOf(t, plain(t, "-a", "--by=comm", filepath.Join(filepath.Dir(file), "groupsofall"), "calls", "5000"))
-	ptrace, _ := groupsOf(t, plain(t, "--by=comm", filepath.Join(filepath.Dir(file), "groupsofall"), "calls", "5000"))
-	if d := cmp.Diff(ptrace.groupCalls("")["groupsofall"], s.groupCalls("")["groupsofall"]); d != "" {
+	drive.Succeed(t, exec.Command("cp", wide, filepath.Join(filepath.Dir(file), "groupsofall")))
+	s, _ := drive.GroupsOf(t, drive.Plain(t, "-a", "--by=comm", filepath.Join(filepath.Dir(file), "groupsofall"), "calls", "5000"))
+	ptrace, _ := drive.GroupsOf(t, drive.Plain(t, "--by=comm", filepath.Join(filepath.Dir(file), "groupsofall"), "calls", "5000"))
+	if d := cmp.Diff(ptrace.GroupCalls("")["groupsofall"], s.GroupCalls("")["groupsofall"]); d != "" {
 		t.Errorf("(-ptrace +all):\n%s", d)
 	}
 }
 
 // TestKernelGroupsByInterval: intervals and their groups add up to the run.
 func TestKernelGroupsByInterval(t *testing.T) {
-	countsInKernel(t)
+	drive.CountsInKernel(t)
 	wide := engineTarget(t)
 	file := filepath.Join(t.TempDir(), "intervals.json")
-	o := run(t, plain(t, "--engine=kernel", "--by=comm", "-q", "-i", "50ms", "--json", file, "-o", "/dev/null", wide, "forks", "300"))
-	o.exited(t, 0)
-	lines := bufio.NewScanner(strings.NewReader(read(file)))
+	o := drive.Run(t, drive.Plain(t, "--engine=kernel", "--by=comm", "-q", "-i", "50ms", "--json", file, "-o", "/dev/null", wide, "forks", "300"))
+	o.Exited(t, 0)
+	lines := bufio.NewScanner(strings.NewReader(drive.Read(file)))
 	lines.Buffer(nil, 1<<26)
 	intervals := 0
 	sum, whole := make(map[string]int), make(map[string]int)
 	for lines.Scan() {
-		var s savedGroups
-		check(t, json.Unmarshal(lines.Bytes(), &s))
+		var s drive.SavedGroups
+		drive.Check(t, json.Unmarshal(lines.Bytes(), &s))
 		total, rows := 0, 0
 		for _, g := range s.Groups {
 			total += g.Calls
@@ -126,7 +106,7 @@ func TestKernelGroupsByInterval(t *testing.T) {
 		if total != rows {
 			t.Errorf("groups have %d calls, the rows %d", total, rows)
 		}
-		whole = s.counts("", "")
+		whole = s.Counts("", "")
 		for name, n := range whole {
 			sum[name] += n
 		}

@@ -1,4 +1,4 @@
-package main_test
+package servers_test
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"sysprof/cmd/internal/drive"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +32,7 @@ type wait struct {
 
 // The target is threads that do nothing but wait, each by another call, and sees if one returns before its time or
 // because of a signal, of which there are none. Asked, it tells what it saw since the last time.
-var _ = target("sleeper", func(args []string) {
+var _ = drive.Target("sleeper", func(args []string) {
 	var mu sync.Mutex
 	var seen sleptWell
 	var started sync.WaitGroup
@@ -61,7 +63,7 @@ var _ = target("sleeper", func(args []string) {
 		data, err := json.Marshal(seen)
 		seen = sleptWell{}
 		mu.Unlock()
-		must(err)
+		drive.Must(err)
 		fmt.Println(string(data))
 	}
 })
@@ -94,18 +96,18 @@ func waits() []wait {
 	}{set: 1 << (unix.SIGUSR1 - 1)}
 	at := func(p unsafe.Pointer) uintptr { return uintptr(p) }
 	ep, err := unix.EpollCreate1(0)
-	must(err)
+	drive.Must(err)
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	must(err)
+	drive.Must(err)
 	limit := unix.NsecToTimeval(int64(length))
-	must(unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
+	drive.Must(unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	must(err)
-	must(unix.Bind(listener, &unix.SockaddrUnix{}))
-	must(unix.Listen(listener, 1))
-	must(unix.SetsockoptTimeval(listener, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
+	drive.Must(err)
+	drive.Must(unix.Bind(listener, &unix.SockaddrUnix{}))
+	drive.Must(unix.Listen(listener, 1))
+	drive.Must(unix.SetsockoptTimeval(listener, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 	var pipe [2]int
-	must(unix.Pipe(pipe[:]))
+	drive.Must(unix.Pipe(pipe[:]))
 	go func() {
 		for ; ; time.Sleep(length) {
 			unix.Write(pipe[1], []byte{0})

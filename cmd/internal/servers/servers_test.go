@@ -1,4 +1,4 @@
-package main_test
+package servers_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
@@ -33,9 +34,9 @@ func attachUnderLoad(t *testing.T, pid int, l load) {
 	requests := l.keepUp(t)
 	empty, calls, threadsSeen := 0, 0, 0
 	for round := range rounds {
-		pids := family(pid)
+		pids := drive.Family(pid)
 		table := filepath.Join(t.TempDir(), "table")
-		cmd := sysprof(t, append([]string{"-q", "-o", table, "-p", commas(pids)}, countColumns...)...)
+		cmd := drive.Sysprof(t, append([]string{"-q", "-o", table, "-p", commas(pids)}, drive.CountColumns...)...)
 		// In turn: its own clock, and the signals; now and then the one that leaves it no time to detach.
 		end := []syscall.Signal{0, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[round%4]
 		if round%5 == 4 {
@@ -46,41 +47,41 @@ func attachUnderLoad(t *testing.T, pid int, l load) {
 		}
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
-		check(t, cmd.Start())
+		drive.Check(t, cmd.Start())
 		t.Cleanup(func() { cmd.Process.Kill() }) // if the test is given up
 		if end != 0 {
-			eventually(t, "sysprof has attached", func() bool { return tracedBy(pid) == cmd.Process.Pid })
-			begin := switches(family(pid))
+			drive.Eventually(t, "sysprof has attached", func() bool { return drive.TracedBy(pid) == cmd.Process.Pid })
+			begin := drive.Switches(drive.Family(pid))
 			time.Sleep(traced)
 			// The load pauses now and then, and the CPUs may be busy with something else.
-			eventually(t, "the server makes calls", func() bool {
-				for tid, n := range switches(family(pid)) {
+			drive.Eventually(t, "the server makes calls", func() bool {
+				for tid, n := range drive.Switches(drive.Family(pid)) {
 					if n > begin[tid]+20 { // two for a call
 						return true
 					}
 				}
 				return false
 			})
-			check(t, cmd.Process.Signal(end))
+			drive.Check(t, cmd.Process.Signal(end))
 		}
-		status := waitFor(t, cmd)
+		status := drive.WaitFor(t, cmd)
 		if end == 0 && status != 0 || end != 0 && (!status.Signaled() || status.Signal() != end) {
-			t.Errorf("round %d: sysprof was to end with signal %d; %s\n%s", round, end, describe(status), stderr.String())
+			t.Errorf("round %d: sysprof was to end with signal %d; %s\n%s", round, end, drive.Describe(status), stderr.String())
 		}
-		eventually(t, fmt.Sprintf("round %d: the server runs untraced", round), func() bool { return untouched(family(pid)) })
+		drive.Eventually(t, fmt.Sprintf("round %d: the server runs untraced", round), func() bool { return drive.Untouched(drive.Family(pid)) })
 		if end == syscall.SIGKILL {
 			continue
 		}
-		got := parseCounts(t, read(table))
+		got := drive.ParseCounts(t, drive.Read(table))
 		for name, c := range got {
-			if c.calls <= 0 || c.errors < 0 || c.errors > c.calls || strings.HasPrefix(name, "syscall_") {
+			if c.Calls <= 0 || c.Errors < 0 || c.Errors > c.Calls || strings.HasPrefix(name, "syscall_") {
 				t.Errorf("round %d: %s: %v", round, name, c)
 			}
 		}
-		if got.total().calls == 0 {
+		if got.Total().Calls == 0 {
 			empty++
 		}
-		calls += got.total().calls
+		calls += got.Total().Calls
 		threadsSeen = max(threadsSeen, len(pids))
 	}
 	done := requests()
@@ -130,7 +131,7 @@ func (l load) run(t *testing.T) (wrote string, ok bool) {
 		t.Error(err)
 		return "", false
 	}
-	defer time.AfterFunc(10*patience, func() { kill(cmd.Process.Pid) }).Stop() // all CPUs may be busy with other things, too
+	defer time.AfterFunc(10*drive.Patience, func() { drive.Kill(cmd.Process.Pid) }).Stop() // all CPUs may be busy with other things, too
 	err := cmd.Wait()
 	if err != nil || l.bad.Match(out.Bytes()) || !l.good.Match(out.Bytes()) {
 		t.Errorf("%s: %v\n%s", cmd, err, out.String())
@@ -145,19 +146,19 @@ func commas(pids []int) string {
 
 // countAttached attaches a tracer to idle processes, has them do some work, and detaches it when
 // they are idle again.
-func countAttached(t *testing.T, pids []int, port int, work func(), tracer string, flags ...string) counts {
+func countAttached(t *testing.T, pids []int, port int, work func(), tracer string, flags ...string) drive.Counts {
 	t.Helper()
 	table := filepath.Join(t.TempDir(), "table")
-	cmd := exec.Command(tracer, slices.Concat(flags, []string{"-f", "-o", table, "-p", commas(pids)}, countColumns)...)
-	check(t, cmd.Start())
+	cmd := exec.Command(tracer, slices.Concat(flags, []string{"-f", "-o", table, "-p", commas(pids)}, drive.CountColumns)...)
+	drive.Check(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill() }) // if the test is given up
-	idle := func() bool { return !connected(port) && settled(cmd.Process.Pid, pids) }
-	eventually(t, tracer+" has attached", func() bool { return idle() && (len(pids) > 1 || nobodyLeftAsleep(cmd.Process.Pid)) })
+	idle := func() bool { return !drive.Connected(port) && drive.Settled(cmd.Process.Pid, pids) }
+	drive.Eventually(t, tracer+" has attached", func() bool { return idle() && (len(pids) > 1 || nobodyLeftAsleep(cmd.Process.Pid)) })
 	work()
-	eventually(t, "the server is idle again", idle) // it notices by and by that connections are closed
-	check(t, cmd.Process.Signal(syscall.SIGINT))
-	waitFor(t, cmd)
-	return parseCounts(t, read(table))
+	drive.Eventually(t, "the server is idle again", idle) // it notices by and by that connections are closed
+	drive.Check(t, cmd.Process.Signal(syscall.SIGINT))
+	drive.WaitFor(t, cmd)
+	return drive.ParseCounts(t, drive.Read(table))
 }
 
 // nobodyLeftAsleep reports whether a tracer has no breakpoint set for a thread that slept when it was attached to. What such
@@ -176,20 +177,20 @@ func nobodyLeftAsleep(tracer int) bool {
 // equalAttached demands that sysprof and strace count the same when attached to the same work. Before
 // the comparison, settle takes out of a table what a server does by the clock, and what depends on which
 // of two processes is quicker.
-func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(counts)) {
+func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(drive.Counts)) {
 	t.Helper()
 	strace := needs.Program(t, "strace", "strace")
 	work() // fills the server's caches
-	eventually(t, "the server is idle", func() bool { return !connected(port) })
+	drive.Eventually(t, "the server is idle", func() bool { return !drive.Connected(port) })
 	// What a server does now and then by itself may have been begun when one of them comes, which makes a call less: once more.
 	const tries = 4
 	for n := 1; ; n++ {
 		want := countAttached(t, pids, port, work, strace)
-		got := countAttached(t, pids, port, work, program(t), "-q")
+		got := countAttached(t, pids, port, work, drive.Program(t), "-q")
 		t.Logf("sysprof: %v\nstrace: %v", got, want)
 		settle(got)
 		settle(want)
-		differing := got.differing(want)
+		differing := got.Differing(want)
 		if len(differing) > 0 && n < tries {
 			continue
 		}
@@ -202,10 +203,10 @@ func equalAttached(t *testing.T, pids []int, port int, work func(), settle func(
 
 // ledger demands that sysprof, attached to a server for as long as it works, counts what the work says that
 // it has done. Each entry of want is a number of calls that did not fail.
-func ledger(t *testing.T, got counts, want map[string]int) {
+func ledger(t *testing.T, got drive.Counts, want map[string]int) {
 	t.Helper()
 	for name, n := range want {
-		if c := got[name]; c.calls-c.errors != n {
+		if c := got[name]; c.Calls-c.Errors != n {
 			t.Errorf("%s: counted %v; the load made %d", name, c, n)
 		}
 	}
@@ -222,17 +223,17 @@ func number(t *testing.T, text, pattern string) int {
 		t.Fatalf("no %s in:\n%s", pattern, text)
 	}
 	n, err := strconv.Atoi(m[1])
-	check(t, err)
+	drive.Check(t, err)
 	return n
 }
 
 func startRedis(t *testing.T) (pid, port int) {
 	t.Helper()
-	port = freePort(t)
+	port = drive.FreePort(t)
 	// Its log of slow commands asks for the client's address; on a busy machine any command may be slow.
 	cmd := exec.Command(needs.Program(t, "redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
 		"--save", "", "--appendonly", "no", "--dir", t.TempDir(), "--hz", "1", "--slowlog-log-slower-than", "-1")
-	return startServer(t, cmd, port, syscall.SIGTERM), port
+	return drive.StartServer(t, cmd, port, syscall.SIGTERM), port
 }
 
 // redisLoad is 3000 commands each of some kinds.
@@ -263,39 +264,39 @@ func TestServersRedis(t *testing.T) {
 			for range 3 {
 				cmd := exec.Command(client, "-p", strconv.Itoa(port))
 				cmd.Stdin = strings.NewReader(script.String())
-				out := succeed(t, cmd)
+				out := drive.Succeed(t, cmd)
 				if ok := strings.Count(out, "OK"); ok != 100 {
 					t.Fatalf("%d of 100 keys were set:\n%s", ok, out)
 				}
 			}
 		}
-		equalAttached(t, []int{pid}, port, work, func(c counts) {
+		equalAttached(t, []int{pid}, port, work, func(c drive.Counts) {
 			delete(c, "epoll_wait")
 			delete(c, "futex") // of the allocator's thread, which is busy when the server is young
 			// Once a second, redis reads /proc/self/stat. It opens no other file.
-			files := c["openat"].calls
-			c["read"] = tally{c["read"].calls - files, c["read"].errors}
-			c["close"] = tally{c["close"].calls - files, c["close"].errors}
+			files := c["openat"].Calls
+			c["read"] = drive.Tally{Calls: c["read"].Calls - files, Errors: c["read"].Errors}
+			c["close"] = drive.Tally{Calls: c["close"].Calls - files, Errors: c["close"].Errors}
 			delete(c, "openat")
 		})
 	})
 	t.Run("the load's own ledger", func(t *testing.T) {
 		const clients, requests = 20, 3000
 		info := func() string {
-			return succeed(t, exec.Command(client, "-p", strconv.Itoa(port), "info", "stats"))
+			return drive.Succeed(t, exec.Command(client, "-p", strconv.Itoa(port), "info", "stats"))
 		}
 		served := func(info string) (commands, connections int) {
 			return number(t, info, `total_commands_processed:(\d+)`), number(t, info, `total_connections_received:(\d+)`)
 		}
-		eventually(t, "the server is idle", func() bool { return !connected(port) })
+		drive.Eventually(t, "the server is idle", func() bool { return !drive.Connected(port) })
 		commandsBefore, connectionsBefore := served(info())
 		got := countAttached(t, []int{pid}, port, func() {
-			out := succeed(t, exec.Command(benchmark, "-p", strconv.Itoa(port),
+			out := drive.Succeed(t, exec.Command(benchmark, "-p", strconv.Itoa(port),
 				"-c", strconv.Itoa(clients), "-n", strconv.Itoa(requests), "-t", "set,get", "--csv"))
 			if strings.Count(out, "\n") != 3 { // a head, and a line a test
 				t.Errorf("redis-benchmark says:\n%s", out)
 			}
-		}, program(t), "-q")
+		}, drive.Program(t), "-q")
 		commands, connections := served(info())
 		// The server counts a command when it has answered it: the first info is in the second's number.
 		commands, connections = commands-commandsBefore-1, connections-connectionsBefore-1
@@ -310,12 +311,12 @@ func TestServersRedis(t *testing.T) {
 func startNginx(t *testing.T, workers int) (pid, port int, log string) {
 	t.Helper()
 	nginx := needs.Program(t, "nginx", "nginx")
-	dir, port := sharedDir(t), freePort(t)
+	dir, port := drive.SharedDir(t), drive.FreePort(t)
 	for _, sub := range []string{"body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		check(t, os.Mkdir(filepath.Join(dir, sub), 0o777))
+		drive.Check(t, os.Mkdir(filepath.Join(dir, sub), 0o777))
 	}
-	writeFile(t, filepath.Join(dir, "html/index.html"), strings.Repeat("0123456789", 500))
-	writeFile(t, filepath.Join(dir, "nginx.conf"), fmt.Sprintf(`
+	drive.WriteFile(t, filepath.Join(dir, "html/index.html"), strings.Repeat("0123456789", 500))
+	drive.WriteFile(t, filepath.Join(dir, "nginx.conf"), fmt.Sprintf(`
 daemon off;
 user root;
 worker_processes %[3]d;
@@ -337,8 +338,8 @@ http {
 }
 `, dir, port, workers))
 	cmd := exec.Command(nginx, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
-	pid = startServer(t, cmd, port, syscall.SIGTERM)
-	eventually(t, "nginx has its workers", func() bool { return len(family(pid)) == 1+workers })
+	pid = drive.StartServer(t, cmd, port, syscall.SIGTERM)
+	drive.Eventually(t, "nginx has its workers", func() bool { return len(drive.Family(pid)) == 1+workers })
 	return pid, port, filepath.Join(dir, "access.log")
 }
 
@@ -363,7 +364,7 @@ func TestServersNginx(t *testing.T) {
 		python := needs.Program(t, "python3", "python3")
 		pid, port, _ := startNginx(t, 1) // of several, it is not certain which wakes up for a connection
 		script := filepath.Join(t.TempDir(), "client.py")
-		writeFile(t, script, `
+		drive.WriteFile(t, script, `
 import http.client, sys
 def get(c, path, want):
     c.request("GET", path)
@@ -378,9 +379,9 @@ for i in range(40):
 `)
 		work := func() {
 			t.Helper()
-			succeed(t, exec.Command(python, script, strconv.Itoa(port)))
+			drive.Succeed(t, exec.Command(python, script, strconv.Itoa(port)))
 		}
-		equalAttached(t, family(pid), port, work, func(c counts) {
+		equalAttached(t, drive.Family(pid), port, work, func(c drive.Counts) {
 			delete(c, "epoll_wait")
 		})
 	})
@@ -388,14 +389,14 @@ for i in range(40):
 		const clients = 10
 		wrk := needs.Program(t, "wrk", "wrk")
 		pid, port, log := startNginx(t, 2)
-		eventually(t, "the server is idle", func() bool { return !connected(port) })
-		logged := func() int { return strings.Count(read(log), "\n") }
+		drive.Eventually(t, "the server is idle", func() bool { return !drive.Connected(port) })
+		logged := func() int { return strings.Count(drive.Read(log), "\n") }
 		before, answered := logged(), 0
-		got := countAttached(t, family(pid), port, func() {
-			out := succeed(t, exec.Command(wrk, "-t", "1", "-c", strconv.Itoa(clients), "-d", "1s",
+		got := countAttached(t, drive.Family(pid), port, func() {
+			out := drive.Succeed(t, exec.Command(wrk, "-t", "1", "-c", strconv.Itoa(clients), "-d", "1s",
 				"--timeout", "20s", fmt.Sprintf("http://127.0.0.1:%d/", port)))
 			answered = number(t, out, `(\d+) requests in`)
-		}, program(t), "-q")
+		}, drive.Program(t), "-q")
 		requests := logged() - before
 		// When its time is over, wrk waits for no answer.
 		if answered == 0 || requests < answered || requests > answered+clients {
@@ -409,17 +410,17 @@ for i in range(40):
 // startPostgres also returns what its clients are told of where it is.
 func startPostgres(t *testing.T, settings ...string) (pid, port int, connection []string) {
 	t.Helper()
-	dir := sharedDir(t)
-	port = freePort(t)
+	dir := drive.SharedDir(t)
+	port = drive.FreePort(t)
 	initdb, postgres := needs.Program(t, "initdb", "postgresql"), needs.Program(t, "postgres", "postgresql")
 	pgbench, psql := needs.Program(t, "pgbench", "postgresql-contrib"), needs.Program(t, "psql", "postgresql-client")
 	var who *syscall.Credential // postgres refuses to run as root
 	if os.Geteuid() == 0 {
-		uid, err1 := strconv.Atoi(strings.TrimSpace(succeed(t, exec.Command("id", "-u", "postgres"))))
-		gid, err2 := strconv.Atoi(strings.TrimSpace(succeed(t, exec.Command("id", "-g", "postgres"))))
-		check(t, errors.Join(err1, err2))
+		uid, err1 := strconv.Atoi(strings.TrimSpace(drive.Succeed(t, exec.Command("id", "-u", "postgres"))))
+		gid, err2 := strconv.Atoi(strings.TrimSpace(drive.Succeed(t, exec.Command("id", "-g", "postgres"))))
+		drive.Check(t, errors.Join(err1, err2))
 		who = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		check(t, os.Chown(dir, uid, gid))
+		drive.Check(t, os.Chown(dir, uid, gid))
 	}
 	owned := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(name, args...)
@@ -428,18 +429,18 @@ func startPostgres(t *testing.T, settings ...string) (pid, port int, connection 
 		return cmd
 	}
 	data := filepath.Join(dir, "data")
-	succeed(t, owned(initdb, "--no-sync", "--auth=trust", "--username=postgres", "--locale=C", "-D", data))
+	drive.Succeed(t, owned(initdb, "--no-sync", "--auth=trust", "--username=postgres", "--locale=C", "-D", data))
 	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir}
 	settings = append(settings, "listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off", "max_parallel_workers=0")
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
-	pid = startServer(t, owned(postgres, args...), port, syscall.SIGQUIT)
+	pid = drive.StartServer(t, owned(postgres, args...), port, syscall.SIGQUIT)
 	connection = []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "postgres"}
-	eventually(t, "postgres is ready", func() bool {
-		return run(t, exec.Command(psql, append(connection, "-c", "select 1")...)).status == 0
+	drive.Eventually(t, "postgres is ready", func() bool {
+		return drive.Run(t, exec.Command(psql, append(connection, "-c", "select 1")...)).Status == 0
 	})
-	succeed(t, exec.Command(pgbench, append(connection, "-i", "-q", "-s", "1", "postgres")...))
+	drive.Succeed(t, exec.Command(pgbench, append(connection, "-i", "-q", "-s", "1", "postgres")...))
 	return pid, port, connection
 }
 
@@ -454,14 +455,14 @@ func TestServersPostgres(t *testing.T) {
 			for range 3 {
 				cmd := exec.Command(psql, append(connection, "-X", "-q", "postgres")...)
 				cmd.Stdin = strings.NewReader(strings.Repeat("select abalance from pgbench_accounts where aid = 77;\n", 40))
-				succeed(t, cmd)
+				drive.Succeed(t, cmd)
 			}
 		}
-		equalAttached(t, []int{pid}, port, work, func(c counts) {
+		equalAttached(t, []int{pid}, port, work, func(c drive.Counts) {
 			// Whether the next query is there when the server looks, or it has to wait.
 			delete(c, "epoll_wait")
 			delete(c, "epoll_ctl")
-			c["recvfrom"] = c["recvfrom"].successes()
+			c["recvfrom"] = c["recvfrom"].Successes()
 			// Several children may have ended when the postmaster looks, and its wait be over or be
 			// interrupted when it learns.
 			for _, name := range []string{"pselect6", "wait4", "rt_sigprocmask", "rt_sigreturn", "getpid", "futex", "munmap"} {
@@ -472,14 +473,14 @@ func TestServersPostgres(t *testing.T) {
 
 	t.Run("the load's own ledger", func(t *testing.T) {
 		const clients, each = 4, 150
-		eventually(t, "the server is idle", func() bool { return !connected(port) })
+		drive.Eventually(t, "the server is idle", func() bool { return !drive.Connected(port) })
 		got := countAttached(t, []int{pid}, port, func() {
 			args := append([]string{"-S", "-n", "-c", strconv.Itoa(clients), "-t", strconv.Itoa(each)}, connection...)
-			out := succeed(t, exec.Command(pgbench, append(args, "postgres")...))
+			out := drive.Succeed(t, exec.Command(pgbench, append(args, "postgres")...))
 			if n := number(t, out, `number of transactions actually processed: (\d+)`); n != clients*each {
 				t.Errorf("pgbench has made %d transactions of %d", n, clients*each)
 			}
-		}, program(t), "-q")
+		}, drive.Program(t), "-q")
 		// pgbench itself makes a connection more, and two queries about its tables. A connection begins
 		// with two answers: no TLS, and the server's parameters.
 		ledger(t, got, map[string]int{
