@@ -3,7 +3,6 @@ package ptrace
 import (
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
@@ -102,7 +101,7 @@ func (h *Haste) Enough() {
 // lateLooks are how long after each other it is looked for threads that have not been calmed, since clone(2) copies how its
 // caller is scheduled (kernel/sched/core.c, sched_fork) before /proc shows the new thread. On a busy machine it may wait for
 // a CPU in between: beside four busy loops for two CPUs a thread stayed in haste in 12 of 278 runs that did not look again.
-var lateLooks = [...]time.Duration{time.Millisecond, 4 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, time.Second}
+var lateLooks = [...]time.Duration{20 * time.Millisecond, 100 * time.Millisecond, time.Second}
 
 // Calmly runs f on a thread that is scheduled as usual, as will be the processes that f starts on it.
 func (h *Haste) Calmly(f func()) {
@@ -138,11 +137,9 @@ func eachThread(change func(tid int) (changed bool)) {
 	const mostTimes = 10
 	for again, n := true, 0; again && n < mostTimes; n++ {
 		again = false
-		threads, _ := os.ReadDir("/proc/self/task")
-		for _, thread := range threads {
-			if tid, err := strconv.Atoi(thread.Name()); err == nil && change(tid) {
-				again = true
-			}
+		threads, _ := threadsOf(int32(os.Getpid()))
+		for _, tid := range threads {
+			again = change(int(tid)) || again
 		}
 	}
 }
