@@ -45,6 +45,25 @@ func TestAFileThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
+// TestAReadThatWantsACPU is waited for longer than one that waits for the file: on a busy machine most that is slow is slow for
+// that.
+func TestAReadThatWantsACPU(t *testing.T) {
+	if !supported {
+		t.Skip("there are no stacks on this architecture")
+	}
+	c := New(false, 0)
+	defer c.Close()
+	call, at := waiting(t)
+	c.objects = stack.NewObjects(func(m *stack.Mapping) (stack.File, error) {
+		for begun := time.Now(); time.Since(begun) < maxWait*2; {
+		}
+		return c.files.open(m)
+	}, 0, 0)
+	c.reading.patience = time.Minute // they are several, and others may have the CPU
+	take(c, call, at)
+	equal(t, "stacks that are cut", c.Cut(), 0)
+}
+
 // TestMemoryThatNobodyBrings is memory on userfaultfd(2) whose handler does not answer.
 func TestMemoryThatNobodyBrings(t *testing.T) {
 	const (
