@@ -233,6 +233,36 @@ func TestSamplesAddUpToRows(t *testing.T) {
 	}
 }
 
+// TestWakersAreNoSleepers: calls that wake somebody stand in line, and those of the same number that sleep do not. What the
+// table has for them is no time of the former in a profile.
+func TestWakersAreNoSleepers(t *testing.T) {
+	const wakeNs, sleepNs, linedNs, wakers, sleepers = 5_000, 20_000_000, 50_000, 1, 2
+	m := calibrated()
+	p, samples, stream := profile.New(), profile.NewSamples(profile.DefaultSamples, nil), m.NewStream()
+	for i := range 300 {
+		call := &profile.Call{Nr: 1, CPUNs: -1, GapNs: -1, EntryResumedNs: 1_000, ExitSeenNs: 1_000 + 5_300 + wakeNs, Stack: wakers}
+		switch {
+		case i%3 == 0:
+			call.ExitSeenNs, call.Stack = 1_000+5_300+sleepNs, sleepers
+		case i > 30:
+			call.ExitSeenNs, call.Queued = call.ExitSeenNs+linedNs, true
+		}
+		stream.Call(call)
+		p.Shard().Add(call)
+		samples.Add(call, profile.SampleKey{})
+	}
+	all, _ := samples.All()
+	for _, s := range CorrectSamples(Correct(p.Raw(), m, Run{Wall: time.Second}), all) {
+		mostNs, leastNs := int64(4*(wakeNs+linedNs)), int64(0)
+		if s.Stack == sleepers {
+			mostNs, leastNs = 3*sleepNs, sleepNs
+		}
+		if meanNs := s.LatencyNs / int64(s.Calls); meanNs > mostNs || meanNs < leastNs {
+			t.Errorf("stack %d: %d calls took %d ns each", s.Stack, s.Calls, meanNs)
+		}
+	}
+}
+
 // TestUntracedWhereACPUIsFoughtFor: waits that are rare and long, of which controls have none, are in the range, whether
 // the program would have waited untraced or not.
 func TestUntracedWhereACPUIsFoughtFor(t *testing.T) {

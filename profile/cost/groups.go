@@ -47,7 +47,7 @@ func NewGroupCorrection(s *profile.Snapshot, all iter.Seq[*profile.RawGroup]) *G
 	off := make(map[profile.Key]*takeOff)
 	for i := range s.Rows {
 		r := &s.Rows[i]
-		off[r.Key] = &takeOff{leastNs: r.MinNs, meanNs: float64(r.SumNs) / float64(max(r.Calls, 1)), asTheyAre: raws || unlined[r.Key] < enoughUnqueued,
+		off[r.Key] = &takeOff{toRow: mend{times: 1, leastNs: float64(r.MinNs)}, leastNs: r.MinNs, meanNs: float64(r.SumNs) / float64(max(r.Calls, 1)), asTheyAre: raws || unlined[r.Key] < enoughUnqueued,
 			ofCPU: float64(r.CPUNs) / max(cpuNs[r.Key], 1)}
 	}
 	byCall := make(map[profile.Key][]net)
@@ -58,14 +58,14 @@ func NewGroupCorrection(s *profile.Snapshot, all iter.Seq[*profile.RawGroup]) *G
 		for i := range g.Rows {
 			r := &g.Rows[i]
 			if off[r.Key] == nil { // the snapshot has no row of these yet
-				off[r.Key] = &takeOff{asTheyAre: true, ofCPU: 1}
+				off[r.Key] = &takeOff{toRow: mend{times: 1}, asTheyAre: true, ofCPU: 1}
 			}
 			byCall[r.Key] = append(byCall[r.Key], net{float64(r.Calls), off[r.Key].estimate(&r.RawGroupCalls)})
 		}
 	}
 	for i := range s.Rows {
 		if r := &s.Rows[i]; len(byCall[r.Key]) > 0 {
-			off[r.Key].excessNs = excess(r, byCall[r.Key], float64(r.MinNs))
+			off[r.Key].toRow = mendFor(r, byCall[r.Key], float64(r.MinNs))
 		}
 	}
 	return &GroupCorrection{off}
@@ -89,35 +89,35 @@ func (c *GroupCorrection) Group(from *profile.RawGroup, to *profile.Group) {
 	}
 }
 
-// takeOff is what is taken off calls of one key: so much off each, so that leastNs are left at least.
+// takeOff is what is taken off calls of one key, so that leastNs are left at least of each.
 type takeOff struct {
-	excessNs float64
-	leastNs  int64
-	meanNs   float64 // of all calls of the key
-	ofCPU    float64 // which part of the CPU time is left
+	toRow   mend
+	leastNs int64
+	meanNs  float64 // of all calls of the key
+	ofCPU   float64 // which part of the CPU time is left
 
 	// asTheyAre says that the time in the line is part of the latency, because it is to be, or because too few calls did not stand in it.
 	asTheyAre bool
 }
 
 // estimate is how long the calls of a row took, but for the excess. Those that stood in line are taken to be like the others, as in
-// a row of the snapshot (see correction.withQueued): like those of the group, if there are enough, or like those of all.
+// a row of the snapshot (see correction.withQueued): like those of the group, if there are enough, or like those of all; but not
+// to have taken longer than was seen.
 func (o *takeOff) estimate(r *profile.RawGroupCalls) float64 {
 	lined := float64(countOf(r.InLine))
-	calls := float64(r.Calls)
+	calls, seenNs := float64(r.Calls), max(float64(r.LinedNs), 0)
 	switch {
 	case lined == 0 || o.asTheyAre:
 		return float64(r.NetNs) + float64(r.LinedNs)
 	case calls-lined >= enoughUnqueued:
-		return float64(r.NetNs) * (calls / (calls - lined))
+		return float64(r.NetNs) + min(float64(r.NetNs)*(lined/(calls-lined)), seenNs)
 	}
-	return float64(r.NetNs) + lined*o.meanNs
+	return float64(r.NetNs) + min(lined*o.meanNs, seenNs)
 }
 
 // sumNs is what is left of them.
 func (o *takeOff) sumNs(r *profile.RawGroupCalls) int64 {
-	calls := float64(r.Calls)
-	return int64(max(o.estimate(r)-o.excessNs*calls, float64(o.leastNs)*calls))
+	return int64(o.toRow.mended(net{float64(r.Calls), o.estimate(r)}))
 }
 
 // from returns the row that is left of what was measured, which has at least one call.

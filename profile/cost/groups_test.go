@@ -103,6 +103,29 @@ func TestOneSlowCallStays(t *testing.T) {
 	}
 }
 
+// TestGroupOfWakers: where calls stood in line that wake somebody, and those of the same number that sleep did not, the wakers did
+// not take longer than was seen.
+func TestGroupOfWakers(t *testing.T) {
+	const sleepNs, linedNs = 20_000_000, 55_000
+	h := new(profile.Histogram)
+	h.Record(1_000)
+	h.RecordN(sleepNs, 299)
+	row := &profile.Row{Key: profile.Key{Nr: 1}, OK: h}
+	row.Queued = 200
+	bucket := func(ns int64, n uint64) []profile.Bucket { return []profile.Bucket{{LowNs: ns, HighNs: ns, Count: n}} }
+	group := func(calls profile.RawGroupCalls) profile.RawGroup {
+		return profile.RawGroup{Rows: []profile.RawGroupRow{{Key: profile.Key{Nr: 1}, RawGroupCalls: calls}}}
+	}
+	groups := CorrectGroups(profile.NewSnapshot([]*profile.Row{row}, nil), []profile.RawGroup{
+		group(profile.RawGroupCalls{Calls: 200, LinedNs: 200 * linedNs, InLine: bucket(linedNs, 200)}),
+		group(profile.RawGroupCalls{Calls: 100, NetNs: 100 * sleepNs, LongestNs: sleepNs, Latency: bucket(sleepNs, 100)}),
+	})
+	wakers, sleepers := groups[0].Rows[0].SumNs, groups[1].Rows[0].SumNs
+	if wakers > 200*4*linedNs || wakers+sleepers < 299*sleepNs {
+		t.Errorf("the wakers took %d ns, the sleepers %d", wakers, sleepers)
+	}
+}
+
 // TestFailuresOfAGroup: as much is taken off calls that failed as off the others, and they are a part of the row.
 func TestFailuresOfAGroup(t *testing.T) {
 	h := new(profile.Histogram)

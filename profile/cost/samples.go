@@ -34,10 +34,9 @@ func CorrectSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 		r := &s.Rows[i]
 		of := byCall[r.Key]
 		delete(byCall, r.Key)
-		excessNs := excess(r, netOf(of), 0)
+		toRow := mendFor(r, netOf(of), 0)
 		for _, from := range of {
-			ns := max(float64(from.NetNs)-excessNs*float64(from.Calls), 0)
-			corrected = append(corrected, corrects(from, int64(ns), switchesNs))
+			corrected = append(corrected, corrects(from, int64(toRow.mended(net{float64(from.Calls), float64(from.NetNs)})), switchesNs))
 		}
 	}
 	for _, of := range byCall { // the snapshot has no row of these yet
@@ -67,10 +66,25 @@ func netOf(samples []*profile.Sample) []net {
 	return nets
 }
 
-// excess returns what has to come off each call of the parts of a row besides its transit, as far as that is there, so that
-// what is left adds up to the row's latency, and is leastNs a call at least. That may be negative: of calls that stood in line, the
-// table has what the others took instead, which may be more. It reorders the parts.
-func excess(r *profile.Row, parts []net, leastNs float64) (ns float64) {
+// mend is what is done to parts of a row, so that they add up to its latency.
+type mend struct {
+	times    float64 // as long as they were
+	excessNs float64 // comes off each call
+	leastNs  float64 // is left of each
+}
+
+func (m mend) mended(n net) (ns float64) {
+	return max(n.ns*m.times-m.excessNs*n.calls, m.leastNs*n.calls)
+}
+
+// mendFor returns how the parts of a row are mended. As much comes off each call besides its transit, as far as that is there.
+//
+// The parts may also be too short: of calls that stood in line, the table has what the others took instead, which may be more,
+// as of futex(2), where those that wake somebody stand in line, and the others sleep. Then all become longer in
+// proportion. With as much more for each call, nearly all time in which somebody was woken would be that of others who slept.
+//
+// It reorders the parts.
+func mendFor(r *profile.Row, parts []net, leastNs float64) mend {
 	slices.SortFunc(parts, func(x, y net) int { return cmp.Compare(x.mean(), y.mean()) })
 	var calls, netNs float64
 	for _, p := range parts {
@@ -78,15 +92,23 @@ func excess(r *profile.Row, parts []net, leastNs float64) (ns float64) {
 		netNs += p.ns
 	}
 	latencyNs := float64(r.SumNs) / float64(max(r.Calls, 1)) * calls
+	m := mend{times: 1, leastNs: leastNs}
 	for _, p := range parts {
-		ns = (netNs - latencyNs) / calls
-		if p.mean()-leastNs >= ns {
-			break
+		m.excessNs = (netNs - latencyNs) / calls
+		grow := m.excessNs < 0 && r.Queued > 0
+		if grow && p.mean() >= max(leastNs, 1) {
+			return mend{times: latencyNs / netNs, leastNs: leastNs}
 		}
-		// Nothing more is left of these, so the others have to give it.
+		if !grow && p.mean()-leastNs >= m.excessNs {
+			return m
+		}
+		// Nothing more is left of these, so the others have to give it, or get it.
 		calls -= p.calls
 		netNs -= p.ns
 		latencyNs -= leastNs * p.calls
 	}
-	return ns
+	if m.excessNs < 0 { // nothing is known of how long any took
+		return mend{excessNs: -float64(r.SumNs) / float64(max(r.Calls, 1)), leastNs: leastNs}
+	}
+	return m
 }
