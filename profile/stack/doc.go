@@ -18,7 +18,8 @@
 //     Where that has nothing for an address, .debug_frame (debugframe.go).
 //  3. Code of a file that has neither (musl's libc, programs built without tables, hand-written assembly): it is followed
 //     to where it returns (package flow, follow.go), or, if it never does, from where its function begins, which a
-//     symbol says, or the call that is found on the stack. The result is a row as any other. What returns from a
+//     symbol says, or the call that is found on the stack, by what it calls or by what the code in front of it has taken
+//     the address of. The result is a row as any other. What returns from a
 //     signal is known by its instructions. A return address that was found like this has to stand behind a call.
 //     Last comes the frame pointer, if what it leads to does so, too; not on ARM64, where it may be the caller's still.
 //  4. Code made at run time: the frame pointer, believed only if it leads up the same stack to an address in

@@ -244,3 +244,52 @@ func TestCalledCodeIsReadOnce(t *testing.T) {
 		}
 	}
 }
+
+// What never returns, and is called by a register, begins where the code in front of the call has taken the address of.
+func TestCalledByPointer(t *testing.T) {
+	const begins, spin, main, table, first = handmadeBase + 0x200, handmadeBase + 0x400, handmadeBase + 0x600, handmadeBase + 0x700, handmadeBase + 0x800
+	keep := []byte{0x53} // push %rbx
+	lea := func(p *handmade, at, of uint64) uint64 {
+		return p.put(at, binary.LittleEndian.AppendUint32([]byte{0x48, 0x8d, 0x05}, uint32(of-at-7))...) // lea of(%rip),%rax
+	}
+	byRegister := func(p *handmade) uint64 { return p.put(lea(p, main, begins), 0xff, 0xd0) }      // call *%rax
+	byTable := func(p *handmade) uint64 { return p.put(lea(p, main, table), 0xff, 0x14, 0xe8) }    // call *(%rax,%rbp,8)
+	unsaid := func(p *handmade) uint64 { return p.put(p.put(main, 0x48, 0x89, 0xf8), 0xff, 0xd0) } // mov %rdi,%rax; call *%rax
+	inside := func(p *handmade) uint64 { return p.put(lea(p, main, begins+1), 0xff, 0xd0) }        // behind the push
+	for name, test := range map[string]struct {
+		keep  []byte
+		call  func(p *handmade) (behind uint64)
+		left  int // return addresses of the same call on the stack that are over
+		found bool
+	}{
+		"by a register":               {keep, byRegister, 0, true},
+		"by a table":                  {keep, byTable, 0, true},
+		"with leftovers":              {keep, byTable, maxPointerTries - 1, true},
+		"behind too many leftovers":   {keep, byTable, maxPointerTries, false},
+		"which nothing says":          {keep, unsaid, 0, false},
+		"of which nothing keeps":      {nil, byRegister, 0, false},
+		"in the midst of what begins": {keep, inside, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := new(handmade)
+			p.goTo(p.put(p.put(begins, test.keep...), 0x48, 0x81, 0xec, 0, 1, 0, 0), opJump, spin) // sub $256,%rsp
+			p.regs.IP = p.put(spin, 0x0f, 0x05)                                                    // syscall
+			p.put(p.regs.IP, 0xeb, 0xfc)                                                           // jmp to it
+			behind := test.call(p)
+			p.put(table, binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, begins+3), begins)...)
+			callers := []uint64{behind, p.start(first, main)}
+			p.regs.AfterCall, p.regs.R[AMD64Rbp] = true, 1 // no frame pointer
+			p.stack = make([]uint64, stuckLocals+len(test.keep))
+			for i := range test.left {
+				p.stack[i] = behind
+			}
+			p.stack = append(append(p.stack, callers...), 1, handmadeStack, 0)
+			if !test.found {
+				callers = nil
+			}
+			if got := p.unwind(NewUnwinder(), p.space(t)); !slices.Equal(got, callers) {
+				t.Errorf("%#x, want %#x", got, callers)
+			}
+		})
+	}
+}

@@ -20,6 +20,9 @@
 //
 // Main is for a main function that never returns and is called by a register: a program's first code says where it begins.
 //
+// Pointees is for other functions that never return and are called by a register: what the code in front of the call has taken
+// the address of may be one.
+//
 // It follows compiled code's conventions (System V psABI AMD64, 3.2; AAPCS64, 6.1): a function that
 // returns has left the stack pointer and the callee-saved registers as they were. Nothing here believes that an
 // address which was found is one: that is for the caller to check.
