@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
+	"strings"
 
 	"sysprof/profile"
 )
@@ -17,7 +19,7 @@ func pprofComments(s *profile.Snapshot, m Meta) []string {
 	case len(m.Command) > 0:
 		comments = append(comments, commandLine(m.Command))
 	case m.Traced != "":
-		comments = append(comments, "attached to "+processID.ReplaceAllString(m.Traced, ""))
+		comments = append(comments, "attached to "+namesOf(m.Traced))
 	}
 	if o := s.Overhead; o != nil && o.Calls > 0 {
 		line := fmt.Sprintf("tracing cost some %s a call (%s)", shortTime(int64(firstDigit(float64(o.PerCall())))), o.Source)
@@ -40,8 +42,26 @@ func pprofComments(s *profile.Snapshot, m Meta) []string {
 	return comments
 }
 
-// processID is as it stands behind the names of what is traced.
-var processID = regexp.MustCompile(` \(\d+\)`)
+// namesOf are the names of processes that are traced, each once: how many there are, as of servers that have one for each
+// connection, differs from run to run.
+func namesOf(traced string) string {
+	var names []string
+	for name := range strings.SplitSeq(processID.ReplaceAllString(traced, ""), ", ") {
+		if moreProcesses.MatchString(name) {
+			name = "more"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// processID is as it stands behind the names of what is traced, and moreProcesses behind the last one.
+var (
+	processID     = regexp.MustCompile(` \(\d+\)`)
+	moreProcesses = regexp.MustCompile(`^\d+ more$`)
+)
 
 // firstDigit rounds to it.
 func firstDigit(v float64) float64 {

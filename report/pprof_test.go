@@ -195,8 +195,14 @@ func TestPprofLayout(t *testing.T) {
 		t.Errorf("the comment on overhead is %q", c)
 	}
 	attached := mixedRun().pprof(fields{})
-	attached.Meta.Command, attached.Meta.Traced = nil, "redis-server (17), nginx (4711), 2 more"
-	equal(t, "the comment on what was attached to", written(t, attached).Comments[1], "attached to redis-server, nginx, 2 more")
+	for traced, want := range map[string]string{
+		"redis-server (17), nginx (4711), 2 more":             "attached to redis-server, nginx, more",
+		"postgres (17), postgres (18), postgres (19), 7 more": "attached to postgres, more",
+		"nginx (4711)": "attached to nginx",
+	} {
+		attached.Meta.Command, attached.Meta.Traced = nil, traced
+		equal(t, "the comment on what was attached to", written(t, attached).Comments[1], want)
+	}
 	for _, s := range p.SampleType { // Pyroscope
 		if strings.Contains(s.Type, "-") {
 			t.Errorf("sample type %s", s.Type)
