@@ -8,15 +8,34 @@ import (
 // reachWork is what one search through a function's code is charged.
 const reachWork = 4 << 10
 
+// callWork is what a look at one call is charged.
+const callWork = 32
+
 // flowArchs are the machines whose code can be followed.
 var flowArchs = map[elf.Machine]flow.Arch{elf.EM_X86_64: flow.AMD64, elf.EM_AARCH64: flow.ARM64}
 
 // reaches reports whether the code that begins at first comes to addr, and known whether that can be said: of a label without a
 // size, whose name is otherwise taken to go on up to the next one.
 func (r *reader) reaches(first, addr uint64) (reaches, known bool) {
-	arch, ok := flowArchs[r.e.Machine]
-	if !ok || !r.b.spend(reachWork) {
-		return false, false
+	arch, ok := r.follow(reachWork)
+	return ok && r.s.follower.Reaches(r.code, arch, first, addr), ok
+}
+
+// callAt returns what the call calls that addr is the last byte of.
+func (r *reader) callAt(addr uint64) (target uint64, ok bool) {
+	arch, ok := r.follow(callWork)
+	if !ok {
+		return 0, false
+	}
+	target, v := r.s.follower.CallBefore(r.code, arch, addr+1)
+	return target, v == flow.Found && target != 0
+}
+
+// follow makes the follower ready for the file's code, if there is one for its machine and work is left.
+func (r *reader) follow(work int) (arch flow.Arch, ok bool) {
+	arch, ok = flowArchs[r.e.Machine]
+	if !ok || !r.b.spend(work) {
+		return 0, false
 	}
 	if r.s.follower == nil {
 		r.s.follower = flow.NewFollower()
@@ -25,7 +44,7 @@ func (r *reader) reaches(first, addr uint64) (reaches, known bool) {
 		r.s.followed++
 		r.code = &fileCode{r: r, number: r.s.followed}
 	}
-	return r.s.follower.Reaches(r.code, arch, first, addr), true
+	return arch, true
 }
 
 // fileCode is the code in a file, as package flow asks for it.
