@@ -6,19 +6,31 @@ import (
 	"sysprof/profile"
 )
 
+// A stop of these tests takes 10 µs and is held for 5; a control takes as long, and is held for 10.
+const testTransitNs, testHoldNs, testControlHoldNs = 10_000, 5_000, 10_250
+
+// called makes a call, and the control that may be due after it.
+func called(c *controls, nowNs int64) (due bool) {
+	c.paid(&profile.Call{EntryResumedNs: testHoldNs})
+	if due = c.due(profile.SameCPU, nowNs); due {
+		c.take(profile.SameCPU, nowNs)
+		c.took(testTransitNs, testControlHoldNs)
+	}
+	return due
+}
+
 // TestControlsDoNotSeekPauses: a thread that now and then waits for a CPU makes as few of its controls just after that as
 // calls. They come every 2 ms or so all the same.
 func TestControlsDoNotSeekPauses(t *testing.T) {
 	c := controls{mode: ControlsAuto}
-	const callNs, pauseNs, turn, calls = 10_000, 3_000_000, 300, 300_000
+	const callNs, pauseNs, turn, calls = 30_000, 3_000_000, 300, 300_000
 	nowNs, made, after := int64(0), 0, 0
 	for i := range calls {
 		nowNs += callNs
 		if i%turn == 0 {
 			nowNs += pauseNs
 		}
-		if c.due(profile.SameCPU, nowNs) {
-			c.take(profile.SameCPU, nowNs)
+		if called(&c, nowNs) {
 			made++
 			if i%turn < 4 {
 				after++
@@ -33,26 +45,58 @@ func TestControlsDoNotSeekPauses(t *testing.T) {
 	}
 }
 
-// TestControlsFollowTheRate: they come as often when calls become rare, and when they become frequent again.
+// TestControlsFollowTheRate: they come as often when calls become rare, as far as tracing costs enough, and when they become
+// frequent again.
 func TestControlsFollowTheRate(t *testing.T) {
 	c := controls{mode: ControlsAuto}
 	nowNs := int64(0)
 	run := func(calls int, callNs int64) (made int) {
 		for range calls {
 			nowNs += callNs
-			if c.due(profile.SameCPU, nowNs) {
-				c.take(profile.SameCPU, nowNs)
+			if called(&c, nowNs) {
 				made++
 			}
 		}
 		return made
 	}
-	run(10_000, 8_000)
-	if made := run(2_000, 1_000_000); made < 300 {
-		t.Errorf("%d controls in 2000 calls of 1 ms: at most one in four calls is followed by one, and most of those that may be are to be", made)
+	run(10_000, 30_000)
+	if made := run(2_000, 100_000); made < 25 || made > 110 {
+		t.Errorf("%d controls in 2000 calls of 0.1 ms, want 38, and what is left of before", made)
 	}
-	if made := run(100_000, 8_000); made < 200 || made > 800 {
-		t.Errorf("%d controls in 800 ms, want about 400", made)
+	if made := run(2_000, 10_000_000); made < 100 || made > 250 {
+		t.Errorf("%d controls in 2000 calls of 10 ms, want about 150: none gets much older than 0.1 s", made)
+	}
+	if made := run(30_000, 30_000); made < 200 || made > 800 {
+		t.Errorf("%d controls in 900 ms, want about 450", made)
+	}
+}
+
+// TestControlsArePaidFor: they take no more than their part of what tracing costs, whatever a program does between its calls,
+// but for the first ones, and one in 0.1 s; and they come after each call of a loop as often.
+func TestControlsArePaidFor(t *testing.T) {
+	const calls, turn = 50_000, 18
+	for _, callNs := range []int64{1_000, 30_000, 200_000, 5_000_000, 300_000_000} {
+		c := controls{mode: ControlsAuto}
+		nowNs, made, at := int64(0), 0, [turn]int{}
+		for i := range calls {
+			nowNs += callNs
+			if called(&c, nowNs) {
+				made++
+				at[i%turn]++
+			}
+		}
+		const controlNs, costNs = testTransitNs + testControlHoldNs, 2 * (testTransitNs + testHoldNs)
+		if most := calls*costNs/controlNs/paidBy + firstControls + 1 + min(nowNs/oldNs, calls/2); int64(made) > most {
+			t.Errorf("calls of %d ns: %d controls, want at most %d", callNs, made, most)
+		}
+		if made < 20 {
+			t.Errorf("calls of %d ns: only %d controls", callNs, made)
+		}
+		for i, n := range at {
+			if made > 500 && (n < made/turn/3 || n > made/turn*3) {
+				t.Errorf("calls of %d ns: %d of %d controls come after call %d of %d", callNs, n, made, i, turn)
+			}
+		}
 	}
 }
 
@@ -63,11 +107,7 @@ func TestControlsDoNotGrowOld(t *testing.T) {
 	nowNs := int64(0)
 	call := func(callNs int64) bool {
 		nowNs += callNs
-		due := c.due(profile.SameCPU, nowNs)
-		if due {
-			c.take(profile.SameCPU, nowNs)
-		}
-		return due
+		return called(&c, nowNs)
 	}
 	at := make(map[int]int)
 	for range 500 {
@@ -95,15 +135,14 @@ func TestControlsDoNotGrowOld(t *testing.T) {
 // TestControlsDoNotSeekLongPauses: nor do those that are drawn anew come where a stop is unlike others.
 func TestControlsDoNotSeekLongPauses(t *testing.T) {
 	c := controls{mode: ControlsAuto}
-	const callNs, pauseNs, turn, calls = 10_000, 2 * oldNs, 3_000, 300_000
+	const callNs, pauseNs, turn, calls = 30_000, 2 * oldNs, 3_000, 300_000
 	nowNs, made, after := int64(0), 0, 0
 	for i := range calls {
 		nowNs += callNs
 		if i%turn == 0 {
 			nowNs += pauseNs
 		}
-		if c.due(profile.SameCPU, nowNs) {
-			c.take(profile.SameCPU, nowNs)
+		if called(&c, nowNs) {
 			made++
 			if i%turn < 4 {
 				after++
