@@ -233,8 +233,8 @@ func TestSamplesAddUpToRows(t *testing.T) {
 	}
 }
 
-// TestWakersAreNoSleepers: calls that wake somebody stand in line, and those of the same number that sleep do not. What the
-// table has for them is no time of the former in a profile.
+// TestWakersAreNoSleepers: calls that wake somebody stand in line, and those of the same number that sleep do not. Neither the
+// table nor a profile takes the former to have slept.
 func TestWakersAreNoSleepers(t *testing.T) {
 	const wakeNs, sleepNs, linedNs, wakers, sleepers = 5_000, 20_000_000, 50_000, 1, 2
 	m := calibrated()
@@ -252,10 +252,14 @@ func TestWakersAreNoSleepers(t *testing.T) {
 		samples.Add(call, profile.SampleKey{})
 	}
 	all, _ := samples.All()
-	for _, s := range CorrectSamples(Correct(p.Raw(), m, Run{Wall: time.Second}), all) {
-		mostNs, leastNs := int64(4*(wakeNs+linedNs)), int64(0)
+	snapshot := Correct(p.Raw(), m, Run{Wall: time.Second})
+	if row := snapshot.Rows[0]; row.SumNs < 99*sleepNs || row.SumNs > 101*sleepNs {
+		t.Errorf("%d calls took %v in all, want some %v", row.Calls, time.Duration(row.SumNs), 100*sleepNs*time.Nanosecond)
+	}
+	for _, s := range CorrectSamples(snapshot, all) {
+		mostNs, leastNs := int64(2*(wakeNs+linedNs)), int64(0)
 		if s.Stack == sleepers {
-			mostNs, leastNs = 3*sleepNs, sleepNs
+			mostNs, leastNs = sleepNs*101/100, sleepNs*99/100
 		}
 		if meanNs := s.LatencyNs / int64(s.Calls); meanNs > mostNs || meanNs < leastNs {
 			t.Errorf("stack %d: %d calls took %d ns each", s.Stack, s.Calls, meanNs)

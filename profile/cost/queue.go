@@ -15,15 +15,26 @@ const sleep = 50 * time.Microsecond
 // withQueued adds the calls of an outcome whose exit-stops stood in line to its latencies h. They are taken to be
 // like the others, if there are enough of those to know what they are like; otherwise the time in the line is part
 // of the latency. h is taken over.
+//
+// They are not like the others if they are seen to be much shorter, though the line has made them longer: of futex(2), those
+// that wake somebody stand in line, and the others sleep.
 func (k *correction) withQueued(h, queued *profile.Histogram) *profile.Histogram {
 	switch {
 	case queued.Count() == 0:
-	case h.Count() >= enoughUnqueued && !k.raw:
+	case h.Count() >= enoughUnqueued && !k.raw && !k.areShorter(queued, h):
 		return resized(h, h.Count()+queued.Count())
 	default:
 		h.Merge(k.atLeast(queued))
 	}
 	return h
+}
+
+// areShorter reports whether calls that stood in line are seen to be shorter than others. Where all CPUs are busy they may have
+// lost more than they took to what they waited for a CPU: those that are left with next to nothing say nothing.
+func (k *correction) areShorter(queued, others *profile.Histogram) bool {
+	const times = 2
+	return int64(queued.Quantile(0.5)) > times*k.CallNs &&
+		times*sum(queued)*float64(others.Count()) < sum(others)*float64(queued.Count())
 }
 
 // queued accounts for how long exit-stops stood in line: by how much most of the queued calls took longer than most of
