@@ -3,6 +3,7 @@ package ptrace
 import (
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -137,9 +138,13 @@ func eachThread(change func(tid int) (changed bool)) {
 	const mostTimes = 10
 	for again, n := true, 0; again && n < mostTimes; n++ {
 		again = false
-		threads, _ := threadsOf(int32(os.Getpid()))
-		for _, tid := range threads {
-			again = change(int(tid)) || again
+		// Not os.Open, which has the Go runtime make its poller: this may be before it is known that there are descriptors for that,
+		// without which the runtime dies.
+		threads, _ := os.ReadDir("/proc/self/task")
+		for _, thread := range threads {
+			if tid, err := strconv.Atoi(thread.Name()); err == nil && change(tid) {
+				again = true
+			}
 		}
 	}
 }

@@ -280,10 +280,10 @@ func TestLiveIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		program, term, says string
 	}{
-		"no terminal":  {drive.LiveProgram(t), "TERM=xterm", "--live needs a terminal"},
-		"dumb":         {drive.LiveProgram(t), "TERM=dumb", "TERM=dumb"},
+		"no terminal":  {drive.ProgramWith(t, "sysprof-live"), "TERM=xterm", "--live needs a terminal"},
+		"dumb":         {drive.ProgramWith(t, "sysprof-live"), "TERM=dumb", "TERM=dumb"},
 		"no program":   {alone, "TERM=xterm", "go build ./cmd/sysprof-live"},
-		"unknown TERM": {drive.LiveProgram(t), "TERM=", "--live needs a terminal"},
+		"unknown TERM": {drive.ProgramWith(t, "sysprof-live"), "TERM=", "--live needs a terminal"},
 	} {
 		mark := filepath.Join(t.TempDir(), "mark")
 		cmd := exec.Command(test.program, "--live", "touch", mark)
@@ -308,7 +308,7 @@ func liveOn(t *testing.T, standsStill bool, args ...string) (sysprof *exec.Cmd, 
 		drive.Check(t, unix.IoctlSetInt(int(slave.Fd()), unix.TCXONC, unix.TCOOFF))
 	}
 	drive.Check(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 60, Col: 200}))
-	cmd := exec.Command(drive.LiveProgram(t), append([]string{"--live"}, args...)...)
+	cmd := exec.Command(drive.ProgramWith(t, "sysprof-live"), append([]string{"--live"}, args...)...)
 	cmd.Env = append(os.Environ(), "TERM=xterm")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

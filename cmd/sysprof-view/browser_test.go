@@ -37,8 +37,7 @@ func browse(t *testing.T, url string, texts ...string) page {
 func browseFor(t *testing.T, url string, budget time.Duration) page {
 	t.Helper()
 	chromium := needs.Program(t, "chromium", "chromium")
-	program(t)
-	dir := filepath.Join(built.dir, "browser") // it is there sooner with what it has kept
+	dir := filepath.Join(filepath.Dir(program(t)), "browser") // it is there sooner with what it has kept
 	cmd := exec.Command(chromium, "--headless", "--user-data-dir="+dir, "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", // it asks nobody but us
 		"--no-sandbox",                // root has none, and the pages are our own

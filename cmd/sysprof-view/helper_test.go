@@ -4,49 +4,29 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sysprof/cmd/internal/drive"
 	"sysprof/syscalltab/needs"
 )
 
 // patience is how long any wait may last.
 const patience = 2 * time.Minute
 
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-func TestMain(m *testing.M) {
-	status := m.Run()
-	os.RemoveAll(built.dir)
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { drive.Main(m, 0) }
 
 // program returns the path of sysprof, built as a user would, with the viewer beside it.
 func program(t *testing.T) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "sysprof-view-test"); built.err != nil {
-			return
-		}
-		if out, err := exec.Command("go", "build", "-o", built.dir, ".", "../sysprof").CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build: %w\n%s", err, out)
-		}
-	})
-	check(t, built.err)
-	return filepath.Join(built.dir, "sysprof")
+	return drive.ProgramWith(t, "sysprof-view")
 }
 
 func check(t *testing.T, err error) {

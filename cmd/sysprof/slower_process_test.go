@@ -23,16 +23,7 @@ func TestSlowerTellsOfHangingCalls(t *testing.T) {
 			fifo := filepath.Join(t.TempDir(), "red\x1b[31m\nname")
 			drive.Must(unix.Mkfifo(fifo, 0o600))
 			s := drive.Start(t, drive.As(drive.Plain(t, append(args, "--slower=30ms,openat,read", drive.Self(), fifo)...), "opens"))
-			says := func(pattern string) {
-				t.Helper()
-				line := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{6} .+ \(\d+\)( thread \d+ ?.*)?: ` + pattern)
-				defer func() {
-					if t.Failed() {
-						t.Log(s.Written())
-					}
-				}()
-				drive.Eventually(t, "it is said that "+pattern, func() bool { return line.MatchString(s.Written()) })
-			}
+			says := drive.SaysLine(t, s)
 			says(`openat\(AT_FDCWD, ".*/red\x{fffd}\[31m\x{fffd}name", \d+, 0\) has not returned after [\d.]+ ms$`)
 			if len(args) > 0 {
 				says(`openat\(.*\) has not returned after .*\n    .*\n(    .*\n)*    .*unix\.Open .*\.go:\d+\n`)

@@ -46,9 +46,10 @@ func Target(name string, f func(args []string)) struct{} {
 }
 
 var binary struct {
-	once sync.Once
-	dir  string
-	err  error
+	once     sync.Once
+	dir      string
+	err      error
+	building sync.Mutex // of what is built beside it
 }
 
 // Main runs the tests of a package, or the target that the test binary is started as, which may live for so long.
@@ -92,6 +93,22 @@ func Program(t *testing.T) string {
 		t.Fatal(binary.err)
 	}
 	return filepath.Join(binary.dir, "sysprof")
+}
+
+// ProgramWith builds another program of this module beside sysprof, as sysprof-live, and returns the path of sysprof.
+func ProgramWith(t *testing.T, name string) string {
+	t.Helper()
+	path := Program(t)
+	binary.building.Lock()
+	defer binary.building.Unlock()
+	other := filepath.Join(filepath.Dir(path), name)
+	if _, err := os.Stat(other); err == nil {
+		return path
+	}
+	if out, err := exec.Command("go", "build", "-o", filepath.Dir(path), "sysprof/cmd/"+name).CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+	return path
 }
 
 // Sysprof is the command that runs sysprof -c, whose table is the easiest to read for a program.

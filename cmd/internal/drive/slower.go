@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,3 +62,17 @@ var _ = Target("opens", func(args []string) {
 	_, err = unix.Read(fd, make([]byte, 10))
 	Must(err)
 })
+
+// SaysLine returns what waits until a line about a call has been written.
+func SaysLine(t *testing.T, s *Talk) func(pattern string) {
+	return func(pattern string) {
+		t.Helper()
+		line := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{6} .+ \(\d+\)( thread \d+ ?.*)?: ` + pattern)
+		defer func() {
+			if t.Failed() {
+				t.Log(s.Written())
+			}
+		}()
+		Eventually(t, "it is said that "+pattern, func() bool { return line.MatchString(s.Written()) })
+	}
+}

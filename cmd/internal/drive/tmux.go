@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ func StartTmux(t *testing.T, width, height int, env ...string) *Tmux {
 	m := &Tmux{t, needs.Program(t, "tmux", "tmux"), filepath.Join(t.TempDir(), "s")}
 	bash := needs.Program(t, "bash", "bash")
 	cmd := m.command("new-session", "-d", "-x", fmt.Sprint(width), "-y", fmt.Sprint(height), bash, "--norc", "--noprofile")
-	path := filepath.Dir(LiveProgram(t)) + ":" + os.Getenv("PATH")
+	path := filepath.Dir(ProgramWith(t, "sysprof-live")) + ":" + os.Getenv("PATH")
 	cmd.Env = append(append(os.Environ(), "PATH="+path, "PS1=$ ", "SELF="+Self(), "PROMPT_COMMAND="), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tmux: %v\n%s", err, out)
@@ -116,24 +115,4 @@ func (m *Tmux) IsAsBefore() {
 	if screen := m.Shows("\nthat was it"); !strings.Contains(screen, "\nas it was\n") {
 		m.T.Errorf("the terminal's modes are not as they were:\n%s", screen)
 	}
-}
-
-var liveBinary struct {
-	once sync.Once
-	err  error
-}
-
-// LiveProgram builds sysprof-live beside sysprof, and returns the path of that.
-func LiveProgram(t *testing.T) string {
-	t.Helper()
-	path := Program(t)
-	liveBinary.once.Do(func() {
-		if out, err := exec.Command("go", "build", "-o", filepath.Dir(path), "sysprof/cmd/sysprof-live").CombinedOutput(); err != nil {
-			liveBinary.err = fmt.Errorf("build sysprof-live: %w\n%s", err, out)
-		}
-	})
-	if liveBinary.err != nil {
-		t.Fatal(liveBinary.err)
-	}
-	return path
 }

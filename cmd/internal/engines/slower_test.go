@@ -22,7 +22,7 @@ func TestSlowerInKernel(t *testing.T) {
 			fifo := filepath.Join(t.TempDir(), "red\x1b[31m\nname")
 			drive.Must(unix.Mkfifo(fifo, 0o600))
 			s := drive.Start(t, drive.As(drive.Plain(t, append(args, "--engine=kernel", "--slower=30ms,openat,read", drive.Self(), fifo)...), "opens"))
-			says := saysLine(t, s)
+			says := drive.SaysLine(t, s)
 			says(`openat\(AT_FDCWD, ".*/red\x{fffd}\[31m\x{fffd}name", \d+, 0\) has not returned after [\d.]+ ms$`)
 			writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // which ends the open
 			drive.Must(err)
@@ -38,20 +38,6 @@ func TestSlowerInKernel(t *testing.T) {
 				t.Errorf("openat is said %d times:\n%s", len(opened), s.Written())
 			}
 		})
-	}
-}
-
-// saysLine returns what waits until a line about a call has been written.
-func saysLine(t *testing.T, s *drive.Talk) func(pattern string) {
-	return func(pattern string) {
-		t.Helper()
-		line := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{6} .+ \(\d+\)( thread \d+ ?.*)?: ` + pattern)
-		defer func() {
-			if t.Failed() {
-				t.Log(s.Written())
-			}
-		}()
-		drive.Eventually(t, "it is said that "+pattern, func() bool { return line.MatchString(s.Written()) })
 	}
 }
 
@@ -84,7 +70,7 @@ func TestSlowerInKernelOfASleeper(t *testing.T) {
 		return strings.HasPrefix(string(call), strconv.Itoa(unix.SYS_CLOCK_NANOSLEEP)+" ")
 	})
 	s := drive.Start(t, drive.Plain(t, "--engine=kernel", "--slower=30ms", "-p", strconv.Itoa(pid)))
-	says := saysLine(t, s)
+	says := drive.SaysLine(t, s)
 	says(`clock_nanosleep\(0, 0, 0x[0-9a-f]+, 0x[0-9a-f]+\) has not returned after at least [\d.]+ ms$`)
 	drive.Must(sleeper.Process.Signal(unix.SIGSTOP)) // which has it go on with restart_syscall
 	drive.Must(sleeper.Process.Signal(unix.SIGCONT))

@@ -35,7 +35,7 @@ type attacker struct {
 
 func (s *soak) attacker(victims ...*victim) *attacker {
 	a := &attacker{s: s, victims: victims, dir: s.t.TempDir()}
-	live := drive.LiveProgram(s.t)
+	live := drive.ProgramWith(s.t, "sysprof-live")
 	drive.CopyProgram(s.t, drive.Program(s.t), filepath.Join(a.dir, "sysprof"))
 	drive.CopyProgram(s.t, filepath.Join(filepath.Dir(live), "sysprof-live"), filepath.Join(a.dir, "sysprof-live"))
 	s.t.Cleanup(func() {
