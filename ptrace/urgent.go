@@ -1,9 +1,9 @@
 package ptrace
 
 import (
-	"os"
+	"encoding/binary"
+	"io"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
@@ -133,18 +133,54 @@ func isUrgent(tid int) bool {
 	return raw.Attributes(tid, &is) == nil && is.Policy == unix.SCHED_NORMAL && (is.Nice == mostUrgent || is.Nice == usual && is.Runtime == shortNs)
 }
 
-// eachThread changes the threads of this process, and those that others have started before these were changed.
+// eachThread changes the threads of this process, and those that others have started before these were changed. It allocates
+// next to nothing, and needs one descriptor: it runs beside tracing, and before it is known that there are some for the
+// Go runtime's poller, which os.Open makes, and without which the runtime dies.
 func eachThread(change func(tid int) (changed bool)) {
 	const mostTimes = 10
-	for again, n := true, 0; again && n < mostTimes; n++ {
+	list, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(list)
+	entries := make([]byte, 4<<10)
+	for again, times := true, 0; again && times < mostTimes; times++ {
 		again = false
-		// Not os.Open, which has the Go runtime make its poller: this may be before it is known that there are descriptors for that,
-		// without which the runtime dies.
-		threads, _ := os.ReadDir("/proc/self/task")
-		for _, thread := range threads {
-			if tid, err := strconv.Atoi(thread.Name()); err == nil && change(tid) {
-				again = true
+		unix.Seek(list, 0, io.SeekStart)
+		for {
+			n, err := unix.ReadDirent(list, entries)
+			if n <= 0 || err != nil {
+				break
+			}
+			for left := entries[:n]; len(left) > 0; {
+				var tid int
+				if tid, left = nextThread(left); tid > 0 && change(tid) {
+					again = true
+				}
 			}
 		}
 	}
+}
+
+// nextThread returns the number that the first of these entries of a directory is named by, 0 if it has another name, and
+// the other entries (getdents64(2), struct linux_dirent64).
+func nextThread(entries []byte) (tid int, others []byte) {
+	const lengthAt, nameAt = 16, 19
+	if len(entries) < nameAt {
+		return 0, nil
+	}
+	length := int(binary.NativeEndian.Uint16(entries[lengthAt:]))
+	if length < nameAt || length > len(entries) {
+		return 0, nil
+	}
+	for _, digit := range entries[nameAt:length] {
+		if digit == 0 {
+			break
+		}
+		if digit < '0' || digit > '9' {
+			return 0, entries[length:]
+		}
+		tid = tid*10 + int(digit-'0')
+	}
+	return tid, entries[length:]
 }
