@@ -1,12 +1,12 @@
 package symbol
 
 import (
-	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/ianlancetaylor/demangle"
+
+	"sysprof/profile/stack/symbol/rust"
 )
 
 // Bounds for demangling: hostile names may grow exponentially, and what is longer than 8 KB no one reads.
@@ -24,51 +24,15 @@ func (s *Symbolizer) demangle(name string) string {
 	if p, ok := s.plain[name]; ok {
 		return p
 	}
-	p := demangle.Filter(keepUnderscores(name), demangle.NoParams, demangle.NoEnclosingParams, demangle.NoTemplateParams,
-		demangle.MaxLength(maxDemangled))
-	if strings.HasPrefix(name, "_R") {
-		// What is left of generic arguments that are not told: <a::S<>>::f::<>. Nothing else is written like that.
-		p = strings.ReplaceAll(strings.ReplaceAll(p, "::<>", ""), "<>", "")
-	}
-	if p == "" { // a crate may be mangled that has no name
+	p, ok := rust.Name(name)
+	if !ok && strings.HasPrefix(name, "_R") {
 		p = name
+	} else if !ok {
+		p = demangle.Filter(name, demangle.NoParams, demangle.NoEnclosingParams, demangle.NoTemplateParams, demangle.NoRust,
+			demangle.MaxLength(maxDemangled))
 	}
 	s.plain[name] = p
 	return p
-}
-
-// keepUnderscores prepares a Rust name of the older kind for the demangler, which takes an underscore behind the
-// length of an identifier for a separator: there is none, but before $, where an underscore is not told.
-func keepUnderscores(name string) string {
-	rest, ok := strings.CutPrefix(name, "_ZN")
-	if !ok || !strings.Contains(rest, "17h") || !strings.Contains(rest, "_") {
-		return name
-	}
-	var b strings.Builder
-	b.WriteString("_ZN")
-	for rest != "" && rest[0] >= '1' && rest[0] <= '9' {
-		digits := 1
-		for digits < len(rest) && digits < 5 && rest[digits] >= '0' && rest[digits] <= '9' {
-			digits++
-		}
-		n, err := strconv.Atoi(rest[:digits])
-		if err != nil || n > len(rest)-digits {
-			return name
-		}
-		id := rest[digits : digits+n]
-		rest = rest[digits+n:]
-		if strings.HasPrefix(id, "_") && !strings.HasPrefix(id, "_$") {
-			id = "_" + id
-		}
-		fmt.Fprintf(&b, "%d%s", len(id), id)
-		if rest == "" || rest[0] == 'E' {
-			if len(id) != 17 || id[0] != 'h' || rest != "E" && !strings.HasPrefix(rest, "E.") {
-				return name // it is one of C++
-			}
-			return b.String() + rest
-		}
-	}
-	return name
 }
 
 // mangled reports whether a name looks like one of C++ or Rust.

@@ -79,7 +79,7 @@ func TestSimpleNames(t *testing.T) {
 	}
 }
 
-// TestRustNames are without hashes and remains of arguments, and with all their underscores.
+// TestRustNames are told from those of C++; package rust has the rest.
 func TestRustNames(t *testing.T) {
 	s := New(Options{})
 	for name, want := range map[string]string{
