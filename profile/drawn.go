@@ -223,5 +223,5 @@ func (s *Samples) put(one *Sample) {
 	defer s.mu.Unlock()
 	to := s.sample(one.SampleKey, one.RawNs+one.UnfinishedNs)
 	s.total.calls += float64(one.Calls+one.Unfinished) - 1
-	to.add(one)
+	to.Add(one)
 }

@@ -32,7 +32,7 @@ func TestDrawnSamplesAddUp(t *testing.T) {
 		samples, folded := s.All(snapshot)
 		for i := range samples {
 			sum := got[samples[i].Key]
-			sum.add(&samples[i])
+			sum.Add(&samples[i])
 			got[samples[i].Key] = sum
 		}
 		for i := range snapshot.Rows {

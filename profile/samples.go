@@ -32,10 +32,10 @@ const (
 // latencyBuckets is how many of a Histogram's buckets one of LatencyBucket's covers: half an octave.
 const latencyBuckets = BucketsAnOctave / 2
 
-// LatencyBucket is the value of a field for the latency of a call: the first bucket of a Histogram in the half octave
+// LatencyBucket is the value of a field for a latency: the first bucket of a Histogram in the half octave
 // that it belongs to, which begins with 2^k or 1.5·2^k ns in any run.
-func LatencyBucket(c *Call) uint32 {
-	return uint32(BucketIndex(int64(c.Latency())) &^ (latencyBuckets - 1))
+func LatencyBucket(ns int64) uint32 {
+	return uint32(BucketIndex(ns) &^ (latencyBuckets - 1))
 }
 
 // LatencyBucketNs is the lower bound of the bucket of a latency.
@@ -59,8 +59,8 @@ type Sample struct {
 	UnfinishedNs int64  // for how long they have been under way
 }
 
-// add adds the calls of another sample.
-func (s *Sample) add(from *Sample) {
+// Add adds the calls of another sample.
+func (s *Sample) Add(from *Sample) {
 	s.Calls = addSaturating(s.Calls, from.Calls)
 	s.Errors = addSaturating(s.Errors, from.Errors)
 	s.RawNs = addClamped(s.RawNs, from.RawNs)
@@ -140,7 +140,7 @@ func (s *Samples) AddInFlight(f *InFlight, k SampleKey) {
 	its := unfinished(f, k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sample(its.SampleKey, its.UnfinishedNs).add(&its)
+	s.sample(its.SampleKey, its.UnfinishedNs).Add(&its)
 }
 
 // unfinished is the sample of one call that has not returned.
@@ -214,7 +214,7 @@ func (s *Samples) fold(others map[SampleKey]*Sample, from *Sample) {
 		to = &Sample{SampleKey: k}
 		others[k] = to
 	}
-	to.add(from)
+	to.Add(from)
 }
 
 // All returns a copy of the samples so far, in no order, and of how many calls these have only that they are among the
@@ -247,7 +247,7 @@ func (s *Samples) All(now ...Unreturned) (samples []Sample, folded uint64) {
 			at[its.SampleKey] = len(samples)
 			samples = append(samples, Sample{SampleKey: its.SampleKey})
 		}
-		samples[at[its.SampleKey]].add(&its)
+		samples[at[its.SampleKey]].Add(&its)
 	}
 	if len(samples)+len(others) > s.most {
 		samples = s.largest(samples, others, &total)

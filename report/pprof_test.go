@@ -53,7 +53,7 @@ func (r *traced) call(n int, nr uint64, stack uint32, errno int32, rawNs int64, 
 		}
 		r.stream.Call(c)
 		r.profile.Add(c)
-		r.samples.Add(c, profile.SampleKey{Values: profile.Values{v.pid, v.tid, profile.LatencyBucket(c), v.errno, v.comm, v.fd}})
+		r.samples.Add(c, profile.SampleKey{Values: profile.Values{v.pid, v.tid, profile.LatencyBucket(int64(c.Latency())), v.errno, v.comm, v.fd}})
 	}
 }
 
@@ -134,7 +134,7 @@ func (r *traced) pprof(by fields) Pprof {
 	samples, _ := r.samples.All()
 	return Pprof{
 		Snapshot: snapshot,
-		Samples:  cost.CorrectSamples(snapshot, samples),
+		Samples:  cost.CorrectSamples(snapshot, samples, nil),
 		Meta:     meta,
 		Program:  "/srv/app",
 		Stack:    func(id uint32) []*symbol.Location { return stacks[id] },

@@ -455,6 +455,13 @@ func TestPprofLabels(t *testing.T) {
 		t.Errorf("%d of %d sleeps were long; 2 slept for 50 ms, and 3 took less than 20", long, sleeps)
 	}
 
+	for _, s := range p.Sample {
+		lowNs, meanNs := s.NumLabel["latency"][0], s.Value[len(s.Value)-1]/s.Value[0]
+		if meanNs < lowNs || meanNs > lowNs+max(lowNs/2, 64) {
+			t.Errorf("%q: %d calls of %d ns each have the label %d ns", drive.Frames(s)[0], s.Value[0], meanNs, lowNs)
+		}
+	}
+
 	top := goPprof(t, "-top", "-sample_index=calls", "-tagfocus=latency=20ms:", file)
 	if !regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d .* sys_clock_nanosleep$`, long)).MatchString(top) || strings.Contains(top, "sys_getpgid") {
 		t.Errorf("calls of more than 20 ms:\n%s", top)

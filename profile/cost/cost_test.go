@@ -219,7 +219,7 @@ func TestSamplesAddUpToRows(t *testing.T) {
 	snapshot := s.snapshot()
 	all, _ := s.samples.All()
 	sums := make(map[profile.Key]int64)
-	for _, sample := range CorrectSamples(snapshot, all) {
+	for _, sample := range CorrectSamples(snapshot, all, nil) {
 		sums[sample.Key] += sample.LatencyNs
 		if sample.OverheadNs < 0 || sample.LatencyNs < 0 {
 			t.Errorf("%+v", sample)
@@ -231,6 +231,72 @@ func TestSamplesAddUpToRows(t *testing.T) {
 			t.Errorf("call %d: samples have %d ns, the row %d", r.Nr, sums[r.Key], r.SumNs)
 		}
 	}
+}
+
+// TestLabelsAgreeWithLatencies, also where a lot was taken off, or added, after the calls had been labelled: as of those that stood
+// in line.
+func TestLabelsAgreeWithLatencies(t *testing.T) {
+	s := simulate(calibrated())
+	s.mixed(1_000)
+	samples := profile.NewSamples(profile.DefaultSamples, nil)
+	for i := range 1_000 {
+		call := &profile.Call{Nr: 7, CPUNs: -1, GapNs: -1, EntryResumedNs: 1_000, ExitSeenNs: int64(1_000 + 5_300 + i*i), Queued: i%2 == 0}
+		if call.Queued {
+			call.ExitSeenNs += 20_000
+		}
+		s.stream.Call(call)
+		s.shard.Add(call)
+		samples.Add(call, labelled(call.NetNs()))
+	}
+	samples.AddInFlight(&profile.InFlight{Nr: 7, SoFarNs: 5_000}, labelled(5_000))
+	all, _ := samples.All()
+	all = append(all, profile.Sample{SampleKey: profile.SampleKey{Key: all[0].Key, Stack: profile.Others}, Calls: 3, NetNs: 3_000, RawNs: 30_000})
+	snapshot := s.snapshot()
+	disagree := func(corrected []Sample) (n int) {
+		for _, sample := range corrected {
+			meanNs := sample.LatencyNs / int64(sample.Calls+sample.Unfinished)
+			if sample.Stack == profile.Others {
+				if sample.Values[0] != 0 {
+					t.Errorf("others have a label: %+v", sample)
+				}
+			} else if sample.SampleKey.Values != labelled(meanNs).Values {
+				n++
+			}
+		}
+		return n
+	}
+	before := CorrectSamples(snapshot, all, nil)
+	if disagree(before) == 0 {
+		t.Fatal("all agree before")
+	}
+	after := CorrectSamples(snapshot, all, func(v profile.Values, ns int64) profile.Values {
+		if v[0] == 0 {
+			return v
+		}
+		return labelled(ns).Values
+	})
+	if n := disagree(after); n > 0 {
+		t.Errorf("%d of %d samples have another label than their latency", n, len(after))
+	}
+	total := func(of []Sample) (sum Sample) {
+		keys := map[profile.SampleKey]bool{}
+		for i := range of {
+			if keys[of[i].SampleKey] {
+				t.Errorf("two samples of %+v", of[i].SampleKey)
+			}
+			keys[of[i].SampleKey] = true
+			sum.add(&of[i])
+		}
+		return sum
+	}
+	if x, y := total(before), total(after); x != y {
+		t.Errorf("in all %+v, and before %+v", y, x)
+	}
+}
+
+// labelled is a key with a label for the latency.
+func labelled(ns int64) profile.SampleKey {
+	return profile.SampleKey{Values: profile.Values{1 + profile.LatencyBucket(max(ns, 0))}}
 }
 
 // TestWakersAreNoSleepers: calls that wake somebody stand in line, and those of the same number that sleep do not. Neither the
@@ -256,7 +322,7 @@ func TestWakersAreNoSleepers(t *testing.T) {
 	if row := snapshot.Rows[0]; row.SumNs < 99*sleepNs || row.SumNs > 101*sleepNs {
 		t.Errorf("%d calls took %v in all, want some %v", row.Calls, time.Duration(row.SumNs), 100*sleepNs*time.Nanosecond)
 	}
-	for _, s := range CorrectSamples(snapshot, all) {
+	for _, s := range CorrectSamples(snapshot, all, nil) {
 		mostNs, leastNs := int64(2*(wakeNs+linedNs)), int64(0)
 		if s.Stack == sleepers {
 			mostNs, leastNs = sleepNs*101/100, sleepNs*99/100

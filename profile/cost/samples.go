@@ -16,7 +16,36 @@ type Sample struct {
 
 // CorrectSamples takes off the samples what tracing added to them: as much that the samples of a call add up to its
 // row in the snapshot. They come in no order.
-func CorrectSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
+//
+// relabel, if not nil, tells the values of calls from what they were and from how long each took. Samples that have the same
+// then become one.
+func CorrectSamples(s *profile.Snapshot, samples []profile.Sample, relabel func(profile.Values, int64) profile.Values) []Sample {
+	corrected := correctSamples(s, samples)
+	if relabel == nil {
+		return corrected
+	}
+	at := make(map[profile.SampleKey]int, len(corrected))
+	relabelled := corrected[:0]
+	for _, sample := range corrected {
+		sample.Values = relabel(sample.Values, sample.LatencyNs/int64(max(sample.Calls+sample.Unfinished, 1)))
+		if i, ok := at[sample.SampleKey]; ok {
+			relabelled[i].add(&sample)
+			continue
+		}
+		at[sample.SampleKey] = len(relabelled)
+		relabelled = append(relabelled, sample)
+	}
+	return relabelled
+}
+
+// add adds the calls of another sample.
+func (s *Sample) add(from *Sample) {
+	s.Sample.Add(&from.Sample)
+	s.LatencyNs += from.LatencyNs
+	s.OverheadNs += from.OverheadNs
+}
+
+func correctSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 	byCall := make(map[profile.Key][]*profile.Sample)
 	corrected := make([]Sample, 0, len(samples))
 	for i := range samples {

@@ -49,7 +49,7 @@ var fields = []Field{
 	{Name: fieldComm, whose: true, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.PID }) }},
 	{Name: fieldThread, whose: true, track: func(n *names) tracker { return newThreadNames(n, func(c *profile.Call) int32 { return c.TID }) }},
 	{Name: fieldErrno, take: func(c *profile.Call) uint32 { return uint32(c.Errno) }, text: errnoName},
-	{Name: Latency, Unit: "nanoseconds", take: func(c *profile.Call) uint32 { return 1 + profile.LatencyBucket(c) },
+	{Name: Latency, Unit: "nanoseconds", take: func(c *profile.Call) uint32 { return latencyValue(int64(c.Latency())) },
 		exact: func(value uint32) int64 { return profile.LatencyBucketNs(value - 1) }},
 	{Name: "fd", track: newDescriptors},
 	{Name: fieldCgroup, whose: true, track: newControlGroups},
@@ -65,9 +65,11 @@ const (
 	fieldCgroup = "cgroup"
 )
 
-// Latency is the field whose values are raw when they are taken, and have to be corrected before they are
-// printed.
+// Latency is the field whose values are taken when a call returns, and are to be corrected together with its latency before they
+// are printed.
 const Latency = "latency"
+
+func latencyValue(ns int64) uint32 { return 1 + profile.LatencyBucket(ns) }
 
 // Names lists the names of all fields.
 func Names() []string {
@@ -268,6 +270,21 @@ func (p *Projection) Rest(v profile.Values) (rest profile.Values) {
 		rest[i] = v[i]
 	}
 	return rest
+}
+
+// Corrected returns a function that tells the values of calls of which it became known how long they took: it is told what they
+// were, and the latency of each. It is nil if no value depends on that.
+func (p *Projection) Corrected() func(v profile.Values, ns int64) profile.Values {
+	i := p.Index(Latency)
+	if i < 0 {
+		return nil
+	}
+	return func(v profile.Values, ns int64) profile.Values {
+		if v[i] != 0 { // as it is of others
+			v[i] = latencyValue(ns)
+		}
+		return v
+	}
 }
 
 // Returned is told of a finished call.

@@ -116,6 +116,11 @@ func (s *samples) taken(snapshot *profile.Snapshot, now []profile.Unreturned) []
 // located are stacks with names, by their numbers.
 type located map[uint32][]*symbol.Location
 
+// corrected returns the samples with what the calls take untraced, also in their labels.
+func (s *samples) corrected(snapshot *profile.Snapshot, all []profile.Sample) []cost.Sample {
+	return cost.CorrectSamples(snapshot, all, s.config.Labels.Corrected())
+}
+
 // write writes the profile.
 func (s *samples) write(w io.Writer, snapshot *profile.Snapshot, meta report.Meta, all []cost.Sample, stacks located) error {
 	return report.Pprof{

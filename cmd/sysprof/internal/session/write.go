@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sysprof/profile"
-	"sysprof/profile/cost"
 	"sysprof/report"
 	"sysprof/report/page"
 	"sysprof/syscalltab"
@@ -101,7 +100,7 @@ func (s *Session) write(ctx context.Context, files *Files, snapshot *profile.Sna
 		s.config.BeforeNames()
 	}
 	located := s.samples.locate(ctx, all)
-	corrected := cost.CorrectSamples(snapshot, all)
+	corrected := s.samples.corrected(snapshot, all)
 	view.Stacks = s.samples.stacks(corrected, located)
 	return errors.Join(err,
 		files.writeFile(ctx, pprofGrace, files.pprof, func(w io.Writer) error {
