@@ -91,3 +91,63 @@ func TestNamesOfANamespaceThatHasEnded(t *testing.T) {
 		t.Errorf("stacks:\n%s", list(stacks))
 	}
 }
+
+// endlessC never returns from what it calls by pointers, so that its code alone does not say how its frames lie.
+const endlessC = `
+#include <string.h>
+#include <unistd.h>
+typedef void work(int);
+static work *volatile next;
+static __attribute__((noinline, noclone)) void serve(int n) {
+	volatile char room[n * 100];
+	memset((char *)room, n, sizeof room);
+	for (;;) {
+		getppid();
+		if (room[n] == n)
+			_exit(0);
+	}
+}
+static __attribute__((noinline, noclone)) void twice(int n) {
+	volatile char room[400];
+	room[n] = n;
+	for (;;)
+		next(room[n] + 1);
+}
+static __attribute__((noinline, noclone)) work *first(void) {
+	next = serve;
+	return twice;
+}
+int main(void) {
+	work *volatile run = first();
+	run(3);
+}
+`
+
+// TestStacksByADebugFile: what a stripped program's .debug_frame says is in its debug file, which is there for it alone, or gone by
+// the time that names are looked for.
+func TestStacksByADebugFile(t *testing.T) {
+	objcopy := needs.Program(t, "objcopy", "binutils")
+	whole := compile(t, endlessC, "-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables")
+	dir := filepath.Dir(whole)
+	stripped, debug := filepath.Join(dir, "stripped"), filepath.Join(dir, "stripped.debug")
+	drive.Succeed(t, exec.Command(objcopy, "--only-keep-debug", whole, debug))
+	drive.Succeed(t, exec.Command(objcopy, "--strip-all", "--add-gnu-debuglink="+debug, whole, stripped))
+	drive.Check(t, os.Chmod(stripped, 0o755))
+	for name, command := range map[string][]string{
+		"on this machine": {stripped},
+		"in a namespace": {"unshare", "--mount", "sh", "-c",
+			`mount -t tmpfs none /mnt && cp "$0" "$0.debug" /mnt && mount -t tmpfs none "$(dirname "$0")" && exec /mnt/stripped`, stripped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(command) > 1 {
+				needs.SysAdmin(t)
+				needs.Program(t, "unshare", "util-linux")
+			}
+			_, p, _ := drive.Profiled(t, []string{"-e", "trace=getppid"}, command...)
+			stacks := stacksOf(p, "sys_getppid")
+			if len(stacks) == 0 || !passes(stacks, "serve", "twice", "main", "_start") {
+				t.Errorf("stacks:\n%s", list(stacks))
+			}
+		})
+	}
+}

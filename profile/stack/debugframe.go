@@ -28,26 +28,62 @@ func (d *debugSection) bytes(f *elf.File, at uint64, n int, scratch []byte) []by
 	return f.Bytes(d.off+at, n, scratch)
 }
 
-// maxUnpacked bounds what is kept of compressed sections, of all files.
+// maxUnpacked bounds what is kept in memory of such sections, of all files.
 const maxUnpacked = 32 << 20
 
 // newDebugFrame reads the section of f; nil if it has none. What is decompressed is added to unpacked.
 func newDebugFrame(f *elf.File, unpacked *atomic.Int64) *ehFrame {
-	s, ok := f.Section(".debug_frame", ".zdebug_frame")
-	if !ok || s.Type == elf.SHT_NOBITS {
+	s, ok := debugFrameOf(f)
+	if !ok {
 		return nil
 	}
 	d := &debugSection{off: s.Off, size: s.Size}
 	if s.IsCompressed() {
-		c, err := f.Compressed(&s)
-		if err != nil || c.Size > maxUnpacked || unpacked.Add(int64(c.Size)) > maxUnpacked {
+		if d = loadDebugFrame(f, &s, unpacked); d == nil {
 			return nil
 		}
-		if d.data, err = c.Data(nil); err != nil {
-			return nil
-		}
-		d.size = uint64(len(d.data))
 	}
+	return d.index(f)
+}
+
+func debugFrameOf(f *elf.File) (elf.Section, bool) {
+	s, ok := f.Section(".debug_frame", ".zdebug_frame")
+	return s, ok && s.Type != elf.SHT_NOBITS
+}
+
+// loadDebugFrame reads the section into memory, decompressed, and adds its size to unpacked; nil if it is broken, or there is no
+// room for it.
+func loadDebugFrame(f *elf.File, s *elf.Section, unpacked *atomic.Int64) *debugSection {
+	size := s.Size
+	read := func() ([]byte, error) {
+		data := make([]byte, size)
+		_, err := f.ReadAt(data, int64(s.Off))
+		return data, err
+	}
+	if s.IsCompressed() {
+		c, err := f.Compressed(s)
+		if err != nil {
+			return nil
+		}
+		size, read = c.Size, func() ([]byte, error) { return c.Data(nil) }
+	}
+	if size > maxUnpacked {
+		return nil
+	}
+	var data []byte
+	var err error
+	if unpacked.Add(int64(size)) <= maxUnpacked {
+		data, err = read()
+	}
+	if data == nil || err != nil {
+		unpacked.Add(-int64(size))
+		return nil
+	}
+	return &debugSection{size: size, data: data}
+}
+
+// index makes a table of the section, which is that of f; nil if it describes nothing.
+func (d *debugSection) index(f *elf.File) *ehFrame {
 	e := &ehFrame{f: f, debug: d}
 	if e.index(0, d.size); len(e.linear) == 0 {
 		return nil

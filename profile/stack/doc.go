@@ -15,7 +15,8 @@
 //  2. Anything else with unwind information: .eh_frame, through the binary search
 //     table of .eh_frame_hdr, decoded for one address at a time (ehframe.go,
 //     cfi.go) and kept as a row (row.go).
-//     Where that has nothing for an address, .debug_frame (debugframe.go).
+//     Where that has nothing for an address, .debug_frame (debugframe.go), also that of a debug file (separate.go), which is
+//     found as package symbol finds it, but for debuginfod's: those are fetched when names are looked for.
 //  3. Code of a file that has neither (musl's libc, programs built without tables, hand-written assembly): it is followed
 //     to where it returns (package flow, follow.go), or, if it never does, from where its function begins, which a
 //     symbol says, or the call that is found on the stack, by what it calls or by what the code in front of it has taken

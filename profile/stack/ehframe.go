@@ -33,6 +33,8 @@ const (
 	// maxEntry caps the length of one CIE or FDE. The longest found on a Debian system
 	// (libLLVM) has 5 KB.
 	maxEntry = 64 << 10
+	// maxAugmentation caps the string of letters in a CIE. Seven are known, and a CIE may be read for each of its functions.
+	maxAugmentation = 32
 	// maxLinear caps the index that is made where there is no search table, and
 	// maxLinearSize what is read for it.
 	maxLinear     = 1 << 18
@@ -137,6 +139,7 @@ func (e *ehFrame) index(addr, size uint64) {
 	end := addr + min(size, e.left(addr), maxLinearSize)
 	defer e.f.Drop()
 	var s ehScratch
+	var c cie
 	for addr < end && len(e.linear) < maxLinear {
 		body, bodyAddr, next, id, err := e.entry(addr, s.fde[:])
 		if err != nil {
@@ -144,7 +147,7 @@ func (e *ehFrame) index(addr, size uint64) {
 				break
 			}
 		} else if id != 0 {
-			if c, err := e.cie(bodyAddr-id, s.cie[:]); err == nil {
+			if e.use(&c, bodyAddr-id, &s) == nil {
 				if d, err := e.parseFDE(body, bodyAddr, id, &c); err == nil && d.hi > d.lo {
 					e.linear = append(e.linear, fdeRef{d.lo, addr})
 				}
@@ -283,14 +286,23 @@ func (e *ehFrame) fdeAt(addr uint64, s *ehScratch, d *fde, c *cie) error {
 	if id == 0 || id > idAddr {
 		return errFormat
 	}
-	if c.owner != e || c.addr != idAddr-id {
-		if *c, err = e.cie(idAddr-id, s.cie[:]); err != nil {
-			return err
-		}
-		c.owner, c.addr = e, idAddr-id
+	if err := e.use(c, idAddr-id, s); err != nil {
+		return err
 	}
 	*d, err = e.parseFDE(body, idAddr, id, c)
 	return err
+}
+
+// use makes c the CIE at addr, unless it is that already.
+func (e *ehFrame) use(c *cie, addr uint64, s *ehScratch) (err error) {
+	if c.owner == e && c.addr == addr {
+		return nil
+	}
+	if *c, err = e.cie(addr, s.cie[:]); err != nil {
+		return err
+	}
+	c.owner, c.addr = e, addr
+	return nil
 }
 
 func (e *ehFrame) parseFDE(body []byte, idAddr, id uint64, c *cie) (fde, error) {
@@ -335,10 +347,10 @@ func (e *ehFrame) cie(addr uint64, scratch []byte) (c cie, err error) {
 	}
 	b = b[1:]
 	end := 0
-	for end < len(b) && b[end] != 0 {
+	for end < len(b) && end < maxAugmentation && b[end] != 0 {
 		end++
 	}
-	if end == len(b) {
+	if end == len(b) || b[end] != 0 {
 		return c, errFormat
 	}
 	aug := b[:end]

@@ -10,8 +10,14 @@ import (
 // ended returns how the stacks of a target's marks end, and how long they are.
 func ended(t *testing.T, path string) map[int]sighting {
 	t.Helper()
+	return endedIn(t, NewObjects(openMapping, 0, 0), path)
+}
+
+// endedIn takes the files' tables from objects, and closes them.
+func endedIn(t *testing.T, objects *Objects, path string) map[int]sighting {
+	t.Helper()
 	seen := map[int]sighting{}
-	everyCall(t, path, func(_ *tracee, regs *syscall.PtraceRegs, _ *Space, frames []uint64, end Reason) {
+	everyCallIn(t, objects, path, func(_ *tracee, regs *syscall.PtraceRegs, _ *Space, frames []uint64, end Reason) {
 		if id := int(regs.Rdi) - magic; regs.Orig_rax == syscall.SYS_GETPGID && id > 0 && id < 100 {
 			seen[id] = sighting{append([]uint64(nil), frames...), end}
 		}

@@ -108,7 +108,17 @@ func (v *codeView) Ends(addr uint64) (ends, ok bool) {
 	missed := v.c.t.image.Missed()
 	v.around.use(v.c.t.eh, v.c.t.debug)
 	_, end, known := v.around.Around(addr - 1 - v.c.bias)
-	if v.c.t.image.Missed() != missed {
+	missing := v.c.t.image.Missed() != missed
+	if !known && !missing {
+		var separate *ehFrame
+		if separate, ok = v.c.t.separate.get(); !ok {
+			missing = true
+		} else if separate != nil {
+			v.around.use(separate)
+			_, end, known = v.around.Around(addr - 1 - v.c.bias)
+		}
+	}
+	if missing {
 		v.unread, v.in = v.c.obj, v.r
 		return false, false
 	}

@@ -13,6 +13,12 @@ import (
 // everyCall unwinds at each system call of a target and hands the result to visit.
 func everyCall(t *testing.T, path string, visit func(tr *tracee, regs *syscall.PtraceRegs, space *Space, frames []uint64, end Reason)) {
 	t.Helper()
+	everyCallIn(t, NewObjects(openMapping, 0, 0), path, visit)
+}
+
+// everyCallIn takes the files' tables from objects, and closes them.
+func everyCallIn(t *testing.T, objects *Objects, path string, visit func(tr *tracee, regs *syscall.PtraceRegs, space *Space, frames []uint64, end Reason)) {
+	t.Helper()
 	tr := trace(t, path)
 	go func() { // the target must not block
 		buf := make([]byte, 4096)
@@ -22,7 +28,6 @@ func everyCall(t *testing.T, path string, visit func(tr *tracee, regs *syscall.P
 			}
 		}
 	}()
-	objects := NewObjects(openMapping, 0, 0)
 	defer objects.Close()
 	u := NewUnwinder()
 	var win Window

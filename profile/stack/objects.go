@@ -41,6 +41,11 @@ type Objects struct {
 	scans    pclntab.Allowance // for all files together
 	unpacked atomic.Int64      // bytes of .debug_frame
 
+	// OpenDebug opens a debug file of the file that a mapping shows, by its name in the file system of the process, or, if here, in
+	// this machine's. Nil: there are none. It is to be set before the first use.
+	OpenDebug func(m *Mapping, name string, here bool) (File, error)
+	checksums atomic.Int64 // bytes that were read for them
+
 	mu     sync.Mutex
 	byFile map[fileKey]*object
 }
@@ -62,14 +67,15 @@ type object struct {
 	mu sync.Mutex // held by who reads the tables, and by nobody else
 }
 
-// tables are a file's unwind tables. They do not change.
+// tables are a file's unwind tables. But for separate they do not change.
 type tables struct {
-	file   File // nil for the vdso and for files that could not be opened
-	image  *elf.File
-	eh     *ehFrame
-	debug  *ehFrame // .debug_frame, for what eh does not have
-	golang *pclntab.Table
-	arch   Arch
+	file     File // nil for the vdso and for files that could not be opened
+	image    *elf.File
+	eh       *ehFrame
+	debug    *ehFrame // .debug_frame, for what eh does not have
+	separate separate // for what neither has
+	golang   *pclntab.Table
+	arch     Arch
 }
 
 // A Need is what has to be read of a file before a stack can be unwound further.
@@ -87,6 +93,8 @@ func (n Need) File() uint32 { return n.object.id }
 func (n Need) Read() {
 	if t := n.object.tables.Load(); t == nil {
 		n.objects.read(n.object, &n.mapping)
+	} else if t.separate.wanted.Swap(false) {
+		n.objects.seek(n.object, t, &n.mapping)
 	} else if t.image != nil {
 		t.image.Fetch()
 	}
@@ -170,6 +178,7 @@ func (o *Objects) read(obj *object, m *Mapping) {
 		} else {
 			t.file = file
 			t.image.ReadLater()
+			t.separate.possible = o.OpenDebug != nil && t.golang == nil // all that there is of a Go program is in its table
 		}
 	}
 	obj.tables.Store(t)

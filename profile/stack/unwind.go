@@ -353,6 +353,16 @@ func (u *Unwinder) row(c *code, vaddr uint64) (r *row, ok bool) {
 		u.rows.forget(r)
 		return nil, false
 	}
+	if r.kind == rowNone {
+		e, ok := c.t.separate.get()
+		if !ok {
+			u.rows.forget(r)
+			return nil, false
+		}
+		if e != nil {
+			u.cfiRow(r, e, c.t.arch, vaddr)
+		}
+	}
 	return r, true
 }
 

@@ -96,6 +96,7 @@ func New(framePointersOnly bool, depth int) *Capturer {
 	}
 	c.unwinder.Later = true
 	c.objects = stack.NewObjects(c.files.open, 0, 0)
+	c.objects.OpenDebug = c.files.openDebug
 	if framePointersOnly {
 		c.unwinder.Mode = stack.FramePointers
 	}

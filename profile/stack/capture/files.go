@@ -195,6 +195,20 @@ func (known *file) openPath(path string) (symbol.File, error) {
 	return name.OpenAndClose()
 }
 
+// openDebug opens a debug file of a mapping's file, for the unwinder: by its name in the process or, if here, on this machine.
+func (f *files) openDebug(m *stack.Mapping, name string, here bool) (stack.File, error) {
+	if here {
+		return symbol.OpenFile(name)
+	}
+	f.mu.Lock()
+	known := f.known[idOf(m)]
+	f.mu.Unlock()
+	if known == nil {
+		return nil, fmt.Errorf("%s: no process has %s mapped", name, m.Path)
+	}
+	return known.openPath(name)
+}
+
 // hold reports whether one more file may be held.
 func (f *files) hold() bool {
 	f.mu.Lock()

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"os/exec"
 	"path"
 	"runtime"
@@ -15,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"sysprof/profile/stack/debugfile"
 	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/foreign"
 )
@@ -36,29 +35,14 @@ func (r *reader) debugFile(ctx context.Context) *elfFile {
 	}
 	r.tried = true
 	id := r.e.buildID
-	if id != "" {
-		for _, dir := range r.s.opt.DebugDirs {
-			if e := r.openDebug(buildIDPath(dir, id), true, r.sameBuild); e != nil {
-				return r.adopt(e)
-			}
+	stripped := debugfile.Stripped{Path: r.o.src.Path, BuildID: id,
+		Link: r.e.raw(r.e.section(".gnu_debuglink")).at(0, debugfile.MaxLink)}
+	for _, c := range stripped.Candidates(r.s.opt.DebugDirs) {
+		fits := func(e *elfFile) bool {
+			return c.Fits(e.buildID, func() (uint32, bool) { return r.checksum(e.File) })
 		}
-	}
-	if name, crc, ok := r.debugLink(); ok {
-		dir := path.Dir(r.o.src.Path)
-		places := []string{path.Join(dir, name), path.Join(dir, ".debug", name)}
-		for _, d := range r.s.opt.DebugDirs {
-			places = append(places, path.Join(d, dir, name))
-		}
-		for _, p := range places {
-			if p == r.o.src.Path {
-				continue
-			}
-			e := r.openDebug(p, r.o.src.OpenPath == nil, func(e *elfFile) bool {
-				return id != "" && e.buildID == id || (id == "" || e.buildID == "") && r.crc(e.File) == crc
-			})
-			if e != nil {
-				return r.adopt(e)
-			}
+		if e := r.openDebug(c.Name, c.ByID || r.o.src.OpenPath == nil, fits); e != nil {
+			return r.adopt(e)
 		}
 	}
 	if id != "" && r.s.opt.Debuginfod != nil && !r.s.noMore {
@@ -86,13 +70,6 @@ func (r *reader) adopt(e *elfFile) *elfFile {
 }
 
 func (r *reader) sameBuild(e *elfFile) bool { return e.buildID == r.e.buildID }
-
-func buildIDPath(dir, id string) string {
-	if len(id) < 4 {
-		return ""
-	}
-	return path.Join(dir, ".build-id", id[:2], id[2:]+".debug")
-}
 
 // openDebug opens a debug file in the traced process's file system, or, where allowed, in this machine's: where a
 // build-id names it, which is the same everywhere, and no file of the program does.
@@ -133,35 +110,15 @@ func (r *reader) accept(f File, fits func(*elfFile) bool, ours bool) *elfFile {
 	return e
 }
 
-// debugLink reads .gnu_debuglink: a file name, zeros up to a multiple of four, a checksum.
-func (r *reader) debugLink() (name string, crc uint32, ok bool) {
-	b := r.e.raw(r.e.section(".gnu_debuglink")).at(0, 4096)
-	i := bytes.IndexByte(b, 0)
-	if i <= 0 {
-		return "", 0, false
-	}
-	name = string(b[:i])
-	c := &buf{b: b, pos: (i + 4) &^ 3}
-	if c.pos > len(b) || strings.Contains(name, "/") || name == ".." {
-		return "", 0, false
-	}
-	crc = c.u32()
-	return name, crc, !c.bad
-}
-
 // maxChecksum bounds the files that are read only to be compared.
 const maxChecksum = 2 << 30
 
-// crc is the checksum of a file, or 0 if it is too large to be looked through.
-func (r *reader) crc(f *elf.File) uint32 {
+// checksum is that of a file, unless it is too large to be looked through.
+func (r *reader) checksum(f *elf.File) (crc uint32, ok bool) {
 	if f.Size() > maxChecksum || !r.b.spend(int(f.Size()/8)) {
-		return 0
+		return 0, false
 	}
-	h := crc32.NewIEEE()
-	if _, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, int64(f.Size())), make([]byte, 64<<10)); err != nil {
-		return 0
-	}
-	return h.Sum32()
+	return debugfile.Checksum(f)
 }
 
 // altFile opens the file of entries shared between debug files, which dwz makes, or returns nil.
@@ -174,7 +131,7 @@ func (r *reader) altFile(e *elfFile) *elfFile {
 	name, id := string(b[:i]), hex.EncodeToString(b[i+1:])
 	fits := func(e *elfFile) bool { return e.buildID == id }
 	for _, dir := range r.s.opt.DebugDirs {
-		if alt := r.openDebug(buildIDPath(dir, id), true, fits); alt != nil {
+		if alt := r.openDebug(debugfile.ByID(dir, id), true, fits); alt != nil {
 			return alt
 		}
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ianlancetaylor/demangle"
+
+	"sysprof/profile/stack/debugfile"
 )
 
 // codeAddresses returns addresses in the functions of a file's .symtab: the first, and then one every few bytes.
@@ -356,19 +358,19 @@ func TestSeparateDebugFile(t *testing.T) {
 		make func(t *testing.T, dir, stripped string) Options
 	}{
 		{"by build-id", func(t *testing.T, dir, stripped string) Options {
-			p := buildIDPath(dir, e.buildID)
+			p := debugfile.ByID(dir, e.buildID)
 			run(t, "", "mkdir", "-p", filepath.Dir(p))
 			run(t, "", "objcopy", "--only-keep-debug", whole, p)
 			return Options{DebugDirs: []string{dir}}
 		}},
 		{"by build-id, compressed", func(t *testing.T, dir, stripped string) Options {
-			p := buildIDPath(dir, e.buildID)
+			p := debugfile.ByID(dir, e.buildID)
 			run(t, "", "mkdir", "-p", filepath.Dir(p))
 			run(t, "", "objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", whole, p)
 			return Options{DebugDirs: []string{dir}}
 		}},
 		{"by build-id, compressed with zstd", func(t *testing.T, dir, stripped string) Options {
-			p := buildIDPath(dir, e.buildID)
+			p := debugfile.ByID(dir, e.buildID)
 			run(t, "", "mkdir", "-p", filepath.Dir(p))
 			run(t, "", "objcopy", "--only-keep-debug", "--compress-debug-sections=zstd", whole, p)
 			return Options{DebugDirs: []string{dir}}

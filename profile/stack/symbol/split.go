@@ -3,6 +3,8 @@ package symbol
 import (
 	"path"
 	"strings"
+
+	"sysprof/profile/stack/debugfile"
 )
 
 // splitFiles finds what a compiler has split off the debug information of a file (-gsplit-dwarf): the entries, which stand
@@ -96,7 +98,7 @@ func (s *splitFiles) dwoPackage() *dwoPackage {
 		s.r.openDebug(debug+".dwp", s.programsNamesAreOurs(), fits)
 	}
 	for _, dir := range s.r.s.opt.DebugDirs {
-		if p, ok := strings.CutSuffix(buildIDPath(dir, s.r.e.buildID), ".debug"); ok && s.pack == nil {
+		if p, ok := strings.CutSuffix(debugfile.ByID(dir, s.r.e.buildID), ".debug"); ok && s.pack == nil {
 			s.r.openDebug(p+".dwp", true, fits)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sysprof/profile/stack/debugfile"
 	"sysprof/profile/stack/flow"
 	"sysprof/profile/stack/pclntab"
 )
@@ -62,7 +63,7 @@ type Symbolizer struct {
 // New makes a Symbolizer.
 func New(opt Options) *Symbolizer {
 	if opt.DebugDirs == nil {
-		opt.DebugDirs = []string{"/usr/lib/debug"}
+		opt.DebugDirs = []string{debugfile.Dir}
 	}
 	if opt.MaxMemory == 0 {
 		opt.MaxMemory = defaultMemory
