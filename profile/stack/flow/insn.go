@@ -67,7 +67,7 @@ func (in *insn) add(e effect) {
 func (in *insn) lose(reg uint8) { in.add(effect{kind: lose, dst: reg}) }
 
 // An insnCache keeps decoded instructions: neighbouring addresses of a function lead through the same ones, and
-// decoding one takes a microsecond.
+// what they are is read from a file.
 const insnCacheSize = 1 << 11
 
 type insnEntry struct {

@@ -62,6 +62,14 @@ func decodeX86(b []byte, in *insn) {
 		decodeVEX(b, in)
 		return
 	}
+	if fastX86(b, in) {
+		return
+	}
+	slowX86(b, in)
+}
+
+// slowX86 decodes whatever instruction there is.
+func slowX86(b []byte, in *insn) {
 	x, err := x86asm.Decode(b, 64)
 	if err != nil || x.Op == 0 || x.Len == 0 {
 		return
