@@ -3,16 +3,9 @@ package report
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"unicode/utf8"
-
-	"github.com/olekukonko/ll"
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 )
 
 // column is one column of a table, from top to bottom.
@@ -98,72 +91,54 @@ func fit(columns []column, width int) (kept []column, gap int) {
 	return columns, wide
 }
 
-// countRunes has tablewriter take widths as textWidth does: else the locale decides on that of block characters. Its cache of
-// widths takes longer than counting.
-var countRunes = sync.OnceFunc(func() {
-	twwidth.SetEastAsian(false)
-	twwidth.SetCacheCapacity(0)
-})
-
-// draw lays the columns out in exactly their widths. If the last one is aligned to the left, its lines
-// have no blanks at their end.
+// draw lays the columns out in exactly their widths, into which what is in them has to fit. If the last one is aligned to the
+// left, its lines have no blanks at their end.
 //
-// tablewriter's renderer is told what a tablewriter.Table would only find out again for 0.7 MB a table: how wide the columns are.
+// It is all that is left to do once the widths are known. Libraries that lay out tables find those out themselves, where the
+// locale says how wide block characters are, and take longer to be loaded than this takes (bench/results).
 func draw(w io.Writer, columns []column, style look) error {
-	var out bytes.Buffer
-	countRunes()
-	lines := renderer.NewBlueprint(tw.Rendition{
-		Borders:  tw.BorderNone,
-		Symbols:  tw.NewSymbolCustom("sysprof").WithRow(style.rule).WithColumn(style.gap).WithCenter(style.gap),
-		Settings: tw.Settings{Separators: tw.Separators{BetweenColumns: tw.On}},
-	})
-	lines.Logger(new(ll.Logger).Suspend()) // else it words what it would log, which takes longer than the table
-	if err := lines.Start(&out); err != nil {
-		return fmt.Errorf("lay out a table: %w", err)
+	var out []byte
+	line := func(colour string, cell func(*column) string) {
+		for i := range columns {
+			c := &columns[i]
+			if i > 0 {
+				out = append(out, style.gap...)
+			}
+			out = c.append(out, cell(c), cmp.Or(colour, c.colour), style.colour)
+		}
+		if columns[len(columns)-1].left {
+			out = bytes.TrimRight(out, " ")
+		}
+		out = append(out, '\n')
 	}
-	widths := make(tw.Mapper[int, int], len(columns))
-	for i := range columns {
-		widths[i] = columns[i].width
+	rule := func() {
+		for i := range columns {
+			if i > 0 {
+				out = append(out, style.gap...)
+			}
+			out = append(out, strings.Repeat(style.rule, columns[i].width)...)
+		}
+		out = append(out, '\n')
 	}
-	line := func(colour string, cell func(*column) string) tw.Formatting {
-		return tw.Formatting{Row: tw.RowContext{Widths: widths, Current: cellsOfLine(columns, colour, style, cell)}}
-	}
-	heading := line(bold, func(c *column) string { return c.heading })
-	lines.Header(nil, heading)
-	lines.Line(heading)
+	line(bold, func(c *column) string { return c.heading })
+	rule()
 	for i := range columns[0].cells {
-		lines.Row(nil, line("", func(c *column) string { return c.cells[i] }))
+		line("", func(c *column) string { return c.cells[i] })
 	}
 	if style.footer {
-		lines.Line(heading)
-		lines.Footer(nil, line(bold, func(c *column) string { return c.footer }))
+		rule()
+		line(bold, func(c *column) string { return c.footer })
 	}
-	if err := lines.Close(); err != nil {
-		return fmt.Errorf("lay out a table: %w", err)
-	}
-	for line := range strings.Lines(out.String()) {
-		if columns[len(columns)-1].left {
-			line = strings.TrimRight(line, " \n") + "\n"
-		}
-		if _, err := io.WriteString(w, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := w.Write(out)
+	return err
 }
 
-// cellsOfLine is a line of a table for tablewriter's renderer: a cell of each column in colour, or if that is "" in the
-// column's own.
-func cellsOfLine(columns []column, colour string, style look, cell func(*column) string) map[int]tw.CellContext {
-	cells := make(map[int]tw.CellContext, len(columns))
-	for i := range columns {
-		c := &columns[i]
-		align := tw.AlignRight
-		if c.left {
-			align = tw.AlignLeft
-		}
-		text := paint(cell(c), cmp.Or(colour, c.colour), style.colour)
-		cells[i] = tw.CellContext{Data: text, Align: align, Padding: tw.PaddingNone}
+// append appends a text of the column's, padded to its width, in a colour if on is set.
+func (c *column) append(out []byte, text, colour string, on bool) []byte {
+	padding := strings.Repeat(" ", max(c.width-textWidth(text), 0))
+	text = paint(text, colour, on)
+	if c.left {
+		return append(append(out, text...), padding...)
 	}
-	return cells
+	return append(append(out, padding...), text...)
 }

@@ -246,8 +246,8 @@ func TestColumnsLineUp(t *testing.T) {
 	}
 }
 
-// TestLocaleDoesNotMoveColumns: tablewriter takes block characters for twice as wide in an East Asian
-// locale, which it looks up when the program starts.
+// TestLocaleDoesNotMoveColumns: libraries take block characters for twice as wide in an East Asian locale, which they look
+// up when the program starts.
 func TestLocaleDoesNotMoveColumns(t *testing.T) {
 	if *update {
 		return // the golden files are being written
