@@ -28,11 +28,15 @@ const CalibrationCall = unix.SYS_GETPPID
 const (
 	calibrationBatches = 3
 	calibrationCalls   = 24 // a batch; all batches together are 1 ms of traced calls, on one CPU
-	crossCPUBatches    = 1  // of a second calibration, across CPUs, whose calls take several times as long
+	crossCPUBatches    = 1  // more, across CPUs, whose calls take several times as long
+
+	mostCalibrationBatches = calibrationBatches + crossCPUBatches
+
+	clockCallsABatch = 2 // of the child, to time it
 )
 
-// calibrateAll calibrates for where the tracees are going to run: on the tracer's CPU, and, where that
-// is so for some of their calls only, elsewhere.
+// calibrateAll calibrates for where the tracees are going to run: on the tracer's CPU, and, where that is so for some of
+// their calls only, elsewhere.
 //
 // Precondition: the caller is the tracer thread and nothing is traced yet.
 func (w *worker) calibrateAll(to profile.Feeder) error {
@@ -40,56 +44,61 @@ func (w *worker) calibrateAll(to profile.Feeder) error {
 		w.home.RestoreAll()
 		w.rest()
 	}()
-	batches := calibrationBatches
-	for _, crossCPU := range []bool{false, true} {
-		if !crossCPU && !w.t.machine.Pins() || crossCPU && w.t.machine.OneCPU() {
-			continue
-		}
-		c, err := w.calibrate(to, crossCPU, batches)
-		if err != nil {
-			return fmt.Errorf("calibrate: %w", err)
-		}
-		if c != nil {
-			w.t.calibrations = append(w.t.calibrations, c)
-		}
-		batches = crossCPUBatches
+	sameCPU, crossCPU := calibrationBatches, crossCPUBatches
+	switch m := w.t.machine; {
+	case !m.Pins():
+		sameCPU, crossCPU = 0, calibrationBatches
+	case m.OneCPU():
+		crossCPU = 0
+	}
+	if err := w.calibrate(to, sameCPU, crossCPU); err != nil {
+		return fmt.Errorf("calibrate: %w", err)
 	}
 	return nil
 }
 
-// calibrate lets a child make calls, and hands those that are traced over. It returns nil if somebody ended the
-// child, as a ^C at the terminal does.
+// calibrate lets a child make so many batches of calls on the tracer's CPU, and then so many wherever it runs, and hands
+// those that are traced over. Nothing is known then if somebody ended the child, as a ^C at the terminal does.
 //
-// The child is forked and executes nothing, so it makes no call but those that are asked of it, and
-// it is traced by the very loop that traces everything else.
-func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Calibration, error) {
+// The child is forked and executes nothing, so it makes no call but those that are asked of it, and it is traced by the
+// very loop that traces everything else. There is but one, since what this process writes to after a fork is copied page by
+// page: after each of several, again.
+func (w *worker) calibrate(to profile.Feeder, sameCPU, crossCPU int) error {
 	page, err := raw.MapShared[calibrationPage]()
 	if err != nil {
-		return nil, fmt.Errorf("map a page to share with a child: %w", err)
+		return fmt.Errorf("map a page to share with a child: %w", err)
 	}
 	defer raw.UnmapShared(page)
-	page.batches = batches
+	page.batches = sameCPU + crossCPU
 	page.gate.parent = int32(unix.Getpid())
-	pid, err := w.forkCalibrated(page, crossCPU)
+	pid, err := w.forkCalibrated(page, sameCPU > 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	fastestNs := int64(math.MaxInt64)
 	var gaps []int64
+	clockCalls := 0
 	feed, decide := w.feed, w.controls
 	w.controls = controls{mode: min(decide.mode, controlsHalf)}
 	w.feed = calibration{to, func(c *profile.Call) {
 		to.Call(c)
 		fastestNs = min(fastestNs, c.ExitSeenNs-c.EntryResumedNs)
-		if crossCPU && c.GapNs >= 0 {
+		if c.CrossCPU && c.GapNs >= 0 {
 			gaps = append(gaps, c.GapNs)
+		}
+		if c.Nr != unix.SYS_CLOCK_GETTIME {
+			return
+		}
+		if clockCalls++; clockCalls == clockCallsABatch*sameCPU && crossCPU > 0 {
+			w.table.tracees[pid].place.NeverPin()
+			w.home.RestoreAll()
 		}
 	}}
 	w.traceCalibrated(page, pid)
 	w.feed, w.controls = feed, decide
 	if err := w.t.failed(); err != nil {
 		unix.Kill(int(pid), unix.SIGKILL)
-		return nil, err
+		return err
 	}
 	// With one tracee nobody waits in line: this is how soon a stop can follow upon a resumption.
 	// Half of it leaves room for a machine that becomes faster.
@@ -99,7 +108,8 @@ func (w *worker) calibrate(to profile.Feeder, crossCPU bool, batches int) (*Cali
 	if slices.Sort(gaps); len(gaps) > 0 {
 		w.t.machine.SetWake(gaps[len(gaps)/2])
 	}
-	return page.calibration(crossCPU), nil
+	w.t.calibrations = page.calibrations(sameCPU)
+	return nil
 }
 
 // calibration takes the calls and controls of a calibration.
@@ -110,9 +120,9 @@ type calibration struct {
 
 func (c calibration) Call(call *profile.Call) { c.call(call) }
 
-// forkCalibrated forks a calibration child, and returns when it is seized and makes its untraced calls, or has made
-// them.
-func (w *worker) forkCalibrated(page *calibrationPage, crossCPU bool) (pid int32, err error) {
+// forkCalibrated forks a calibration child, pinned to the tracer's CPU or not, and returns when it is seized and makes its
+// untraced calls, or has made them.
+func (w *worker) forkCalibrated(page *calibrationPage, pinned bool) (pid int32, err error) {
 	pid, err = forkCalibration(page, w.filter.calibrationProgram())
 	if err != nil {
 		return 0, fmt.Errorf("fork: %w", err)
@@ -124,11 +134,11 @@ func (w *worker) forkCalibrated(page *calibrationPage, crossCPU bool) (pid int32
 		return 0, fmt.Errorf("trace a child: %w%s", err, why)
 	}
 	tr := w.add(pid, pid)
-	if crossCPU {
-		tr.place.NeverPin()
-	} else {
+	if pinned {
 		tr.place.PinAtAnyPolicy()
 		w.home.Pin(&tr.place)
+	} else {
+		tr.place.NeverPin()
 	}
 	page.gate.phase.Set(gateSeized)
 	for page.gate.phase.Load() == gateSeized {

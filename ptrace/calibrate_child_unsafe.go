@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -13,21 +14,30 @@ import (
 type calibrationPage struct {
 	gate     gate // with what became of a filter
 	batches  int
-	untraced [calibrationBatches]int64
-	traced   [calibrationBatches]int64
+	untraced [mostCalibrationBatches]int64
+	traced   [mostCalibrationBatches]int64
 }
 
-// calibration returns what the child wrote down, nil if it has not come to its end.
-func (p *calibrationPage) calibration(crossCPU bool) *Calibration {
+// calibrations returns what the child wrote down, of which so many batches were made on the tracer's CPU. There are none if it
+// has not come to its end.
+func (p *calibrationPage) calibrations(sameCPU int) (all []*Calibration) {
 	if p.traced[p.batches-1] == 0 {
 		return nil
 	}
-	return &Calibration{
-		CrossCPU:   crossCPU,
-		BatchCalls: calibrationCalls,
-		UntracedNs: append([]int64(nil), p.untraced[:p.batches]...),
-		TracedNs:   append([]int64(nil), p.traced[:p.batches]...),
+	for _, of := range []struct {
+		crossCPU bool
+		from, to int
+	}{{false, 0, sameCPU}, {true, sameCPU, p.batches}} {
+		if of.from < of.to {
+			all = append(all, &Calibration{
+				CrossCPU:   of.crossCPU,
+				BatchCalls: calibrationCalls,
+				UntracedNs: slices.Clone(p.untraced[of.from:of.to]),
+				TracedNs:   slices.Clone(p.traced[of.from:of.to]),
+			})
+		}
 	}
+	return all
 }
 
 // forkCalibration forks the calibration child. It returns in the parent only.

@@ -9,7 +9,7 @@ import (
 type phase int32
 
 const (
-	calibrating  phase = iota // calibration children are traced, if anything is
+	calibrating  phase = iota // the calibration child is traced, if anything is
 	attaching                 // threads are seized, and stand still
 	launching                 // the command is forked, and executed
 	counting                  // calls are handed to the sink

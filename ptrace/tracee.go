@@ -112,7 +112,7 @@ func (w *worker) add(tid, pid int32) *tracee {
 
 // remove takes a thread that is traced no more out of the table, and tells the sink that it has ended.
 func (w *worker) remove(tr *tracee) {
-	if w.drop(tr) && w.t.options.Sink != nil && w.t.run.is() > calibrating { // else it is a calibration's child
+	if w.drop(tr) && w.t.options.Sink != nil && w.t.run.is() > calibrating { // else it is the calibration child
 		w.t.options.Sink.Ended(tr.call.PID, tr.call.TID)
 	}
 }

@@ -68,11 +68,10 @@ type Options struct {
 	// stands still.
 	OnReady func(pid int)
 
-	// Calibration, if not nil, is given the calls and controls of calibration children that are traced first, pinned to
-	// the tracer's CPU or not.
+	// Calibration, if not nil, is given the calls and controls of a calibration child that is traced first, pinned to the
+	// tracer's CPU and then not, as far as tracees are going to be.
 	Calibration profile.Feeder
-	// Calibrated, if not nil, is told what these children took: one that was pinned to the tracer's CPU, and one that
-	// was not, as far as tracees are going to be, or not. Nothing else is traced before it returns.
+	// Calibrated, if not nil, is told what that child took, pinned and not. Nothing else is traced before it returns.
 	Calibrated func([]*Calibration)
 	Controls   Controls // what is done to find out what stops cost during the run
 
