@@ -54,6 +54,33 @@ func (f *Follower) Reaches(code Code, arch Arch, first, addr uint64) bool {
 	return false
 }
 
+// Holds reports whether the function that begins at first surely holds addr, an address in an instruction: there is a way to it that
+// never leaves the code from first to end, in which no other function is known to begin. It goes through jumps by tables, but
+// not behind calls of what may never return, nor by a jump at which there is no frame, or to the next instruction: that may be a
+// call of the next function, for this one has nothing left to do.
+func (f *Follower) Holds(code Code, arch Arch, first, end, addr uint64) bool {
+	f.begin(code, arch)
+	l := &f.levels[0]
+	l.start(first, f.c)
+	l.wanted = addr
+	for range maxReturns {
+		how := ends
+		if before, _ := l.seen(l.at.state.regs[f.c.sp]); !before && l.at.addr-first < end-first {
+			in := f.insn(l.at.addr)
+			if in != nil && addr-l.at.addr < uint64(in.size) {
+				return true
+			}
+			if in == nil || in.kind != jump || in.target != int64(in.size) && !f.c.undone(&l.at.state) {
+				how = f.step(l, 0, false)
+			}
+		}
+		if f.missed || how != goesOn && !l.next() {
+			break
+		}
+	}
+	return false
+}
+
 // Exits reports whether code that was called back by pc goes straight to a system call that ends the thread: so it is
 // where a thread begins.
 func (f *Follower) Exits(code Code, arch Arch, pc uint64) Verdict {

@@ -349,6 +349,37 @@ func TestReaches(t *testing.T) {
 	}
 }
 
+// TestHolds: a function surely holds an address, or it may be another's.
+func TestHolds(t *testing.T) {
+	for name, test := range map[string]struct {
+		arch      Arch
+		code      string
+		end, addr uint64
+		is        bool
+	}{
+		"its first instruction":              {AMD64, "31 c0 c3", 3, 0, true},
+		"in its second":                      {AMD64, "31 c0 48 31 c0 c3", 6, 4, true},
+		"behind its return":                  {AMD64, "31 c0 c3 31 c0 c3", 6, 4, false},
+		"behind a return, by a branch":       {AMD64, "74 01 c3 31 c0 c3", 6, 3, true},
+		"behind the next function's":         {AMD64, "74 01 c3 31 c0 c3", 3, 3, false},
+		"by way of another function":         {AMD64, "53 74 05 31 c0 31 c0 c3 31 c0 eb f5", 8, 11, false},
+		"by a jump, in a frame":              {AMD64, "53 eb 01 c3 31 c0 5b c3", 8, 4, true},
+		"by a jump, without a frame":         {AMD64, "eb 01 c3 31 c0 c3", 6, 3, false},
+		"by a jump, behind the frame":        {AMD64, "53 5b eb 01 c3 31 c0 c3", 8, 5, false},
+		"by a jump to what follows":          {AMD64, "53 eb 00 31 c0 5b c3", 7, 3, false},
+		"behind what may return":             {AMD64, "ff 15 00 10 00 00 c3", 7, 6, false},
+		"a case":                             {AMD64, "53 ff 24 fd 0a 00 01 00 5b c3 1a 00 01 00 00 00 00 00 1a 00 01 00 00 00 00 00 31 c0 5b c3", 30, 27, true},
+		"by a branch of ARM64, in a frame":   {ARM64, "fd 7b bf a9 02 00 00 14 c0 03 5f d6 fd 7b c1 a8 c0 03 5f d6", 20, 15, true},
+		"by a branch of ARM64, without":      {ARM64, "02 00 00 14 c0 03 5f d6 e0 03 1f aa c0 03 5f d6", 16, 11, false},
+		"by a condition of ARM64, without":   {ARM64, "40 00 00 54 c0 03 5f d6 e0 03 1f aa c0 03 5f d6", 16, 11, true},
+		"by a branch of ARM64, what follows": {ARM64, "fd 7b bf a9 01 00 00 14 fd 7b c1 a8 c0 03 5f d6", 16, 11, false},
+	} {
+		if got := NewFollower().Holds(parse(t, test.code), test.arch, codeBase, codeBase+test.end, codeBase+test.addr); got != test.is {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // TestLeaves: what has called main exits when that returns.
 func TestLeaves(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -445,6 +476,7 @@ func FuzzFollow(f *testing.F) {
 		follower.Exits(code, arch, pc)
 		follower.Straight(code, arch, codeBase, pc)
 		follower.Reaches(code, arch, codeBase, pc)
+		follower.Holds(code, arch, codeBase, pc+32, pc)
 		follower.CallBefore(code, arch, pc)
 		if follower.budget < -maxForward {
 			t.Fatalf("%d instructions too many", -follower.budget)

@@ -83,6 +83,9 @@ func (f *Follower) begin(code Code, arch Arch) {
 	f.budget, f.missed = maxAll, false
 }
 
+// Steps is how many instructions the last search went over.
+func (f *Follower) Steps() int { return maxAll - f.budget }
+
 // start makes l ready for a search from addr.
 func (l *level) start(addr uint64, c *convention) {
 	if l.search++; l.search == 0 {

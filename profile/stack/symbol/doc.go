@@ -12,8 +12,8 @@
 //  4. The sources are asked in turn for the addresses still without a name: Go's pclntab; DWARF, in the file
 //     or in its separate debug file, with what was split off it (split.go); the symbol tables (.symtab, or .dynsym
 //     and .gnu_debugdata together); the procedure linkage table.
-//  5. What is still without a name is called by where its function begins, as unwind information has it, or what calls in other frames
-//     have called, if its code comes there (place.go).
+//  5. What is still without a name is called by where its function begins, as unwind information has it (place.go), or what
+//     the file's code calls and takes the addresses of, where that is sure (starts.go).
 //
 // Where names were stripped, a label without a size would name all that follows it. It names what unwind information, or else the
 // code itself (package flow), says to be of its function (reach.go).

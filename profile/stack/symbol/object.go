@@ -27,7 +27,7 @@ type reader struct {
 
 	unwind  *stack.Functions // nil: none, or not looked for yet
 	unwound bool             // it was looked for
-	called  []uint64         // what is called at the addresses, sorted; nil: that was not looked for
+	starts  *starts          // where functions may begin by the code; nil: that was not looked for
 	code    *fileCode        // nil: not needed yet
 }
 

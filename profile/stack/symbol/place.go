@@ -3,7 +3,6 @@ package symbol
 import (
 	"fmt"
 	"path"
-	"slices"
 
 	"sysprof/profile/stack"
 )
@@ -45,7 +44,7 @@ func (r *reader) placeNames(addrs []uint64, out [][]Frame) {
 		if len(out[i]) > 0 || !r.e.text(a) {
 			continue
 		}
-		begin, ok := r.begins(a, addrs)
+		begin, ok := r.begins(a)
 		if !ok || !r.e.text(begin) {
 			continue
 		}
@@ -65,9 +64,8 @@ func (r *reader) placeNames(addrs []uint64, out [][]Frame) {
 // maxStart is how far behind a program's first instruction an address is looked for that its first code comes to.
 const maxStart = 64
 
-// begins returns where the function around addr begins, as unwind information says, or the code that comes to it from the
-// program's first instruction, or from what was called in one of the frames that all has the addresses of.
-func (r *reader) begins(addr uint64, all []uint64) (uint64, bool) {
+// begins returns where the function around addr begins, as unwind information says, or its code.
+func (r *reader) begins(addr uint64) (uint64, bool) {
 	if t := r.functions(); t != nil && r.b.spend(256) {
 		if begin, _, ok := t.Around(addr); ok {
 			return begin, true
@@ -77,35 +75,7 @@ func (r *reader) begins(addr uint64, all []uint64) (uint64, bool) {
 		reaches, _ := r.reaches(entry, addr)
 		return entry, reaches
 	}
-	nearest := uint64(0)
-	if r.called == nil {
-		r.called = r.calls(all)
-	}
-	i, exact := slices.BinarySearch(r.called, addr)
-	if exact {
-		return addr, true
-	}
-	for _, begin := range r.called[max(i-maxCalled, 0):i] {
-		if reaches, _ := r.reaches(begin, addr); reaches {
-			nearest = begin
-		}
-	}
-	return nearest, nearest != 0
-}
-
-// maxCalled is how many functions that were called are tried, the nearest ones before an address.
-const maxCalled = 3
-
-// calls returns what was called by the calls that frames stand at, sorted.
-func (r *reader) calls(addrs []uint64) []uint64 {
-	called := []uint64{} // not nil: it is known
-	for _, a := range addrs {
-		if to, ok := r.callAt(a); ok && r.e.text(to) {
-			called = append(called, to)
-		}
-	}
-	slices.Sort(called)
-	return slices.Compact(called)
+	return r.beginsByCode(addr)
 }
 
 // belongs reports whether addr is in the function that a label stands at: where the names of other functions were stripped, a

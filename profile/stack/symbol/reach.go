@@ -1,15 +1,14 @@
 package symbol
 
 import (
+	"slices"
+
 	"sysprof/profile/stack/elf"
 	"sysprof/profile/stack/flow"
 )
 
-// reachWork is what one search through a function's code is charged.
-const reachWork = 4 << 10
-
-// callWork is what a look at one call is charged.
-const callWork = 32
+// reachWork is what one search through a function's code is charged, and stepWork what each instruction of it is.
+const reachWork, stepWork = 4 << 10, 64
 
 // flowArchs are the machines whose code can be followed.
 var flowArchs = map[elf.Machine]flow.Arch{elf.EM_X86_64: flow.AMD64, elf.EM_AARCH64: flow.ARM64}
@@ -18,17 +17,23 @@ var flowArchs = map[elf.Machine]flow.Arch{elf.EM_X86_64: flow.AMD64, elf.EM_AARC
 // size, whose name is otherwise taken to go on up to the next one.
 func (r *reader) reaches(first, addr uint64) (reaches, known bool) {
 	arch, ok := r.follow(reachWork)
-	return ok && r.s.follower.Reaches(r.code, arch, first, addr), ok
+	if !ok {
+		return false, false
+	}
+	reaches = r.s.follower.Reaches(r.code, arch, first, addr)
+	r.b.spend(stepWork * r.s.follower.Steps())
+	return reaches, true
 }
 
-// callAt returns what the call calls that addr is the last byte of.
-func (r *reader) callAt(addr uint64) (target uint64, ok bool) {
-	arch, ok := r.follow(callWork)
+// holds reports whether the function that begins at first surely holds addr, if no other one begins before end.
+func (r *reader) holds(first, end, addr uint64) bool {
+	arch, ok := r.follow(reachWork)
 	if !ok {
-		return 0, false
+		return false
 	}
-	target, v := r.s.follower.CallBefore(r.code, arch, addr+1)
-	return target, v == flow.Found && target != 0
+	holds := r.s.follower.Holds(r.code, arch, first, end, addr)
+	r.b.spend(stepWork * r.s.follower.Steps())
+	return holds
 }
 
 // follow makes the follower ready for the file's code, if there is one for its machine and work is left.
@@ -67,6 +72,11 @@ func (c *fileCode) Data(into []byte, addr uint64) int {
 	off, left, ok := c.r.e.Offset(addr)
 	if !ok {
 		return 0
+	}
+	if s := c.r.starts; s != nil && len(into) > 8 { // a table, which is no longer than it is to the next one
+		if next, _ := slices.BinarySearch(s.data, addr+1); next < len(s.data) {
+			left = min(left, s.data[next]-addr)
+		}
 	}
 	return copy(into, c.r.e.Bytes(off, int(min(left, uint64(len(into)))), into))
 }
