@@ -16,7 +16,7 @@ func BenchmarkResolve(b *testing.B) {
 	}
 	for name, pattern := range map[string]string{
 		"libLLVM": "/usr/lib/*/libLLVM*.so.*", "node": "/usr/bin/node", "libc": "/usr/lib/*/libc.so.6",
-		"debug information": os.Getenv("SYMBOL_BENCH_FILE"), // of any large program built with -g
+		"another": os.Getenv("SYMBOL_BENCH_FILE"), // any large program
 	} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			programs[name] = found[len(found)-1]
