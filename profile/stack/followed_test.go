@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+
+	"sysprof/profile/stack/elf"
 )
 
-// A handmade program is a file of nothing but code, for AMD64, and a thread in it.
+// A handmade program is a file of nothing but code, and a thread in it.
 type handmade struct {
 	code     []byte
 	stack    []uint64 // from the stack pointer on
@@ -42,11 +44,17 @@ const opCall, opJump = 0xe8, 0xe9
 func (p *handmade) start(addr, main uint64) uint64 {
 	behind := p.goTo(p.put(addr, 0x31, 0xed), opCall, main) // xor %ebp,%ebp
 	p.put(behind, 0xf4)                                     // hlt
+	p.headers(addr, elf.EM_X86_64)
+	return behind
+}
+
+// headers makes the program, which is complete otherwise, a file whose first instruction is at addr.
+func (p *handmade) headers(addr uint64, machine elf.Machine) {
 	const headers = 64 + 56
 	le := binary.LittleEndian
 	h := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, headers-7)...)
-	le.PutUint16(h[16:], 2)  // ET_EXEC
-	le.PutUint16(h[18:], 62) // EM_X86_64
+	le.PutUint16(h[16:], 2) // ET_EXEC
+	le.PutUint16(h[18:], uint16(machine))
 	le.PutUint64(h[24:], addr)
 	le.PutUint64(h[32:], 64)
 	le.PutUint16(h[54:], 56)
@@ -57,7 +65,6 @@ func (p *handmade) start(addr, main uint64) uint64 {
 	le.PutUint64(h[96:], uint64(len(p.code)))
 	le.PutUint64(h[104:], uint64(len(p.code)))
 	p.put(handmadeBase, h...)
-	return behind
 }
 
 func (p *handmade) ReadMemory(b []byte, addr uint64) int {
@@ -93,7 +100,7 @@ func (p *handmade) space(t *testing.T) *Space {
 // unwind returns the thread's stack without its first frame.
 func (p *handmade) unwind(u *Unwinder, s *Space) []uint64 {
 	var win Window
-	p.regs.R[AMD64Rsp] = handmadeStack
+	p.regs.R[archs[p.regs.Arch].sp] = handmadeStack
 	win.Reset(p, handmadeStack, nil)
 	frames := make([]uint64, MaxDepth)
 	n, _ := u.Unwind(s, &p.regs, &win, frames)
@@ -289,6 +296,69 @@ func TestCalledByPointer(t *testing.T) {
 			}
 			if got := p.unwind(NewUnwinder(), p.space(t)); !slices.Equal(got, callers) {
 				t.Errorf("%#x, want %#x", got, callers)
+			}
+		})
+	}
+}
+
+// TestCalledByPointerOnARM64: the same, of code for ARM64, on whichever machine.
+func TestCalledByPointerOnARM64(t *testing.T) {
+	const begins, spin, main, table, first = handmadeBase + 0x200, handmadeBase + 0x400, handmadeBase + 0x600, handmadeBase + 0x700, handmadeBase + 0x800
+	put := func(p *handmade, at uint64, code ...uint32) uint64 {
+		for _, in := range code {
+			at = p.put(at, binary.LittleEndian.AppendUint32(nil, in)...)
+		}
+		return at
+	}
+	const (
+		adrp      = 0x90000000 // adrp x0, .
+		blr       = 0xd63f0000 // blr x0
+		branch    = 0x14000000
+		link      = 0x94000000
+		mask      = 1<<26 - 1
+		pushFrame = 0xa9bf7bfd // stp x29, x30, [sp, #-16]!
+		popFrame  = 0xa8c17bfd // ldp x29, x30, [sp], #16
+	)
+	add := func(to uint64) uint32 { return 0x91000000 | uint32(to&0xfff)<<10 } // add x0, x0, #…
+	to := func(op uint32, at, target uint64) uint32 { return op | uint32(target-at)>>2&mask }
+	for name, test := range map[string]struct {
+		call  []uint32
+		left  int
+		found bool
+	}{
+		"by a register":               {[]uint32{adrp, add(begins), blr}, 0, true},
+		"by a table":                  {[]uint32{adrp, add(table), 0xf8737800, blr}, 0, true}, // ldr x0, [x0, x19, lsl #3]
+		"with leftovers":              {[]uint32{adrp, add(begins), blr}, maxPointerTries - 1, true},
+		"behind too many leftovers":   {[]uint32{adrp, add(begins), blr}, maxPointerTries, false},
+		"which nothing says":          {[]uint32{0xaa0103e0, blr}, 0, false}, // mov x0, x1
+		"in the midst of what begins": {[]uint32{adrp, add(begins + 4), blr}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := new(handmade)
+			p.regs.Arch = ARM64
+			at := put(p, begins, 0xa9be7bfd, 0xa90153f3, 0xd10403ff) // stp x29, x30, [sp, #-32]!; stp x19, x20, [sp, #16]; sub sp, sp, #256
+			put(p, at, to(branch, at, spin))
+			p.regs.IP = put(p, spin, 0xd4000001) // svc #0
+			put(p, p.regs.IP, to(branch, p.regs.IP, spin))
+			behind := put(p, put(p, main, pushFrame), test.call...)
+			put(p, behind, popFrame, 0xd65f03c0) // ret
+			p.put(table, binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, begins+8), begins)...)
+			at = put(p, first, 0xd280001d, 0xd280001e) // mov x29, #0; mov x30, #0
+			ended := put(p, at, to(link, at, main))
+			put(p, ended, 0)
+			p.headers(first, elf.EM_AARCH64)
+			p.regs.AfterCall, p.regs.R[29], p.regs.R[30] = true, 1, 1 // no frame pointer
+			p.stack = make([]uint64, stuckLocals)
+			for i := range test.left {
+				p.stack[i] = behind
+			}
+			p.stack = append(p.stack, 1, behind, 0, 0, 0, ended, 1, handmadeStack, 0) // saved by what begins, by main, the arguments
+			want := []uint64{behind, ended}
+			if !test.found {
+				want = nil
+			}
+			if got := p.unwind(NewUnwinder(), p.space(t)); !slices.Equal(got, want) {
+				t.Errorf("%#x, want %#x", got, want)
 			}
 		})
 	}

@@ -56,7 +56,7 @@ func (f *Follower) pointees(at, pc, step uint64, asked func(uint64) bool) (all [
 		switch {
 		case v.kind == literal && asked(uint64(v.add)):
 			all = append(all, uint64(v.add))
-		case v.kind == element && v.reg == 8 && v.add == 0:
+		case v.kind == element && v.reg&elementSize == 8 && v.add == 0:
 			all = f.functions(all, uint64(v.off), asked)
 		}
 	}

@@ -46,6 +46,13 @@ func TestPointees(t *testing.T) {
 			00 00 00 90 # adrp x0, codeBase
 			00 00 00 91 # add x0, x0, #0
 			00 00 3f d6 # blr x0`, 12, []uint64{0}, Found},
+		"a table of ARM64": {ARM64, `
+			00 00 00 90 # adrp x0, codeBase
+			00 40 00 91 # add x0, x0, #16
+			00 78 73 f8 # ldr x0, [x0, x19, lsl #3]
+			00 00 3f d6 # blr x0
+			08 00 01 00 00 00 00 00
+			04 00 01 00 00 00 00 00`, 16, []uint64{16, 8, 4, 0}, Found},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := parse(t, test.code)
