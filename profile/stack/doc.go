@@ -26,7 +26,7 @@
 //  4. Code made at run time: the frame pointer, believed only if it leads up the same stack to an address in
 //     executable memory. Such code is not followed: its makers keep frame pointers, or leave functions by ways
 //     that no ABI knows; it would have to be read from the process at each stop, since it changes; and no row of it
-//     could be kept.
+//     could be kept. Only what has nothing left to do but to return is left that way (atonce.go).
 //
 // The frame pointer comes after following, and not before, where there is a file: code that is built without tables is
 // built without frame pointers as well, as musl is, and has anything in the register, which now and then looks like one.

@@ -66,6 +66,8 @@ func (u *Unwinder) withoutTables(s *Space, r *execRange, rw *row, file *code, n 
 	sp := w.sp()
 	if file != nil {
 		reason = u.sureFramePointer(s)
+	} else if reason = u.returnsAtOnce(s, r, n); reason != NoInfo {
+		return reason, 0
 	} else if reason = w.framePointer(); reason == stepped {
 		reason = u.believe(s)
 	}

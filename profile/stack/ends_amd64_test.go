@@ -95,6 +95,21 @@ func TestContextWithoutTables(t *testing.T) {
 	}
 }
 
+// TestCodeThatReturnsAtOnce: code made at run time that keeps no frame pointer is left where it has only to return, and only there.
+func TestCodeThatReturnsAtOnce(t *testing.T) {
+	seen := ended(t, compile(t, "testdata/atonce.c", "-O2", "-fomit-frame-pointer"))
+	for id, want := range map[int]sighting{
+		1: {make([]uint64, 7), Bottom}, // syscall, mark, made, main, two of libc's, _start
+		2: {make([]uint64, 7), Bottom},
+		3: {make([]uint64, 3), NoInfo},
+		4: {make([]uint64, 3), NoInfo},
+	} {
+		if got, ok := seen[id]; !ok || got.end != want.end || len(got.frames) != len(want.frames) {
+			t.Errorf("mark %d: %#x, %v; want %d frames, %v", id, got.frames, got.end, len(want.frames), want.end)
+		}
+	}
+}
+
 func TestClearsFramePointer(t *testing.T) {
 	for code, want := range map[string]bool{
 		"\x90\x31\xed\x90":                 true,

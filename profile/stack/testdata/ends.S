@@ -45,13 +45,14 @@ outer:
 	pop	%rbp
 	ret
 
-# made has code as of a JIT compiler, which uses the frame pointer's register otherwise.
+# made has code as of a JIT compiler, which uses the frame pointer's register otherwise, and has more to do behind a call than to return.
 made:
 	push	%rbp
 	xor	%ebp, %ebp
 	push	%rbp
 	push	%rbp
 	call	*%rdi
+	test	%eax, %eax
 	add	$16, %rsp
 	pop	%rbp
 	ret
@@ -61,6 +62,7 @@ made2:
 	push	$0
 	mov	%rsp, %rbp
 	call	*%rdi
+	test	%eax, %eax
 	add	$16, %rsp
 	pop	%rbp
 	ret
