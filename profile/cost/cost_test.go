@@ -255,6 +255,9 @@ func TestLabelsAgreeWithLatencies(t *testing.T) {
 	disagree := func(corrected []Sample) (n int) {
 		for _, sample := range corrected {
 			meanNs := sample.LatencyNs / int64(sample.Calls+sample.Unfinished)
+			if meanNs <= 0 {
+				t.Errorf("%d calls took no time: %+v", sample.Calls, sample.SampleKey)
+			}
 			if sample.Stack == profile.Others {
 				if sample.Values[0] != 0 {
 					t.Errorf("others have a label: %+v", sample)

@@ -63,7 +63,7 @@ func correctSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 		r := &s.Rows[i]
 		of := byCall[r.Key]
 		delete(byCall, r.Key)
-		toRow := mendFor(r, netOf(of), 0)
+		toRow := mendFor(r, netOf(of), leastNs(r))
 		for _, from := range of {
 			corrected = append(corrected, corrects(from, int64(toRow.mended(net{float64(from.Calls), float64(from.NetNs)})), switchesNs))
 		}
@@ -74,6 +74,11 @@ func correctSamples(s *profile.Snapshot, samples []profile.Sample) []Sample {
 		}
 	}
 	return corrected
+}
+
+// leastNs is what a call of a row takes at least, as far as its latencies say. Viewers leave out what took no time at all.
+func leastNs(r *profile.Row) float64 {
+	return min(float64(r.MinNs), float64(r.SumNs)/float64(max(r.Calls, 1)))
 }
 
 func corrects(from *profile.Sample, latencyNs int64, switchesNs float64) Sample {
