@@ -26,7 +26,7 @@ func TestFastX86(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	begins := [][]byte{nil, {0x48}, {0x4d}, {0x41}, {0x0f}, {0x48, 0x0f}, {0x66}, {0x66, 0x0f}, {0xf2, 0x0f}, {0xf3, 0x0f}, {0xf3, 0x44, 0x0f}, {0x64}, {0x64, 0x48}}
 	var b [MaxInsn]byte
-	for i := range 500_000 {
+	for i := range 100_000 {
 		for at := range b {
 			b[at] = byte(random.Uint32())
 		}
@@ -70,7 +70,7 @@ func x86Code(tb testing.TB) (all [][]byte) {
 			if err != nil {
 				tb.Fatal(err)
 			}
-			all = append(all, b[:min(len(b), 1<<20)])
+			all = append(all, b[:min(len(b), 1<<18)])
 		}
 		f.Close()
 	}
