@@ -42,3 +42,12 @@ func (t timings) compared(tracer, other string) *trials.Estimate {
 	e := trials.Of(ratios)
 	return &e
 }
+
+// comparedStacks estimates what capturing a stack adds ÷ what floor adds. It returns nil if that was not measured.
+func (t timings) comparedStacks() *trials.Estimate {
+	if len(t[stacked]) == 0 || len(t[floorGo]) == 0 {
+		return nil
+	}
+	e := trials.Of(trials.Quotients(trials.Differences(t[stacked], t[sysprofC]), t.added(floorGo)))
+	return &e
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,5 +26,25 @@ func TestRatioIsPaired(t *testing.T) {
 	}
 	if diff := cmp.Diff([]float64{11, 11, 11, 11}, s.NsPerOp.slowdown(floorGo)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestStacksAgainstFloor: what a stack adds is what sysprof takes longer with it, not what it takes longer than the program.
+func TestStacksAgainstFloor(t *testing.T) {
+	took := timings{
+		untraced: {100, 200, 200},
+		floorGo:  {1100, 2200, 2200},
+		sysprofC: {1300, 2600, 2600},
+		stacked:  {1500, 3000, 3000},
+	}
+	if got := took.comparedStacks(); got == nil || got.Median != 0.2 || got.Lo != 0.2 {
+		t.Errorf("compared: %v, want 0.2", got)
+	}
+	for _, without := range []string{floorGo, stacked} {
+		left := maps.Clone(took)
+		delete(left, without)
+		if got := left.comparedStacks(); got != nil {
+			t.Errorf("without %s: %v", without, got)
+		}
 	}
 }

@@ -181,7 +181,7 @@ func (t *tracer) attach() []string {
 // measuresPinned reports whether the tracer is measured with a workload on one CPU.
 func (t *tracer) measuresPinned(w *timedWorkload) bool {
 	if w.stacks {
-		return t.stacks || t.name == untraced || t.name == sysprofC
+		return t.stacks || t.name == untraced || t.name == sysprofC || t.name == floorGo
 	}
 	return t.pinned && !t.stacks
 }
