@@ -5,8 +5,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -215,6 +217,78 @@ func TestProgramWithFilterOfItsOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The target has threads that wait with a timeout, again and again, while it gives all of them one filter after the other. It
+// tells of results that are none of a timeout.
+var _ = target("filters for waiters", func(l *ledger, _ []string) {
+	const threads, filters = 20, 100
+	debug.SetGCPercent(-1)
+	ep, err := unix.EpollCreate1(0)
+	must(err)
+	var faults atomic.Int64
+	var over atomic.Bool
+	var work sync.WaitGroup
+	for range threads {
+		work.Add(1)
+		locked(func() {
+			defer work.Done()
+			event := new([16]byte)
+			for !over.Load() {
+				r, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(event)), 1, 1, 0, 0)
+				if r != 0 || errno != 0 {
+					faults.Add(1)
+				}
+			}
+		})
+	}
+	runtime.LockOSThread()
+	for range filters {
+		denyGetpgid(l, unix.SECCOMP_RET_ALLOW, true, unix.SECCOMP_FILTER_FLAG_TSYNC)
+	}
+	over.Store(true)
+	work.Wait()
+	if n := faults.Load(); n > 0 {
+		l.fault("%d calls have not timed out", n)
+	}
+})
+
+// TestFiltersForWaiters: threads that are interrupted since they get a filter see nothing of that, nor where Stop comes while
+// they are.
+func TestFiltersForWaiters(t *testing.T) {
+	t.Run("counted", func(t *testing.T) {
+		l, r, _ := launchFilteredWith(t, noPreemption, "epoll_pwait,seccomp", "filters for waiters")
+		for _, fault := range l.Faults {
+			t.Error(fault)
+		}
+		if r.counted.Load() == 0 {
+			t.Error("no call is counted")
+		}
+	})
+	t.Run("stopped", func(t *testing.T) {
+		const rounds = 10
+		for range rounds {
+			file := filepath.Join(t.TempDir(), "ledger")
+			command := targetCommand(file, "filters for waiters")
+			command.Env = append(command.Env, noPreemption...)
+			tracer, r := trace(t, ptrace.Options{Command: command, Follow: true, Filter: &ptrace.Filter{Calls: setOf(t, "epoll_pwait,seccomp")}})
+			eventually(t, "some filters are made", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				made := 0
+				for i := range r.calls {
+					if r.calls[i].Nr == unix.SYS_SECCOMP {
+						made++
+					}
+				}
+				return made > 20
+			})
+			stop(t, tracer)
+			for _, fault := range readLedger(t, file).Faults {
+				t.Error(fault)
+			}
+		}
+	})
 }
 
 var _ = target("strict", func(l *ledger, args []string) {

@@ -152,8 +152,8 @@ func (f *filtering) hidesFilter(tid int32, info *raw.SyscallInfo, special *speci
 	return !f.stopAtAllCalls
 }
 
-// filterStop is what a filter has stopped a tracee for.
-func (w *worker) filterStop(tr *tracee) {
+// filterStop is what a filter has stopped a tracee for. interrupted says the same as at a syscall-stop.
+func (w *worker) filterStop(tr *tracee, interrupted bool) {
 	seenNs := w.t.now()
 	tid, info := tr.call.TID, &w.at.info
 	if tr.launching || raw.ReadSyscallInfo(tid, info) != nil || info.Op != raw.OpSeccomp {
@@ -168,9 +168,14 @@ func (w *worker) filterStop(tr *tracee) {
 		// A filter of the program's own, which has no tracer that would decide: ENOSYS.
 		raw.AnswerCall(tid, -int64(unix.ENOSYS))
 		w.resume(tr, 0)
-	case tr.inCall || w.t.run.is() >= countingOver: // its entry-stop has been seen, or will not be
+	case w.t.run.is() >= countingOver: // its entry-stop will not be seen
+		w.passSpoilt(tr, interrupted)
+		w.resume(tr, 0)
+	case tr.inCall: // its entry-stop has been seen
+		tr.spoilt = tr.spoilt || interrupted
 		w.resume(tr, 0)
 	default:
+		tr.spoilt = interrupted
 		w.entered(tr, seenNs)
 	}
 }

@@ -30,7 +30,8 @@ type settling struct {
 // call or in user mode notices nothing. So
 //
 //  1. tracees are resumed with PTRACE_CONT from now on, after which they stop at no call;
-//  2. those that run outside of a call, and would stop at their next one, are interrupted once;
+//  2. those that run outside of a call, and would stop at their next one, are interrupted once, and those whose call an
+//     interrupt has broken off, so that they are waited for;
 //  3. stops are dealt with until nobody owes one, be it for an interrupt or for a signal.
 //
 // Who is in a call, and runs, comes to its exit-stop soon. Who has been left asleep since the attach sleeps on. Who has
@@ -57,6 +58,8 @@ func (w *worker) settle(atMost time.Duration) {
 		case tr.waitingFor != 0: // it stands at the entry-stop of a ptrace call
 			w.handover.remove(tr)
 			w.resume(tr, 0)
+		case tr.spoilt && !tr.interruptPending: // it returns soon, and that has to be hidden, if others are not waited for either
+			w.interrupt(tr)
 		case tr.inCall, tr.interruptPending, tr.stopped, held[tid], tr.sleep.fd != 0:
 		default:
 			w.interrupt(tr)

@@ -41,7 +41,7 @@ func (w *worker) act(s stop) {
 	case syscallStop:
 		w.syscallStop(tr, interrupted)
 	case filterStop:
-		w.filterStop(tr)
+		w.filterStop(tr, interrupted)
 	case signalStop:
 		w.signalStop(tr, s.sig)
 	case groupStop, eventStop:
@@ -67,6 +67,7 @@ func (w *worker) addBorn(tid int32) *tracee {
 // some with EINTR.
 func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 	if w.t.run.is() >= countingOver {
+		w.passSpoilt(tr, interrupted)
 		w.resume(tr, 0)
 		return
 	}
@@ -87,9 +88,12 @@ func (w *worker) syscallStop(tr *tracee, interrupted bool) {
 	case raw.OpEntry:
 		tr.spoilt = interrupted
 		w.waits.stopped(tr)
+		again := tr.spoilt && w.settling.on
+		if again { // there is no exit-stop: this hides what the call returns, which it may do as soon as it is resumed
+			w.interrupt(tr)
+		}
 		w.entered(tr, seenNs)
-		if tr.spoilt && w.settling.on && w.table.has(tr.call.TID) {
-			w.interrupt(tr) // which hides what the call returns
+		if again {
 			tr.before = asleepIn(&tr.call, w.at.info.IP)
 		}
 	case raw.OpExit:
@@ -257,6 +261,21 @@ func (w *worker) tellSlow(tr *tracee) {
 	o.OnSlow(&tr.call)
 }
 
+// passSpoilt has what an interrupt does to a call be hidden of which nobody is told any more: the call that tr enters at this
+// stop, or comes back from. It makes tr stop once more, behind the call.
+func (w *worker) passSpoilt(tr *tracee, interrupted bool) {
+	if !interrupted && !tr.spoilt || raw.ReadSyscallInfo(tr.call.TID, &w.at.info) != nil {
+		return
+	}
+	tr.spoilt = false
+	info := &w.at.info
+	w.interrupt(tr)
+	tr.before = asleepIn(&tr.call, info.IP)
+	if info.Op != raw.OpExit {
+		tr.before = asleepAt(&blockedCall{nr: info.Nr, args: info.Args, pc: info.IP})
+	}
+}
+
 // hideSpoilt has a call be made again that returns EINTR only because of an interrupt. It reports whether it is.
 func (w *worker) hideSpoilt(tr *tracee) bool {
 	tr.spoilt = false
@@ -313,6 +332,7 @@ func (w *worker) signalStop(tr *tracee, sig unix.Signal) {
 func (w *worker) eventStop(tr *tracee, kind stopKind, interrupted, stopped bool) {
 	switch {
 	case interrupted:
+		tr.spoilt = false
 		w.hideAtEvent(tr)
 	case kind == groupStop:
 		if tr.broken.state == heldBack { // it returns EINTR for that (signal(7))
