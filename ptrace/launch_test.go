@@ -258,7 +258,7 @@ var _ = target("exec-thread", func(l *ledger, args []string) {
 // The first goroutine of a program runs on the first thread while init functions run and stays
 // there if it is locked then.
 func init() {
-	if os.Getenv(targetEnv) == "exec-thread" {
+	if name := os.Getenv(targetEnv); name == "exec-thread" || name == "first waits" {
 		runtime.LockOSThread()
 	}
 }

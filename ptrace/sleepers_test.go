@@ -191,6 +191,43 @@ var _ = target("tracer without perf", func(l *ledger, args []string) {
 	targets["tracer"](l, args)
 })
 
+// The target's first thread waits with a timeout, while another one executes a program when it is told to. (See the init function
+// that keeps it on the first thread.)
+var _ = target("first waits", func(_ *ledger, _ []string) {
+	debug.SetGCPercent(-1)
+	ep, err := unix.EpollCreate1(0)
+	must(err)
+	locked(func() {
+		serve(func(string) any {
+			must(os.Setenv(targetEnv, "server"))
+			must(syscall.Exec(self(), []string{"server"}, os.Environ()))
+			return nil
+		})
+	})
+	event := new([16]byte)
+	const ms = 1_000_000
+	syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(event)), 1, ms, 0, 0)
+})
+
+// TestFirstSleeperIsReplaced: the call that a process's first thread has been left asleep in is handed over when another thread
+// executes a program, and so gets its number.
+func TestFirstSleeperIsReplaced(t *testing.T) {
+	needAlarms(t)
+	p := startWith(t, noPreemption, "first waits")
+	w := waiter{sleeper: sleeper{Name: "epoll_pwait", TID: p.pid, Nr: unix.SYS_EPOLL_PWAIT}, Left: true}
+	asleep(t, []sleeper{w.sleeper}, 0)
+	tracer, r := trace(t, ptrace.Options{Attach: []int{p.pid}, Follow: true})
+	asleep(t, []sleeper{w.sleeper}, os.Getpid())
+	p.say("exec")
+	if got := p.line(); got != "ready" {
+		t.Fatalf("the program says %q", got)
+	}
+	p.alive()
+	stop(t, tracer)
+	r.flights = slices.DeleteFunc(r.flights, func(f profile.InFlight) bool { return f.Why == profile.Detached }) // the new program's
+	isInFlight(t, r, w, profile.Replaced)
+}
+
 // TestSleepersEnd: what becomes of sleepers but by a return of their calls is seen.
 func TestSleepersEnd(t *testing.T) {
 	needAlarms(t)

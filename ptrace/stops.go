@@ -22,6 +22,9 @@ func (w *worker) act(s stop) {
 	case tr == nil:
 		tr = w.addBorn(s.tid)
 	}
+	if s.kind == execStop {
+		w.replaceLeader(tr) // first: what follows is about the thread that has stopped
+	}
 	tr.roused = tr.isRoused()
 	w.isAwake(tr)
 	tr.sleep.isUnknown = false
@@ -354,18 +357,8 @@ func (w *worker) eventStop(tr *tracee, kind stopKind, interrupted, stopped bool)
 	}
 }
 
-// execStop comes when an execve has succeeded, between its entry-stop and its exit-stop. ptrace(2),
-// "execve(2) under ptrace": whichever thread called it now has the thread group's id, and all
-// others are gone; those but the leader report their deaths by themselves.
+// execStop comes when an execve has succeeded, between its entry-stop and its exit-stop.
 func (w *worker) execStop(tr *tracee) {
-	former, err := raw.EventMessage(tr.call.TID)
-	if caller := w.table.tracees[int32(former)]; err == nil && caller != nil && caller != tr {
-		w.endCall(tr, profile.Replaced)
-		w.takeOver(tr, caller)
-	}
-	if err == nil && int32(former) != tr.call.TID {
-		w.dropReplacedElsewhere(tr.call.TID)
-	}
 	w.t.ends.executed(tr.call.PID)
 	if tr.launching {
 		w.executed(tr)
@@ -378,6 +371,23 @@ func (w *worker) execStop(tr *tracee) {
 		return
 	}
 	w.resume(tr, 0)
+}
+
+// replaceLeader deals with what an execve does to the thread group of tr, which has stopped for it. ptrace(2),
+// "execve(2) under ptrace": whichever thread called it now has the thread group's id, and all
+// others are gone; those but the leader report their deaths by themselves.
+func (w *worker) replaceLeader(tr *tracee) {
+	former, err := raw.EventMessage(tr.call.TID)
+	if err != nil {
+		return
+	}
+	if caller := w.table.tracees[int32(former)]; caller != nil && caller != tr {
+		w.endCall(tr, profile.Replaced)
+		w.takeOver(tr, caller)
+	}
+	if int32(former) != tr.call.TID {
+		w.dropReplacedElsewhere(tr.call.TID)
+	}
 }
 
 // takeOver has the leader's entry in the table go on with the thread that has got its id. That thread's former id
