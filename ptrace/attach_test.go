@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +35,6 @@ var _ = target("sleepers", func(_ *ledger, args []string) {
 		word     uint32
 		pipe, sv [2]int
 		none     uintptr
-		ptr      = func(p unsafe.Pointer) uintptr { return uintptr(p) }
 		byte1    = make([]byte, 64)
 		long     = unix.Timespec{Sec: 1000}
 		event    [16]byte
@@ -82,8 +80,8 @@ var _ = target("sleepers", func(_ *ledger, args []string) {
 	var fds unix.FdSet
 	fds.Set(pipe[0])
 
-	in, out := uintptr(pipe[0]), ptr(unsafe.Pointer(&byte1[0]))
-	ts := ptr(unsafe.Pointer(&long))
+	in, out := uintptr(pipe[0]), addressOf(&byte1[0])
+	ts := addressOf(&long)
 	calls := []struct {
 		name string
 		args []uintptr // with the number first
@@ -91,20 +89,20 @@ var _ = target("sleepers", func(_ *ledger, args []string) {
 		{"read", []uintptr{unix.SYS_READ, in, out, 1}},
 		{"recvfrom", []uintptr{unix.SYS_RECVFROM, uintptr(plain[0]), out, 1}},
 		{"recvfrom with SO_RCVTIMEO", []uintptr{unix.SYS_RECVFROM, uintptr(sv[0]), out, 1}},
-		{"epoll_pwait", []uintptr{unix.SYS_EPOLL_PWAIT, uintptr(ep), ptr(unsafe.Pointer(&event)), 1, ^none}},
-		{"epoll_pwait with a timeout", []uintptr{unix.SYS_EPOLL_PWAIT, uintptr(ep), ptr(unsafe.Pointer(&event)), 1, 1000_000}},
-		{"rt_sigtimedwait", []uintptr{unix.SYS_RT_SIGTIMEDWAIT, ptr(unsafe.Pointer(&set)), 0, 0, 8}},
-		{"rt_sigtimedwait with a timeout", []uintptr{unix.SYS_RT_SIGTIMEDWAIT, ptr(unsafe.Pointer(&set)), 0, ts, 8}},
-		{"semtimedop", []uintptr{unix.SYS_SEMTIMEDOP, sem, ptr(unsafe.Pointer(&op)), 1, ts}},
-		{"semtimedop without a timeout", []uintptr{unix.SYS_SEMTIMEDOP, sem, ptr(unsafe.Pointer(&op)), 1, 0}},
+		{"epoll_pwait", []uintptr{unix.SYS_EPOLL_PWAIT, uintptr(ep), addressOf(&event), 1, ^none}},
+		{"epoll_pwait with a timeout", []uintptr{unix.SYS_EPOLL_PWAIT, uintptr(ep), addressOf(&event), 1, 1000_000}},
+		{"rt_sigtimedwait", []uintptr{unix.SYS_RT_SIGTIMEDWAIT, addressOf(&set), 0, 0, 8}},
+		{"rt_sigtimedwait with a timeout", []uintptr{unix.SYS_RT_SIGTIMEDWAIT, addressOf(&set), 0, ts, 8}},
+		{"semtimedop", []uintptr{unix.SYS_SEMTIMEDOP, sem, addressOf(&op), 1, ts}},
+		{"semtimedop without a timeout", []uintptr{unix.SYS_SEMTIMEDOP, sem, addressOf(&op), 1, 0}},
 		{"msgrcv", []uintptr{unix.SYS_MSGRCV, msg, out, 8}},
 		{"nanosleep", []uintptr{unix.SYS_NANOSLEEP, ts}},
 		{"clock_nanosleep", []uintptr{unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, ts}},
-		{"ppoll", []uintptr{unix.SYS_PPOLL, ptr(unsafe.Pointer(&pollfd)), 1}},
-		{"ppoll with a timeout", []uintptr{unix.SYS_PPOLL, ptr(unsafe.Pointer(&pollfd)), 1, ts}},
-		{"pselect6", []uintptr{unix.SYS_PSELECT6, uintptr(pipe[0] + 1), ptr(unsafe.Pointer(&fds)), 0, 0, ts}},
-		{"futex", []uintptr{unix.SYS_FUTEX, ptr(unsafe.Pointer(&word)), 0}},
-		{"futex with a timeout", []uintptr{unix.SYS_FUTEX, ptr(unsafe.Pointer(&word)), 0, 0, ts}},
+		{"ppoll", []uintptr{unix.SYS_PPOLL, addressOf(&pollfd), 1}},
+		{"ppoll with a timeout", []uintptr{unix.SYS_PPOLL, addressOf(&pollfd), 1, ts}},
+		{"pselect6", []uintptr{unix.SYS_PSELECT6, uintptr(pipe[0] + 1), addressOf(&fds), 0, 0, ts}},
+		{"futex", []uintptr{unix.SYS_FUTEX, addressOf(&word), 0}},
+		{"futex with a timeout", []uintptr{unix.SYS_FUTEX, addressOf(&word), 0, 0, ts}},
 		{"accept4", []uintptr{unix.SYS_ACCEPT4, uintptr(listener)}},
 		{"wait4", []uintptr{unix.SYS_WAIT4, uintptr(child)}},
 	}

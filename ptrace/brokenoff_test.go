@@ -105,8 +105,8 @@ var _ = target("ignores", func(l *ledger, args []string) {
 		args []uintptr // with the number first
 		ends syscall.Errno
 	}{
-		{[]uintptr{unix.SYS_SEMTIMEDOP, sem, uintptr(unsafe.Pointer(down)), 1, 0}, 0},
-		{[]uintptr{unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0, uintptr(unsafe.Pointer(&wait)), 8}, unix.EAGAIN},
+		{[]uintptr{unix.SYS_SEMTIMEDOP, sem, addressOf(down), 1, 0}, 0},
+		{[]uintptr{unix.SYS_RT_SIGTIMEDWAIT, addressOf(&set), 0, addressOf(&wait), 8}, unix.EAGAIN},
 	}
 	for i, c := range calls {
 		tids, over, ended := make(chan int), atomic.Bool{}, make(chan *ledger)
@@ -126,7 +126,7 @@ var _ = target("ignores", func(l *ledger, args []string) {
 				time.Sleep(time.Millisecond)
 			}
 			if round == 10 && c.ends == 0 {
-				l.call(unix.SYS_SEMOP, sem, uintptr(unsafe.Pointer(up)), 1)
+				l.call(unix.SYS_SEMOP, sem, addressOf(up), 1)
 				break
 			}
 			if c.ends != 0 {
@@ -231,7 +231,7 @@ var _ = target("patient", func(_ *ledger, args []string) {
 	must(unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &soon))
 	ts := unix.NsecToTimespec(int64(patientMs * time.Millisecond))
 	event, op, set := [16]byte{}, [3]int16{0, -1, 0}, uint64(1)<<(unix.SIGUSR2-1)
-	limit, events := uintptr(unsafe.Pointer(&ts)), uintptr(unsafe.Pointer(&event))
+	limit, events := addressOf(&ts), addressOf(&event)
 	var mu sync.Mutex
 	var results []outcome
 	var all []sleeper
@@ -243,8 +243,8 @@ var _ = target("patient", func(_ *ledger, args []string) {
 	}{
 		{"epoll_pwait", []uintptr{unix.SYS_EPOLL_PWAIT, uintptr(ep), events, 1, patientMs}},
 		{"epoll_pwait2", []uintptr{unix.SYS_EPOLL_PWAIT2, uintptr(ep), events, 1, limit}},
-		{"rt_sigtimedwait", []uintptr{unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0, limit, 8}},
-		{"semtimedop", []uintptr{unix.SYS_SEMTIMEDOP, sem, uintptr(unsafe.Pointer(&op)), 1, limit}},
+		{"rt_sigtimedwait", []uintptr{unix.SYS_RT_SIGTIMEDWAIT, addressOf(&set), 0, limit, 8}},
+		{"semtimedop", []uintptr{unix.SYS_SEMTIMEDOP, sem, addressOf(&op), 1, limit}},
 		{"recvfrom", []uintptr{unix.SYS_RECVFROM, uintptr(pair[0]), events, 1}},
 		{"read", []uintptr{unix.SYS_READ, uintptr(pair[0]), events, 1}},
 	} {

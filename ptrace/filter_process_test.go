@@ -123,14 +123,13 @@ func denyGetpgid(l *ledger, answer uint32, bySeccomp bool, flags uintptr) {
 	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	failed := l.Errors[unix.SYS_SECCOMP]
 	if bySeccomp {
-		l.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&program)))
+		l.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, addressOf(&program))
 	} else {
 		must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
 	}
 	if l.Errors[unix.SYS_SECCOMP] != failed {
 		l.fault("the filter is refused")
 	}
-	runtime.KeepAlive(code)
 }
 
 // askForFilter asks the kernel if the calling thread has a filter, as programs do before they make one.

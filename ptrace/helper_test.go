@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -376,6 +377,16 @@ func locked(f func()) {
 		f()
 	}()
 }
+
+// addressOf returns where v is, for a call that is made elsewhere: by another goroutine, or by a function that is given
+// numbers. v is kept, and kept where it is: what does not escape stands on the stack of its goroutine, which moves as it grows,
+// and no number that once was a pointer holds that up.
+func addressOf[T any](v *T) uintptr {
+	addressed.Store(v, nil)
+	return uintptr(unsafe.Pointer(v))
+}
+
+var addressed sync.Map
 
 // status returns a line of /proc/TID/status.
 func status(tid int, name string) string {
