@@ -74,7 +74,8 @@ func Main(m *testing.M, alive time.Duration) {
 	os.Exit(status)
 }
 
-// Program returns the path of sysprof, built as a user would.
+// Program returns the path of sysprof, built as a user would, but with no version stamped on it: git refuses to tell of the
+// checkout of somebody else.
 func Program(t *testing.T) string {
 	t.Helper()
 	binary.once.Do(func() {
@@ -85,7 +86,7 @@ func Program(t *testing.T) string {
 			binary.err = err
 			return
 		}
-		if out, err := exec.Command("go", "build", "-o", binary.dir, "sysprof/cmd/sysprof").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary.dir, "sysprof/cmd/sysprof").CombinedOutput(); err != nil {
 			binary.err = fmt.Errorf("build sysprof: %w\n%s", err, out)
 		}
 	})
@@ -105,7 +106,7 @@ func ProgramWith(t *testing.T, name string) string {
 	if _, err := os.Stat(other); err == nil {
 		return path
 	}
-	if out, err := exec.Command("go", "build", "-o", filepath.Dir(path), "sysprof/cmd/"+name).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Dir(path), "sysprof/cmd/"+name).CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
 	return path
