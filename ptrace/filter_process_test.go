@@ -125,7 +125,7 @@ func denyGetpgid(l *ledger, answer uint32, bySeccomp bool, flags uintptr) {
 	if bySeccomp {
 		l.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, addressOf(&program))
 	} else {
-		must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+		must(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, addressOf(&program), 0, 0))
 	}
 	if l.Errors[unix.SYS_SECCOMP] != failed {
 		l.fault("the filter is refused")

@@ -273,8 +273,9 @@ func (w *worker) passSpoilt(tr *tracee, interrupted bool) {
 	tr.spoilt = false
 	info := &w.at.info
 	w.interrupt(tr)
-	tr.before = asleepIn(&tr.call, info.IP)
-	if info.Op != raw.OpExit {
+	if info.Op == raw.OpExit {
+		tr.before = asleepIn(&tr.call, info.IP)
+	} else {
 		tr.before = asleepAt(&blockedCall{nr: info.Nr, args: info.Args, pc: info.IP})
 	}
 }
