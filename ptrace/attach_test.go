@@ -1,16 +1,19 @@
 package ptrace_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -109,16 +112,20 @@ var _ = target("sleepers", func(_ *ledger, args []string) {
 	var mu sync.Mutex
 	var returned []string
 	var all []sleeper
+	var calling []sleepingCall
 	var started sync.WaitGroup
 	for _, c := range calls {
 		started.Add(1)
 		locked(func() {
 			mu.Lock()
 			all = append(all, sleeper{c.name, unix.Gettid(), int(c.args[0])})
+			calling = append(calling, sleepingCall{tid: unix.Gettid(), line: fmt.Sprintf("%d %#x ", c.args[0], c.args[1])})
+			i := len(calling) - 1
 			mu.Unlock()
 			started.Done()
 			r, err := call(c.args[0], c.args[1:]...)
 			mu.Lock()
+			calling[i].told = true
 			returned = append(returned, c.name+": "+strconv.Itoa(int(r))+" "+errString(err))
 			mu.Unlock()
 			select {}
@@ -132,10 +139,34 @@ var _ = target("sleepers", func(_ *ledger, args []string) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		for i := range calling {
+			for deadline := time.Now().Add(patience); !calling[i].told && !calling[i].goesOn(); {
+				mu.Unlock()
+				if time.Now().After(deadline) {
+					panic("neither in its call nor told to have returned: " + all[i].Name)
+				}
+				time.Sleep(200 * time.Microsecond)
+				mu.Lock()
+			}
+		}
 		return slices.Clone(returned)
 	})
 	runtime.KeepAlive([]any{&word, &op, &pollfd, &long, &fds, &event, &set, byte1})
 })
+
+// sleepingCall is what a thread of the target sleeps in, as /proc/TID/syscall begins. Its call may have returned before that is
+// told: the thread then waits for one of the runtime's CPUs.
+type sleepingCall struct {
+	tid  int
+	line string
+	told bool
+}
+
+func (c sleepingCall) goesOn() bool {
+	nr := sleepsIn(c.tid)
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", c.tid))
+	return nr == unix.SYS_RESTART_SYSCALL || nr >= 0 && strings.HasPrefix(string(data), c.line)
+}
 
 func errString(err error) string {
 	if err == nil {

@@ -94,7 +94,7 @@ func makeCalls(what []string) {
 		unix.Ppoll(nil, &short, nil)
 	case "rhythm":
 		zero, _ := os.Open("/dev/zero")
-		much := make([]byte, 1<<20)
+		much := make([]byte, 4<<20)
 		for i := range number(2) {
 			if i%number(1) == 0 {
 				unix.Pread(int(zero.Fd()), much, 0)
