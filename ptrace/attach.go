@@ -50,7 +50,7 @@ func (t *Tracer) attachAll() error {
 	for i, pid := range slices.Concat(t.options.Attach, t.options.Found) {
 		all = append(all, &attachment{pid: int32(pid), group: groupOf(int32(pid)), found: i >= len(t.options.Attach)})
 	}
-	const nap = 100 * time.Microsecond
+	const pause = 100 * time.Microsecond
 	first := t.firstSeizures(all)
 	if len(all) > 0 {
 		t.run.begin(t.now())
@@ -72,7 +72,7 @@ func (t *Tracer) attachAll() error {
 			}
 		}
 		if busy && idle {
-			time.Sleep(nap)
+			nap(pause)
 		}
 	}
 	failures := t.failuresOf(all)

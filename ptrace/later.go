@@ -43,7 +43,7 @@ func (t *Tracer) Attach(pid int) (threads int, err error) {
 	}
 	w := t.shares.running[t.shares.runners%len(t.shares.running)]
 	t.shares.runners++
-	const nap, atMost = 200 * time.Microsecond, time.Second
+	const pause, atMost = 200 * time.Microsecond, time.Second
 	for begin := time.Now(); !a.over; {
 		settled := w.haveStopped(a.tids)
 		found := t.attachMore(w, a, time.Since(begin))
@@ -59,7 +59,7 @@ func (t *Tracer) Attach(pid int) (threads int, err error) {
 			}
 			a.end()
 		case !found:
-			time.Sleep(nap)
+			nap(pause)
 		}
 	}
 	if a.seized > 0 {

@@ -74,7 +74,7 @@ func (w *worker) settle(atMost time.Duration) {
 			w.release()
 		}
 		if err != nil {
-			time.Sleep(settleNap)
+			nap(settleNap)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func (w *worker) release() {
 // them.
 func (t *Tracer) awaitOthers() {
 	for begin := time.Now(); t.unsettled.Load() > 0 && time.Since(begin) < holdAtMost; {
-		time.Sleep(settleNap)
+		nap(settleNap)
 	}
 }
 

@@ -188,7 +188,7 @@ func (h *heartbeat) await(nowNs int64) {
 		return
 	}
 	for deadline := time.Now().Add(awaitAtMost); h.beatAtNs.Load() == last && time.Now().Before(deadline); {
-		time.Sleep(100 * time.Microsecond)
+		nap(100 * time.Microsecond)
 	}
 }
 

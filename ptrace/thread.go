@@ -164,7 +164,7 @@ func onOwnThread(work, after func()) {
 		defer func() {
 			go func() {
 				for unix.Tgkill(unix.Getpid(), tid, 0) == nil {
-					time.Sleep(50 * time.Microsecond)
+					nap(50 * time.Microsecond)
 				}
 				after()
 			}()
