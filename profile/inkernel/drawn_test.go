@@ -16,16 +16,17 @@ func TestDrawnCallsStandForAll(t *testing.T) {
 	for _, tt := range []struct {
 		what string
 		by   Fields
-	}{{"busy 400", 0}, {"sleeps", 0}, {"getppid 4 200000", 0}, {"busy 400", ByTID | ByComm | ByCgroup}} {
+	}{{"busy 1500", 0}, {"sleeps", 0}, {"getppid 4 200000", 0}, {"busy 400", ByTID | ByComm | ByCgroup}} {
 		what := tt.what
 		t.Run(fmt.Sprint(what, tt.by), func(t *testing.T) {
 			c := load(t, Options{Draws: true, By: tt.by})
-			type sums struct{ drawn, calls, ns float64 }
-			got := make(map[uint64]sums)
+			got := make(map[uint64]*drawnSums)
 			if err := c.Draw(true, func(d *Drawn) bool {
 				if d.Kind == Returned || d.Kind == Follows {
-					sum := got[d.Nr]
-					got[d.Nr] = sums{sum.drawn + 1, sum.calls + d.Weight, sum.ns + d.Weight*float64(d.Ns)}
+					if got[d.Nr] == nil {
+						got[d.Nr] = new(drawnSums)
+					}
+					got[d.Nr].add(d.Weight, float64(d.Ns))
 				}
 				return false
 			}); err != nil {
@@ -48,20 +49,50 @@ func TestDrawnCallsStandForAll(t *testing.T) {
 					}
 				}
 			}
-			for _, r := range raw.Calls[profile.SameCPU].Sorted() {
-				calls, _ := r.Counts()
+			for _, r := range raw.Snapshot().Rows {
 				sum := got[r.Nr]
-				if sum.drawn == 0 {
-					t.Errorf("%s: %d calls, none drawn", r.ABI.Name(r.Nr), calls)
+				if sum == nil {
+					t.Errorf("%s: %d calls, none drawn", r.ABI.Name(r.Nr), r.Calls)
+					continue
 				}
 				const many = 1000 // a burst of less may be over before it is known how frequent its calls are
-				if off := 6 / math.Sqrt(sum.drawn); calls >= many && c.Losses().NoStack == 0 && math.Abs(sum.calls/float64(calls)-1) > off {
-					t.Errorf("%s: %d calls, the %.0f that were drawn stand for %.0f", r.ABI.Name(r.Nr), calls, sum.drawn, sum.calls)
+				if r.Calls < many || c.Losses().NoStack != 0 {
+					continue
+				}
+				if !sum.calls.standsFor(float64(r.Calls)) {
+					t.Errorf("%s: %d calls, those that were drawn stand for %v", r.ABI.Name(r.Nr), r.Calls, sum.calls)
+				}
+				if !sum.ns.standsFor(float64(r.SumNs)) {
+					t.Errorf("%s: %d ns, those that were drawn stand for %v", r.ABI.Name(r.Nr), r.SumNs, sum.ns)
 				}
 			}
 		})
 	}
 }
+
+// drawnSums are what the drawn calls of a row stand for.
+type drawnSums struct{ calls, ns estimate }
+
+func (s *drawnSums) add(weight, ns float64) {
+	s.calls.add(weight, 1)
+	s.ns.add(weight, ns)
+}
+
+// estimate is the sum of what was drawn, each times its weight, and the variance of that: where what has been drawn at one of w
+// stands for w (Horvitz and Thompson 1952, of draws that do not depend on each other).
+type estimate struct{ sum, variance float64 }
+
+func (e *estimate) add(weight, x float64) {
+	e.sum += weight * x
+	e.variance += weight * (weight - 1) * x * x
+}
+
+// standsFor reports whether the truth may be that: it is not six standard deviations off.
+func (e estimate) standsFor(truth float64) bool {
+	return math.Abs(e.sum-truth) <= 6*math.Sqrt(e.variance)+truth/100
+}
+
+func (e estimate) String() string { return fmt.Sprintf("%.0f ± %.0f", e.sum, math.Sqrt(e.variance)) }
 
 // A drawn call comes with the memory of its thread, from the stack pointer on.
 func TestDrawnCallHasItsStack(t *testing.T) {
