@@ -21,7 +21,7 @@ type Call struct {
 
 	EntrySeenNs, EntryResumedNs, ExitSeenNs, ExitResumedNs int64
 
-	Queued    bool   // the exit-stop stood in line behind another tracee's stop
+	Queued    bool   // the exit-stop stood in line behind another tracee's stop, or the thread for the CPU that it shares with the tracer
 	Slept     bool   // the thread slept in it for most of its time, as far as that is known: set with TransitNs
 	Woken     bool   // its end came on the heels of a call of another traced thread that can have been what it waited for
 	Disturbed bool   // the thread, or its tracer, waited for a CPU for most of the call: set with TransitNs

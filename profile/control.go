@@ -17,6 +17,7 @@ type Control struct {
 type Waits struct {
 	TracerNs    int64 // the tracer, since it resumed the thread, or some of its stops before
 	TracerStops int32 // how many stops it may have seen meanwhile
+	Overtaken   bool  // in between, other threads had the CPU that the thread shares with the tracer, and the tracer for them
 
 	Known    bool  // the rest is
 	Stops    int32 // of the thread, since it was looked at last

@@ -31,7 +31,7 @@ type controls struct {
 	calls   int             // since the last one
 	after   int             // the next one comes after so many
 	old     bool            // that was drawn anew because the last one is old
-	usualNs int64           // how long the last one took, within bounds
+	usualNs int64           // how long the last one took that stood in no line, within bounds
 	paidNs  int64           // what all of them took that have to be paid for …
 	costNs  int64           // … by at least so much that tracing has cost, of which paidNs may be one part in paidBy
 	exempt  bool            // the one that was begun last has not to be paid for
@@ -100,10 +100,13 @@ func (c *controls) paid(call *profile.Call) {
 }
 
 // took takes note of how long a control took. What it has waited for a CPU is not its cost.
-func (c *controls) took(transitNs, holdNs int64) {
-	c.usualNs = min(transitNs, mostCostNs)
+func (c *controls) took(transitNs, holdNs int64, queued bool) {
+	ns := min(transitNs, mostCostNs)
+	if !queued {
+		c.usualNs = ns
+	}
 	if !c.exempt {
-		c.paidNs += c.usualNs + min(holdNs, mostCostNs)
+		c.paidNs += ns + min(holdNs, mostCostNs)
 	}
 }
 
@@ -134,7 +137,7 @@ func (w *worker) beginControl(tr *tracee) {
 	if !w.controls.due(c.Condition(), c.ExitSeenNs) || !w.mayControl(tr) || raw.Interrupt(c.TID) != nil {
 		return
 	}
-	tr.control, tr.interruptPending = true, true
+	tr.control, tr.interruptPending, tr.seenAll = true, true, w.dealtWith
 	w.controls.take(c.Condition(), c.ExitSeenNs)
 }
 
@@ -165,7 +168,7 @@ func (w *worker) mayControl(tr *tracee) bool {
 // controlled is the stop that a control ends with.
 func (w *worker) controlled(tr *tracee) {
 	seenNs := w.t.now()
-	queued := w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
+	queued := w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs || w.wasOvertaken(tr)
 	if tr.detachRequested {
 		w.detach(tr, 0)
 		return
@@ -183,6 +186,6 @@ func (w *worker) controlled(tr *tracee) {
 	c := &w.controls.last
 	*c = profile.Control{PID: tr.call.PID, TID: tr.call.TID, AtNs: begunNs, RawNs: seenNs - begunNs,
 		HoldNs: tr.controlHeldNs + tr.call.ExitResumedNs - seenNs, CrossCPU: tr.call.CrossCPU, Queued: queued, Waits: waits}
-	w.controls.took(c.RawNs, c.HoldNs)
+	w.controls.took(c.RawNs, c.HoldNs, c.Queued)
 	w.feed.Control(c)
 }

@@ -14,7 +14,7 @@ func called(c *controls, nowNs int64) (due bool) {
 	c.paid(&profile.Call{EntryResumedNs: testHoldNs})
 	if due = c.due(profile.SameCPU, nowNs); due {
 		c.take(profile.SameCPU, nowNs)
-		c.took(testTransitNs, testControlHoldNs)
+		c.took(testTransitNs, testControlHoldNs, false)
 	}
 	return due
 }

@@ -142,7 +142,7 @@ func (w *worker) resumeWaiting(target int32) {
 		return
 	}
 	for _, tr := range w.handover.take(target) {
-		tr.call.EntryResumedNs = w.t.now()
+		tr.seenAll, tr.call.EntryResumedNs = w.dealtWith, w.t.now()
 		w.resume(tr, 0)
 	}
 }

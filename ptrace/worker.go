@@ -34,6 +34,7 @@ type worker struct {
 	at        scratch
 	resumedNs int64  // when any of its tracees was resumed last
 	expiries  uint64 // so many there have been
+	dealtWith uint64 // so many stops
 }
 
 // scratch is what is read at a stop. The kernel writes there, so it must not be on a stack that can move.

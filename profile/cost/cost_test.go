@@ -97,10 +97,33 @@ func TestSleepersWaitThemselves(t *testing.T) {
 	if c.Disturbed {
 		t.Error("a thread that slept for 0.5 ms and waited for 2.5 ms was disturbed")
 	}
-	c.Waits.SinceNs, c.Waits.WaitedNs = 3_010_000, 2_990_000
-	stream.Call(c)
-	if !c.Disturbed {
-		t.Error("a thread that waited for all of its call was not disturbed")
+	for _, waitedNs := range []int64{2_990_000, 2_960_000} {
+		c.Waits.SinceNs, c.Waits.WaitedNs = 3_010_000, waitedNs
+		stream.Call(c)
+		if !c.Disturbed {
+			t.Errorf("a thread that waited for %d of the 3,000,000 ns of its call was not disturbed", waitedNs)
+		}
+	}
+}
+
+// TestWhoRunsWaitsForNobody: a tracer that waits for the CPU on which a call runs makes the call no shorter.
+func TestWhoRunsWaitsForNobody(t *testing.T) {
+	m := calibrated()
+	stream := m.NewStream()
+	for range nearest {
+		stream.Control(&profile.Control{RawNs: 5_450, Waits: profile.Waits{TracerStops: 1, TracerNs: 2_000, Known: true, Stops: 2, SinceNs: 18_000, RanNs: 5_000, WaitedNs: 2_000}})
+	}
+	c := &profile.Call{ExitSeenNs: 242_000, Waits: profile.Waits{TracerNs: 249_000, TracerStops: 5, Known: true, Stops: 3, SinceNs: 265_000, RanNs: 243_500, WaitedNs: 10_900}}
+	if stream.Call(c); c.Disturbed || c.NetNs() < 230_000 {
+		t.Errorf("of a call that ran for 240 µs, %d ns are left", c.NetNs())
+	}
+	c = &profile.Call{ExitSeenNs: 40_000, Waits: profile.Waits{TracerNs: 10_000, TracerStops: 3, Known: true, Stops: 2, SinceNs: 55_000, RanNs: 5_200, WaitedNs: 20_000, Overtaken: true}}
+	if stream.Call(c); !c.Disturbed || c.NetNs() > 2*nullNs {
+		t.Errorf("of a call that hardly ran while others did, %d ns are left", c.NetNs())
+	}
+	c.Waits.Overtaken = false // so it may have slept for some 12 µs
+	if stream.Call(c); c.Disturbed {
+		t.Errorf("a call that may have slept was disturbed")
 	}
 }
 

@@ -30,6 +30,7 @@ type local struct {
 
 	wait   usual // of the thread for a CPU, a stop
 	tracer usual // of the tracer thread, a stop
+	ran    usual // of the thread, a stop
 	off    usual // neither running nor waiting, a stop
 }
 

@@ -75,6 +75,7 @@ const (
 	waited // there are Waits
 	known  // Waits.Known
 	woken
+	overtaken // Waits.Overtaken
 )
 
 const waitsFields = 6
@@ -128,6 +129,7 @@ func (e *Events) add(kind int, thread int32, inLine, crossed bool, gapNs, entryN
 	set(crossCPU, crossed)
 	set(waited, *w != profile.Waits{})
 	set(known, w.Known)
+	set(overtaken, w.Overtaken)
 	e.Kind, e.Thread, e.Flags = append(e.Kind, kind), append(e.Thread, thread), append(e.Flags, flags)
 	e.GapNs, e.EntryNs = append(e.GapNs, rounded(gapNs)), append(e.EntryNs, rounded(entryNs))
 	e.RawNs, e.ExitNs = append(e.RawNs, (rawNs+5)/10), append(e.ExitNs, rounded(exitNs))
@@ -155,7 +157,7 @@ func (r *Run) Replay(m cost.Model) *profile.Snapshot {
 		e, flags := &r.Events, r.Events.Flags[i]
 		var w profile.Waits
 		if flags&waited != 0 {
-			w = profile.Waits{TracerNs: waits[0], TracerStops: int32(waits[1]), Known: flags&known != 0, Stops: int32(waits[2]),
+			w = profile.Waits{TracerNs: waits[0], TracerStops: int32(waits[1]), Overtaken: flags&overtaken != 0, Known: flags&known != 0, Stops: int32(waits[2]),
 				SinceNs: waits[3], RanNs: waits[4], WaitedNs: waits[5]}
 			waits = waits[waitsFields:]
 		}
