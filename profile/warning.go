@@ -20,11 +20,11 @@ type WarningKind string
 
 // Kinds about how true the times are.
 const (
-	// QueuedCorrected: exit-stops of this Share stood in line, and the calls' times are taken from the others.
+	// QueuedCorrected: calls of this Share stood in line, and the calls' times are taken from the others.
 	QueuedCorrected WarningKind = "queued-corrected"
-	// QueuedRaw: exit-stops of this Share stood in line, and nothing is taken off any latency.
+	// QueuedRaw: calls of this Share stood in line, and nothing is taken off any latency.
 	QueuedRaw WarningKind = "queued-raw"
-	// QueuedInLatency: exit-stops of this Share stood in line, which is part of the latency of those with too
+	// QueuedInLatency: calls of this Share stood in line, which is part of the latency of those with too
 	// few others to compare with.
 	QueuedInLatency WarningKind = "queued-in-latency"
 	// ShorterThanByHand: this Share of the calls took less than the transit that the user gave.

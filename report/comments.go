@@ -82,9 +82,9 @@ func shortFactor(f float64) string {
 
 // briefly has the words without figures for those warnings that have figures. They stand in the table of the run.
 var briefly = map[profile.WarningKind]string{
-	profile.QueuedCorrected:   "some calls ended while the tracer was busy: how long these took is taken from the others",
-	profile.QueuedRaw:         "some calls ended while the tracer was busy: that is part of their latency",
-	profile.QueuedInLatency:   "some calls ended while the tracer was busy: where there are few others, that is part of their latency",
+	profile.QueuedCorrected:   "some calls waited while the tracer was busy: how long these took is taken from the others",
+	profile.QueuedRaw:         "some calls waited while the tracer was busy: that is part of their latency",
+	profile.QueuedInLatency:   "some calls waited while the tracer was busy: where there are few others, that is part of their latency",
 	profile.ShorterThanByHand: "some calls took less than the transit given by hand",
 	profile.SameCPUInferred:   "what tracing adds to a call was inferred where tracer and tracee are pinned to one CPU",
 	profile.CrossCPUInferred:  "what tracing adds to a call was inferred where tracer and tracee are not pinned to one CPU",

@@ -119,7 +119,7 @@ func writeParts(out *bytes.Buffer, o *profile.Overhead) {
 		if o.InLineNs.Ns > 0 {
 			inLine = fmt.Sprintf("; entries and exits stood in line for about %s in all", humanTime(o.InLineNs.Ns))
 		}
-		fmt.Fprintf(out, "%s (%s) ended while the tracer was busy with another thread%s\n",
+		fmt.Fprintf(out, "%s (%s) waited while the tracer was busy with another thread%s\n",
 			plural(o.Queued, "call"), percentSign(float64(o.Queued), float64(o.Calls)), inLine)
 	}
 }

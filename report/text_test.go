@@ -80,10 +80,10 @@ func TestWhatTracingCost(t *testing.T) {
 		"no calls":      {&profile.Overhead{Source: profile.Calibrated, WallNs: 5}, ""},
 		"calibrated": {&calibrated, `tracing cost 7.27 µs a call; without it the run would have taken 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
 that is 244 ms in all, 76.1 % of the 321 ms that the run took
-` + parts + "17 calls (0.1 %) ended while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
+` + parts + "17 calls (0.1 %) waited while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
 		"threads": {&threads, `tracing cost 59.5 µs a call; without it the run would have taken 76.7 ms (66.0 to 87.0 ms): a slowdown of 4.2 (3.7 to 4.9)
 that is 2.00 s in all, all threads added up, in the 321 ms that the run took
-` + strings.Replace(parts, "7.27", "59.5", 1) + "17 calls (0.1 %) ended while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
+` + strings.Replace(parts, "7.27", "59.5", 1) + "17 calls (0.1 %) waited while the tracer was busy with another thread; entries and exits stood in line for about 120 µs in all\n"},
 		"no range": {&certain, `tracing cost 7.27 µs a call; without it the run would have taken 76.7 ms: a slowdown of 4.2
 that is 244 ms in all, 76.1 % of the 321 ms that the run took
 ` + parts},
@@ -95,7 +95,7 @@ that is 244 ms in all, 76.1 % of the 321 ms that the run took
 ` + parts},
 		"nothing known": {&nothing, "tracing cost 7.27 µs a call; how long the run would have taken without it is unknown\nthat is 244 ms in all, 76.1 % of the 321 ms that the run took\n" + parts},
 		"no estimate": {&unknown, "tracing cost 7.27 µs a call\nthat is 244 ms in all, 76.1 % of the 321 ms that the run took\n" +
-			parts + "1 call (<0.1 %) ended while the tracer was busy with another thread\n"},
+			parts + "1 call (<0.1 %) waited while the tracer was busy with another thread\n"},
 		"by hand": {&byHand, `tracing cost 3.20 µs a call, with the transit as given by hand; without it the run would have taken 968 µs: a slowdown of 1.03
 that is 32.0 µs in all, 3.2 % of the 1.00 ms that the run took
 of the 3.20 µs a call, 2.00 µs are transit, as given by hand (taken off the latencies), and 1.20 µs hold

@@ -193,7 +193,7 @@ func times(n uint64) string {
 }
 
 func queued(w *profile.Warning) string {
-	return wholePercent(w) + " of the calls ended while the tracer was busy with another thread; "
+	return wholePercent(w) + " of the calls waited while the tracer was busy with another thread; "
 }
 
 func inferred(w *profile.Warning, condition string) string {

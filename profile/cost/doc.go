@@ -19,7 +19,7 @@
 //  2. A Stream takes off each call the transit of its moment: the median of the last controls of that tracer thread, in
 //     that condition (tracer and tracee pinned to one CPU, or not), and the cold caches (stream.go).
 //  3. A call, or a control, that took long because the thread or its tracer waited for a CPU is known by their
-//     schedstat (waits.go). Such calls, and those whose exit-stop stood in line, are counted, and taken to be like the
+//     schedstat (waits.go). Such calls, and those that stood in line for the tracer or its CPU, are counted, and taken to be like the
 //     others of their row (queue.go). Calls that really took long stay.
 //  4. Correct takes off the means by how much controls exceed their own median, which medians do not have in them
 //     (cost.go). What was taken off, the switches, standing in line, controls and hold are added up, and what work
