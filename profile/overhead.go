@@ -14,7 +14,7 @@ type Overhead struct {
 
 	Calls    uint64 // all traced calls, counted in rows or not
 	CrossCPU uint64 // of them, those made while tracer and tracee were not pinned to one CPU
-	Queued   uint64 // of all, those whose exit-stop stood in line: left out of the estimates
+	Queued   uint64 // of all, those that stood in line: left out of the estimates
 
 	TransitNs  Estimate // a call: the part of its raw latency that exists only because of tracing
 	SwitchesNs Estimate // a call: the switches before its entry-stop and after its exit-stop

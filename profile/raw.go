@@ -29,7 +29,7 @@ type RawCalls struct {
 
 // Traced is what tracing did to calls, in all.
 type Traced struct {
-	Calls, Queued uint64 // Queued of these Calls had an exit-stop that stood in line
+	Calls, Queued uint64 // Queued of these Calls stood in line (Call.Queued)
 	HoldNs        int64
 	TransitNs     int64
 }
@@ -53,7 +53,7 @@ type RawRow struct {
 type RawOutcome struct {
 	Latency Histogram  // of the calls whose exit-stop was seen at once
 	NetNs   int64      // the sum of Call.NetNs of these
-	Queued  *Histogram // of those whose exit-stop stood in line, which is part of it, or that were disturbed; nil if there are none
+	Queued  *Histogram // of those that stood in line, which is part of it, or that were disturbed; nil if there are none
 }
 
 // RawFailure is the calls of a row that failed with the same errno.
@@ -165,7 +165,7 @@ func (r *RawRow) failed(errno int32) *RawOutcome {
 	return o
 }
 
-// Counts returns how many calls the row has, and of how many of them the exit-stop stood in line.
+// Counts returns how many calls the row has, and how many of them stood in line.
 func (r *RawRow) Counts() (calls, queued uint64) {
 	for o := range r.outcomes {
 		n := o.Queued.countOrZero()

@@ -28,7 +28,7 @@ type Totals struct {
 	Calls, Errors uint64 // Errors of these Calls failed
 	SumNs         int64
 	MinNs, MaxNs  int64
-	Queued        uint64 // calls whose exit-stop stood in line behind another tracee's stop
+	Queued        uint64 // calls that stood in line (Call.Queued)
 	HoldNs        int64  // how long tracees stood stopped in all
 	CPUCalls      uint64 // calls of which the thread's own CPU time was measured
 	CPUNs         int64  // the CPU time of those

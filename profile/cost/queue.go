@@ -12,7 +12,7 @@ const enoughUnqueued = 20
 // sleep is from when on a call is said to have slept rather than run.
 const sleep = 50 * time.Microsecond
 
-// withQueued adds the calls of an outcome whose exit-stops stood in line to its latencies h. They are taken to be
+// withQueued adds the calls of an outcome that stood in line to its latencies h. They are taken to be
 // like the others, if there are enough of those to know what they are like; otherwise the time in the line is part
 // of the latency. h is taken over.
 //

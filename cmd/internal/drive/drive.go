@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -86,6 +87,9 @@ func Program(t *testing.T) string {
 			binary.err = err
 			return
 		}
+		if binary.err = seeSources(); binary.err != nil {
+			return
+		}
 		if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary.dir, "sysprof/cmd/sysprof").CombinedOutput(); err != nil {
 			binary.err = fmt.Errorf("build sysprof: %w\n%s", err, out)
 		}
@@ -94,6 +98,22 @@ func Program(t *testing.T) string {
 		t.Fatal(binary.err)
 	}
 	return filepath.Join(binary.dir, "sysprof")
+}
+
+// seeSources looks at all that the programs of this module are made of. The go command takes a test for passed that has passed
+// before as long as the files that the test has looked at are the same (go help test), and does not know those that go build reads.
+func seeSources() error {
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("find the module: %w", err)
+	}
+	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && path != root && (entry.Name()[0] == '.' || entry.Name() == "bench") {
+			return fs.SkipDir
+		}
+		return err
+	})
 }
 
 // ProgramWith builds another program of this module beside sysprof, as sysprof-live, and returns the path of sysprof.
