@@ -57,6 +57,8 @@ type savedTotals struct {
 type savedRow struct {
 	Name  string
 	RawNs int64 `json:"raw_ns"`
+
+	UpperBound bool `json:"upper_bound"`
 	savedTotals
 }
 

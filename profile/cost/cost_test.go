@@ -484,4 +484,10 @@ func TestShortUpperBound(t *testing.T) {
 	if !s.Rows[0].UpperBound || s.Rows[1].UpperBound {
 		t.Errorf("%v, %v", s.Rows[0].UpperBound, s.Rows[1].UpperBound)
 	}
+	// A sleep of 14 µs is too short to tell by itself, in a call that was looked at for that; but it is most of it.
+	stream.Control(&profile.Control{RawNs: 5_450, Waits: profile.Waits{TracerStops: 1, Known: true, Stops: 2, SinceNs: 13_000, RanNs: 5_000, WaitedNs: 2_000}})
+	c := &profile.Call{ExitSeenNs: 23_000, Waits: profile.Waits{TracerStops: 1, Known: true, Stops: 2, SinceNs: 30_000, RanNs: 8_000, WaitedNs: 2_000}}
+	if stream.Call(c); !c.Slept {
+		t.Errorf("a call that slept for most of %d ns ran", c.NetNs())
+	}
 }

@@ -72,10 +72,15 @@ func resized(h *profile.Histogram, n uint64) *profile.Histogram {
 	return out
 }
 
-// isUpperBound reports whether the time of a row's calls is that of sleeping until another traced thread came so far.
+// isUpperBound reports whether the time of a row's calls is that of sleeping until another traced thread came so far. It goes by those
+// that stood in no line, as whether the others slept is not known.
 func isUpperBound(r *profile.RawRow) bool {
 	const most, ofAll = 0.8, 0.5
-	return float64(r.WokenNs) > most*float64(r.SleptNs) && float64(r.SleptNs) > ofAll*float64(r.RawNs-r.TransitNs)
+	netNs := r.OK.NetNs
+	for _, failed := range r.Failed {
+		netNs += failed.NetNs
+	}
+	return float64(r.WokenNs) > most*float64(r.SleptNs) && float64(r.SleptNs) > ofAll*float64(netNs)
 }
 
 // leastOf is what short calls took at least: three of four are not below the first quartile.

@@ -73,7 +73,8 @@ func (s *Stream) Call(c *profile.Call) {
 			waitedNs := l.waited(&c.Waits, int64(c.RawLatency())-c.TransitNs, true)
 			c.TransitNs += waitedNs
 			c.WaitedNs, c.Disturbed = waitedNs, waitedNs > 0
-			c.Slept = !c.Queued && !c.Disturbed && c.Waits.Known && l.slept(&c.Waits, 0) // who stood in line is on nobody's heels
+			c.Slept = !c.Queued && !c.Disturbed && c.Waits.Known && // who stood in line is on nobody's heels
+				(l.slept(&c.Waits, 0) || l.asleepFor(&c.Waits, 0) > max(c.NetNs(), l.stopNs)/2)
 			c.AsleepNs = l.asleepIn(c)
 		} else {
 			// It was not looked at, but took longer than most calls that do not sleep: two threads that wait for each
