@@ -137,7 +137,7 @@ func (w *worker) beginControl(tr *tracee) {
 	if !w.controls.due(c.Condition(), c.ExitSeenNs) || !w.mayControl(tr) || raw.Interrupt(c.TID) != nil {
 		return
 	}
-	tr.control, tr.interruptPending, tr.seenAll = true, true, w.dealtWith
+	tr.control, tr.interruptPending = true, true
 	w.controls.take(c.Condition(), c.ExitSeenNs)
 }
 
@@ -168,7 +168,7 @@ func (w *worker) mayControl(tr *tracee) bool {
 // controlled is the stop that a control ends with.
 func (w *worker) controlled(tr *tracee) {
 	seenNs := w.t.now()
-	queued := w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs || w.wasOvertaken(tr)
+	queued := w.line.queued || seenNs-w.resumedNs < w.t.queuedBelowNs
 	if tr.detachRequested {
 		w.detach(tr, 0)
 		return

@@ -18,7 +18,7 @@ type tracee struct {
 	stopped          bool  // by job control: it was resumed with PTRACE_LISTEN
 	detachRequested  bool  // to be detached at its next stop, for a tracer of its own
 
-	// seenAll is how many stops the worker had dealt with when this was resumed in its call or control, and its own since then.
+	// seenAll is how many stops the worker had dealt with when this was resumed in its call, and its own since then.
 	seenAll uint64
 
 	waits traceeWaits
