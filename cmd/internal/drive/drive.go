@@ -87,9 +87,7 @@ func Program(t *testing.T) string {
 			binary.err = err
 			return
 		}
-		if binary.err = seeSources(); binary.err != nil {
-			return
-		}
+		seeSources()
 		if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary.dir, "sysprof/cmd/sysprof").CombinedOutput(); err != nil {
 			binary.err = fmt.Errorf("build sysprof: %w\n%s", err, out)
 		}
@@ -102,18 +100,25 @@ func Program(t *testing.T) string {
 
 // seeSources looks at all that the programs of this module are made of. The go command takes a test for passed that has passed
 // before as long as the files that the test has looked at are the same (go help test), and does not know those that go build reads.
-func seeSources() error {
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return fmt.Errorf("find the module: %w", err)
+func seeSources() {
+	root, _ := os.Getwd() // that of the test's package
+	for root != "/" && !exists(filepath.Join(root, "go.mod")) {
+		root = filepath.Dir(root)
 	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	if root == "/" { // the sources are elsewhere, and so is the go command
+		return
+	}
+	filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && path != root && (entry.Name()[0] == '.' || entry.Name() == "bench") {
 			return fs.SkipDir
 		}
-		return err
+		return nil
 	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // ProgramWith builds another program of this module beside sysprof, as sysprof-live, and returns the path of sysprof.
@@ -123,7 +128,7 @@ func ProgramWith(t *testing.T, name string) string {
 	binary.building.Lock()
 	defer binary.building.Unlock()
 	other := filepath.Join(filepath.Dir(path), name)
-	if _, err := os.Stat(other); err == nil {
+	if exists(other) {
 		return path
 	}
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Dir(path), "sysprof/cmd/"+name).CombinedOutput(); err != nil {
