@@ -34,14 +34,22 @@ var _ = drive.Target("ping and pong", func([]string) {
 	<-over
 })
 
-// TestThreadsThatWaitForEachOther: what tracing costs one of them, the other one waits for.
+// TestThreadsThatWaitForEachOther: what tracing costs one of them, the other one waits for. Where all CPUs are busy, waiting for one
+// may be most of what a run has: beside three busy loops on two CPUs that was one run in 30.
 func TestThreadsThatWaitForEachOther(t *testing.T) {
+	const runs, most = 5, 3
 	t.Setenv(drive.TargetEnv, "ping and pong")
-	run := saved(t, nil, drive.Self())
-	if r := run.row(t, "read"); !r.UpperBound {
-		t.Errorf("the times of read are no upper bounds: %+v", r)
+	marked := 0
+	for range runs {
+		run := saved(t, nil, drive.Self())
+		if run.row(t, "read").UpperBound {
+			marked++
+		}
+		if r := run.row(t, "write"); r.UpperBound {
+			t.Errorf("the times of write are upper bounds: %+v", r)
+		}
 	}
-	if r := run.row(t, "write"); r.UpperBound {
-		t.Errorf("those of write are: %+v", r)
+	if marked < most {
+		t.Errorf("the times of read are upper bounds in %d of %d runs", marked, runs)
 	}
 }
